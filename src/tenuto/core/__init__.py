@@ -1,0 +1,1 @@
+"""WORDS: values and pure functions. No files, no network, no clock."""

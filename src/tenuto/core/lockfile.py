@@ -1,0 +1,105 @@
+"""The lock `tenuto.lock`: what was resolved, one short table an artifact. Normative description: docs/formats/lock.md.
+
+The same inputs write the same bytes: artifacts are sorted by name, keys stand in one order, no clock and no host is in it.
+"""
+
+import json
+import tomllib
+
+import msgspec
+
+from tenuto.core.errors import UsageError
+from tenuto.core.ids import Address, check_sha1, check_sha256
+from tenuto.core.paths import check_path
+
+LOCK_NAME = "tenuto.lock"
+VERSION = 1
+HEADER = "# Written by tenuto: commit it to git, do not edit it.\n"
+
+
+class Locked(msgspec.Struct, frozen=True, kw_only=True):
+    """One resolved artifact.
+
+    `digest` is the sha256 of its listing, `commit` the commit of `source` that holds exactly these files; `commit` is
+    absent until the artifact is on a hub. `files` and `bytes` are the totals of the listing.
+    """
+
+    name: str
+    path: str
+    kind: str
+    source: str
+    digest: str
+    files: int
+    bytes: int
+    commit: str | None = None
+    license: str | None = None
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """A whole lock: artifacts by name."""
+
+    artifacts: dict[str, Locked] = {}
+
+    def replace(self, *changed: Locked) -> "Lock":
+        """This lock with some artifacts added or replaced."""
+        return Lock({**self.artifacts, **{locked.name: locked for locked in changed}})
+
+    def without(self, name: str) -> "Lock":
+        """This lock with one artifact gone."""
+        return Lock({key: value for key, value in self.artifacts.items() if key != name})
+
+    @property
+    def text(self) -> str:
+        """The canonical file text."""
+        tables = [_table(self.artifacts[name]) for name in sorted(self.artifacts)]
+        return "\n".join([f"{HEADER}version = {VERSION}\n", *tables])
+
+
+def _table(locked: Locked) -> str:
+    lines = ["[[artifact]]"]
+    for field in ("name", "path", "kind", "source", "commit", "digest", "files", "bytes", "license"):
+        value = getattr(locked, field)
+        if value is not None:
+            lines.append(f"{field} = {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines) + "\n"
+
+
+class _File(msgspec.Struct):
+    version: int
+    artifact: list[Locked] = []
+
+
+def parse_lock(text: str) -> Lock:
+    """Read a lock; unknown keys of a later revision are ignored, a later version is refused.
+
+    Raises UsageError (BadLock), for merge-conflict markers too, and says how to write the lock anew.
+    """
+    if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in text.splitlines()):
+        raise _fault("it holds merge-conflict markers", "keep one side, then run `tenuto sync`")
+    try:
+        file = msgspec.convert(tomllib.loads(text), _File)
+        if file.version != VERSION:
+            raise _fault(f"it has version {file.version}, this program reads version {VERSION}", "use a newer tenuto")
+        for locked in file.artifact:
+            _check(locked)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise _fault(str(error), "restore it from git") from error
+    artifacts = {locked.name: locked for locked in file.artifact}
+    if len(artifacts) != len(file.artifact):
+        raise _fault("it names an artifact twice", "restore it from git")
+    return Lock(artifacts)
+
+
+def _check(locked: Locked) -> None:
+    try:
+        check_path(locked.path)
+        Address.parse(locked.source)
+        check_sha256(locked.digest)
+        if locked.commit is not None:
+            check_sha1(locked.commit)
+    except UsageError as error:
+        raise _fault(f"artifact {locked.name!r}: {error}", "restore it from git") from error
+
+
+def _fault(what: str, hint: str) -> UsageError:
+    return UsageError(f"{LOCK_NAME} is not valid: {what}", code="BadLock", hint=hint)

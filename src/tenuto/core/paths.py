@@ -1,0 +1,78 @@
+"""Relative paths that are safe to write on every operating system, whatever a hub, a zip or a manifest says."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from tenuto.core.errors import UsageError
+
+MAX_SEGMENT_BYTES = 255
+MAX_PATH_BYTES = 1024
+
+_DEVICE_NAMES = frozenset(
+    ["con", "prn", "aux", "nul", "conin$", "conout$"]
+    + [f"{stem}{n}" for stem in ("com", "lpt") for n in "123456789¹²³"]
+)
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*[A-Za-z0-9_\-](?:/[A-Za-z0-9_][A-Za-z0-9_.\-]*[A-Za-z0-9_\-])*")
+_FORBIDDEN_CHARACTERS = re.compile(
+    r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]'
+)
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[1-9]|lpt[1-9])(?:\.|/|$)", re.IGNORECASE)
+
+
+def check_path(path: str) -> str:
+    """Return `path` if it is a relative POSIX path that is safe everywhere.
+
+    Guarantees: no empty, `.` or `..` segment, no leading slash, no drive or device name, no control, bidirectional or
+    zero-width character, no character that Windows forbids, no trailing dot or space, no `.git` segment, at most 255
+    bytes a segment and 1,024 in all.
+
+    Raises UsageError (BadPath), which names the path and the reason.
+    """
+    if len(path) <= MAX_SEGMENT_BYTES and _PLAIN_PATH.fullmatch(path) and not _has_device(path):
+        return path
+    reason = _fault(path)
+    if reason:
+        raise UsageError(f"path {path!r} is not allowed: {reason}", code="BadPath", hint="rename the file")
+    return path
+
+
+def _has_device(path: str) -> bool:
+    return any(_DEVICE.match(segment) for segment in path.split("/"))
+
+
+def _fault(path: str) -> str | None:
+    if not path:
+        return "it is empty"
+    forbidden = _FORBIDDEN_CHARACTERS.search(path)
+    if forbidden:
+        return f"character {forbidden.group()!r} cannot be written on every system"
+    if len(path.encode()) > MAX_PATH_BYTES:
+        return f"it is longer than {MAX_PATH_BYTES} bytes"
+    return next((fault for segment in path.split("/") if (fault := _segment_fault(segment))), None)
+
+
+def _segment_fault(segment: str) -> str | None:
+    if segment in {"", ".", ".."}:
+        return "it has an empty, '.' or '..' segment"
+    if segment[-1] in ". ":
+        return "a segment ends in a dot or a space"
+    if segment.split(".")[0].strip().lower() in _DEVICE_NAMES:
+        return f"{segment!r} is a device name on Windows"
+    if unicodedata.normalize("NFKC", segment).lower() in {".git", "git~1"}:
+        return "'.git' belongs to git"
+    if len(segment.encode()) > MAX_SEGMENT_BYTES:
+        return f"a segment is longer than {MAX_SEGMENT_BYTES} bytes"
+    return None
+
+
+def twins(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of paths that fall together on a case-blind or Unicode-normalising disk, in input order."""
+    seen: dict[str, str] = {}
+    pairs = []
+    for path in paths:
+        key = path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold()
+        other = seen.setdefault(key, path)
+        if other != path:
+            pairs.append((other, path))
+    return pairs

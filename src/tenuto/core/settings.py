@@ -1,0 +1,156 @@
+"""Every setting, declared once: flag > environment > manifest > user file > default. docs/settings.md is generated from this table."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tenuto.core.errors import UsageError
+
+PUBLIC_HUB = "https://huggingface.co"
+
+
+class Setting(NamedTuple):
+    """One setting: its key in flags and files, its type, the environment variables that set it (first one wins), default and purpose."""
+
+    key: str
+    type: type[str | int | float]
+    environment: tuple[str, ...]
+    default: object
+    purpose: str
+
+
+SETTINGS = (
+    Setting(
+        "endpoint", str, ("TENUTO_ENDPOINT", "HF_ENDPOINT"), PUBLIC_HUB, "the hub to talk to; the manifest says `hub`"
+    ),
+    Setting(
+        "token",
+        str,
+        ("TENUTO_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"),
+        None,
+        "the access token; never sent to a hub that only a manifest names",
+    ),
+    Setting("hf_home", str, ("HF_HOME",), "~/.cache/huggingface", "where `hf` keeps its token"),
+    Setting("cache", str, ("TENUTO_CACHE",), "~/.cache/tenuto", "the folder of the store"),
+    Setting("config", str, ("TENUTO_CONFIG",), "~/.config/tenuto", "the folder of user settings and logins"),
+    Setting("offline", bool, ("TENUTO_OFFLINE", "HF_HUB_OFFLINE"), False, "make no request; use what is here"),
+    Setting(
+        "link", str, ("TENUTO_LINK",), "auto", "how pulled files are laid out: auto, reflink, hardlink, symlink or copy"
+    ),
+    Setting("jobs", int, ("TENUTO_JOBS",), 8, "transfers at a time"),
+    Setting(
+        "timeout_s", float, ("TENUTO_TIMEOUT_S",), 30.0, "seconds without a byte after which a transfer has stalled"
+    ),
+    Setting("retries", int, ("TENUTO_RETRIES",), 5, "how often a request is tried again"),
+    Setting("progress", bool, ("TENUTO_PROGRESS",), True, "progress bars on a terminal"),
+    Setting("hub_data", str, ("TENUTO_HUB_DATA",), "./hub-data", "the data folder of `tenuto hub`"),
+    Setting("hub_host", str, ("TENUTO_HUB_HOST",), "127.0.0.1", "the address that `tenuto hub serve` listens on"),
+    Setting(
+        "hub_port", int, ("TENUTO_HUB_PORT",), 8010, "the port that `tenuto hub serve` listens on; 0 takes a free one"
+    ),
+)
+LINK_MODES = ("auto", "reflink", "hardlink", "symlink", "copy")
+_BY_KEY = {setting.key: setting for setting in SETTINGS}
+_BOOLEANS = {
+    "1": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "0": False,
+    "false": False,
+    "no": False,
+    "off": False,
+    "": False,
+}
+
+
+class Settings(NamedTuple):
+    """All settings, resolved; `origins` says for each key whether flag, environment, manifest, user file or default gave it."""
+
+    endpoint: str
+    token: str | None
+    hf_home: str
+    cache: str
+    config: str
+    offline: bool
+    link: str
+    jobs: int
+    timeout_s: float
+    retries: int
+    progress: bool
+    hub_data: str
+    hub_host: str
+    hub_port: int
+    origins: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"Settings(endpoint={self.endpoint!r}, token={'***' if self.token else None})"
+
+
+def resolve(
+    flags: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    manifest: Mapping[str, object] | None = None,
+    user_file: Mapping[str, object] | None = None,
+) -> Settings:
+    """Settle every setting by precedence; a value of None counts as not given.
+
+    Raises UsageError (BadCommand), which names the source of a value of the wrong type.
+    """
+    layers = (
+        ("flag", dict(flags or {})),
+        ("environment", _from_environment(environment or {})),
+        ("manifest", dict(manifest or {})),
+        ("user file", dict(user_file or {})),
+    )
+    values: dict[str, object] = {}
+    origins: dict[str, str] = {}
+    for setting in SETTINGS:
+        origin, value = next(
+            ((name, layer[setting.key]) for name, layer in layers if layer.get(setting.key) is not None),
+            ("default", setting.default),
+        )
+        values[setting.key] = _coerce(setting, value, origin)
+        origins[setting.key] = origin
+    values["endpoint"] = check_endpoint(str(values["endpoint"]))
+    if values["link"] not in LINK_MODES:
+        raise _fault(_BY_KEY["link"], values["link"], origins["link"])
+    return Settings(origins=origins, **values)  # type: ignore[arg-type]
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for setting in SETTINGS:
+        for variable in setting.environment:
+            if environment.get(variable):
+                found.setdefault(setting.key, environment[variable])
+    return found
+
+
+def _coerce(setting: Setting, value: object, origin: str) -> object:
+    if value is None or (isinstance(value, setting.type) and type(value) is not bool) or setting.type is type(value):
+        return value
+    try:
+        if setting.type is bool:
+            return _BOOLEANS[str(value).lower()]
+        if setting.type in {int, float} and isinstance(value, str | int) and not isinstance(value, bool):
+            return setting.type(value)
+    except (ValueError, KeyError):
+        pass
+    raise _fault(setting, value, origin)
+
+
+def _fault(setting: Setting, value: object, origin: str) -> UsageError:
+    names = " or ".join(setting.environment) if origin == "environment" else f"`{setting.key}`"
+    return UsageError(f"{names} cannot be {str(value)[:40]!r}", code="BadCommand", hint=setting.purpose)
+
+
+def check_endpoint(text: str) -> str:
+    """Return the endpoint without a trailing slash; raises UsageError (BadAddress) unless it is a plain http(s) URL without credentials."""
+    scheme, mark, rest = text.partition("://")
+    if scheme not in {"http", "https"} or not mark or not rest or any(c in rest for c in "@?# "):
+        raise UsageError(
+            f"{text.rpartition('@')[2]!r} is not the address of a hub",
+            code="BadAddress",
+            hint="write https://host[:port]",
+        )
+    return text.rstrip("/")

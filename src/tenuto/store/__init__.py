@@ -1,0 +1,1 @@
+"""BYTES: objects by digest. Knows nothing of projects and repos."""

@@ -1,0 +1,145 @@
+"""What every store promises. The conformance suite in `tenuto.testing.store_suite` checks it.
+
+Nothing counts until it is verified: bytes are *received* into a spool, *sealed* (their sha256 is now known, and is the
+expected one), and *published* under that name. A reader sees a whole object or none.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
+
+from tenuto.core.errors import IntegrityError
+
+
+class StoredObject(NamedTuple):
+    """An object that a store holds: sha256 and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class Sealed(NamedTuple):
+    """Received bytes, complete and hashed, not yet published. `token` is the store's own business."""
+
+    sha256: str
+    size: int
+    token: object
+
+
+class Incoming(ABC):
+    """An object on its way in. Use as a context manager: leaving it unsealed drops the bytes, or keeps them to resume by key."""
+
+    size: int
+    """Bytes taken in so far; more than 0 at the start if an interrupted receive with the same key is resumed."""
+
+    @abstractmethod
+    def write(self, data: bytes | memoryview) -> None:
+        """Take in more bytes. Raises StorageError (DiskFull, LocalFile); then nothing of the object is visible."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Forget everything taken in so far, as when a source cannot continue where the last one stopped."""
+
+    @abstractmethod
+    def seal(self, *, sha256: str | None = None, git_id: str | None = None, source: str = "") -> Sealed:
+        """Close the object. If `sha256` or `git_id` is given, the bytes must have it.
+
+        Raises IntegrityError (HashMismatch), which names both hashes and `source`; the bytes are gone then.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held; an unsealed object is dropped, or kept if it has a key."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Store(ABC):
+    """Objects by sha256. Safe for use from many threads and processes at once.
+
+    Every method that takes a sha256 raises UsageError (BadRequest) if it is not 64 lowercase hex digits.
+    """
+
+    @abstractmethod
+    def has(self, sha256: str) -> bool:
+        """Whether the object is here, whole; no bytes are read."""
+
+    @abstractmethod
+    def size(self, sha256: str) -> int:
+        """Its size in bytes; raises NotFoundError (ObjectNotFound)."""
+
+    @abstractmethod
+    def open(self, sha256: str) -> BinaryIO:
+        """Its bytes, readable and seekable; raises NotFoundError (ObjectNotFound)."""
+
+    @abstractmethod
+    def receive(self, *, key: str | None = None, git_size: int | None = None) -> Incoming:
+        """Begin to take in an object.
+
+        Bytes received under a `key` (letters, digits, '-') survive an interruption, and a later receive with that key may go on
+        from them. With `git_size` the git blob id is computed too, for bytes known by that id and size only.
+        """
+
+    @abstractmethod
+    def publish(self, sealed: Iterable[Sealed]) -> None:
+        """Make sealed objects visible and durable, all with one wait for the disk. One that is here already stays as it is."""
+
+    @abstractmethod
+    def discard(self, sealed: Sealed) -> None:
+        """Drop a sealed object that shall not be published."""
+
+    @abstractmethod
+    def delete(self, sha256: str) -> bool:
+        """Remove the object; whether it was here."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[StoredObject]:
+        """Every object, in no order; objects published or deleted meanwhile may or may not appear."""
+
+    def put(self, data: bytes) -> str:
+        """Store `data` and return its sha256."""
+        with self.receive() as incoming:
+            incoming.write(data)
+            sealed = incoming.seal()
+        self.publish([sealed])
+        return sealed.sha256
+
+    def read(self, sha256: str) -> bytes:
+        """The whole object, checked against its name.
+
+        Raises NotFoundError (ObjectNotFound), IntegrityError (CorruptObject).
+        """
+        import hashlib
+
+        with self.open(sha256) as file:
+            data = file.read()
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
+            raise corrupt_object(sha256, found)
+        return data
+
+
+def corrupt_object(sha256: str, found: str) -> IntegrityError:
+    """The error for stored bytes that no longer have their name."""
+    return IntegrityError(
+        f"stored object {sha256} is damaged: its bytes have the sha256 {found}",
+        code="CorruptObject",
+        hint="run `tenuto repair` to fetch it again",
+    )
+
+
+def check_seal(kind: str, expected: str | None, found: str, source: str) -> None:
+    """Raise IntegrityError (HashMismatch) with both hashes and the source unless `found` is `expected` or nothing was expected."""
+    if expected is not None and expected != found:
+        raise IntegrityError(
+            f"bytes{' from ' + source if source else ''} have the {kind} {found}, expected {expected}",
+            code="HashMismatch",
+            hint="nothing was stored; try again, or use another source",
+        )

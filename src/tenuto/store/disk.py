@@ -1,0 +1,176 @@
+"""Files on a local disk: hash them, make them durable, lay them out without doubling the disk."""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import functools
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Sequence
+
+from tenuto.core.errors import StorageError
+
+BLOCK_BYTES = 1 << 20
+_FICLONE = 0x40049409
+_SYNC_EACH_LIMIT = 4
+
+
+def hash_file(path: str, progress: Callable[[int], None] | None = None) -> tuple[str, int]:
+    """sha256 and number of the bytes read; the file is read once, in blocks of 1 MiB, with the GIL free.
+
+    `progress` is told the bytes of each block. Raises OSError.
+    """
+    hasher, size = hashlib.sha256(), 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        buffer = memoryview(bytearray(min(BLOCK_BYTES, max(os.fstat(descriptor).st_size, 1) + 1)))
+        while count := os.readv(descriptor, [buffer]):
+            hasher.update(buffer[:count])
+            size += count
+            if progress:
+                progress(count)
+    finally:
+        os.close(descriptor)
+    return hasher.hexdigest(), size
+
+
+def sync_filesystem(folder: str, files: Sequence[str]) -> None:
+    """Return when `files`, which lie in `folder`, are on the disk: one `syncfs` for many, `fsync` for few or where there is no `syncfs`."""
+    syncfs = _syncfs()
+    if len(files) > _SYNC_EACH_LIMIT and syncfs:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if syncfs(descriptor) == 0:
+                return
+        finally:
+            os.close(descriptor)
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@functools.cache
+def _syncfs() -> Callable[[int], int] | None:
+    try:
+        return ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError):
+        return None
+
+
+class Layout:
+    """Lays out stored objects as working files: reflinked, else hard-linked read-only, else symbolic links, else copies.
+
+    `mode` is one of `auto`, `reflink`, `hardlink`, `symlink`, `copy`. What a file system refused once is not tried again.
+    """
+
+    def __init__(self, mode: str = "auto") -> None:
+        self._modes = list(_METHODS) if mode == "auto" else [mode]
+
+    def place(self, source: str, folder: int, name: str) -> str:
+        """Make `name` in the open directory `folder` hold the bytes of the file `source`, in one step; returns the mode used.
+
+        What was under `name` is replaced: the caller has made sure that it may be. Raises StorageError (LocalFile) or OSError.
+        """
+        while True:
+            mode = self._modes[0]
+            try:
+                self._place(mode, source, folder, name)
+                return mode
+            except OSError as error:
+                if error.errno not in _REFUSALS:
+                    raise
+                if len(self._modes) == 1:
+                    raise StorageError(
+                        f"files cannot be laid out here by {mode}: {error.strerror}",
+                        code="LocalFile",
+                        hint="set TENUTO_LINK=auto",
+                    ) from error
+                self._modes.pop(0)
+
+    @staticmethod
+    def _place(mode: str, source: str, folder: int, name: str) -> None:
+        method = _METHODS[mode]
+        try:
+            method(source, folder, name)
+            return
+        except FileExistsError:
+            pass
+        spare = f".tenuto-{secrets.token_hex(8)}"
+        try:
+            method(source, folder, spare)
+            os.replace(spare, name, src_dir_fd=folder, dst_dir_fd=folder)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(spare, dir_fd=folder)
+
+
+def _reflink(source: str, folder: int, name: str) -> None:
+    _fill(source, folder, name, lambda reader, writer: fcntl.ioctl(writer, _FICLONE, reader))
+
+
+def _copy(source: str, folder: int, name: str) -> None:
+    _fill(source, folder, name, copy_bytes)
+
+
+def _fill(source: str, folder: int, name: str, fill: Callable[[int, int], object]) -> None:
+    reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        writer = os.open(
+            name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder
+        )
+        try:
+            fill(reader, writer)
+        except BaseException:
+            os.unlink(name, dir_fd=folder)
+            raise
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)
+
+
+def copy_bytes(reader: int, writer: int) -> None:
+    """Copy everything from one open file to another, inside the kernel where it can."""
+    try:
+        while os.copy_file_range(reader, writer, 1 << 30):
+            pass
+        return
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+    while block := os.read(reader, BLOCK_BYTES):
+        view = memoryview(block)
+        while view:
+            view = view[os.write(writer, view) :]
+
+
+def _hardlink(source: str, folder: int, name: str) -> None:
+    os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
+
+
+def _symlink(source: str, folder: int, name: str) -> None:
+    os.symlink(source, name, dir_fd=folder)
+
+
+_METHODS: dict[str, Callable[[str, int, str], None]] = {
+    "reflink": _reflink,
+    "hardlink": _hardlink,
+    "symlink": _symlink,
+    "copy": _copy,
+}
+_REFUSALS = {
+    errno.ENOTTY,
+    errno.EOPNOTSUPP,
+    errno.ENOTSUP,
+    errno.EXDEV,
+    errno.EINVAL,
+    errno.ENOSYS,
+    errno.EPERM,
+    errno.EMLINK,
+    errno.EACCES,
+}
