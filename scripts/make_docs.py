@@ -1,0 +1,121 @@
+"""Write the generated pages of docs/ from the tables in code; with `--check`, only say whether they are fresh."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+
+from tenuto.core.errors import CODES, TenutoError
+from tenuto.core.settings import SETTINGS, Setting
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NOTE = "<!-- Written by scripts/make_docs.py: change the table in code, then run `make docs`. -->"
+TYPE_WORDS = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    titles = list(head)
+    body = [titles, ["---"] * len(titles), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in body)
+
+
+def settings_page() -> str:
+    """docs/settings.md: every setting, how it is set and what it is for."""
+    rows = [
+        [
+            f"`{setting.key}`",
+            TYPE_WORDS[setting.type],
+            ", ".join(f"`{variable}`" for variable in setting.environment),
+            default_text(setting),
+            setting.purpose,
+        ]
+        for setting in SETTINGS
+    ]
+    return f"""{NOTE}
+
+# Settings
+
+A setting is taken from the first place that gives it: a flag of the command, the environment, the manifest `tenuto.toml`, the user's
+file, the default. Where several variables are named, the first one that is set counts.
+
+{table(["setting", "type", "environment", "default", "what it does"], rows)}
+"""
+
+
+def default_text(setting: Setting) -> str:
+    """A default as a person would type it."""
+    if setting.default is None:
+        return "none"
+    return f"`{str(setting.default).lower() if setting.type is bool else setting.default}`"
+
+
+def errors_page() -> str:
+    """docs/errors.md: every failure code, the class it belongs to, and its exit and HTTP status."""
+    kinds: dict[type[TenutoError], str] = {}
+    for kind in CODES.values():
+        kinds[kind.error] = (kind.error.__doc__ or "").partition("\n")[0]
+    classes = [
+        [f"`{kind.__name__}`", str(kind.exit_status), meaning]
+        for kind, meaning in sorted(kinds.items(), key=lambda item: (item[0].exit_status, item[0].__name__))
+    ]
+    codes = [
+        [f"`{name}`", f"`{kind.error.__name__}`", str(kind.error.exit_status), str(kind.http_status)]
+        for name, kind in CODES.items()
+    ]
+    return f"""{NOTE}
+
+# Errors
+
+Every failure has a stable code. The class says what a handler would do, and so does the exit status of the command; the hub sends the
+code as `X-Error-Code` with the HTTP status, and the client raises the same error again. Codes are only ever added.
+
+Exit status 0 says: done, and clean. 1 says: done, and the answer is no (drift, a check that would change something, a conflict).
+130 says: interrupted.
+
+## Classes
+
+{table(["class", "exit status", "meaning"], classes)}
+
+## Codes
+
+{table(["code", "class", "exit status", "HTTP status"], codes)}
+"""
+
+
+PAGES = {"docs/settings.md": settings_page, "docs/errors.md": errors_page}
+
+
+def stale_pages(root: str) -> list[str]:
+    """The generated pages whose text is not what the code says now."""
+    return [path for path, make in PAGES.items() if read_text(os.path.join(root, path)) != make()]
+
+
+def read_text(path: str) -> str | None:
+    """The text of a file, or None if it is missing."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+
+
+def main(arguments: list[str]) -> int:
+    """Write what is stale; with `--check` write nothing, and return 1 if anything is stale."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is not fresh")
+    parser.add_argument("--root", default=ROOT, help="the folder of the project")
+    options = parser.parse_args(arguments)
+    stale = stale_pages(options.root)
+    for path in stale:
+        if options.check:
+            print(f"docs: {path} is not fresh; run `make docs`", file=sys.stderr)
+            continue
+        with open(os.path.join(options.root, path), "w", encoding="utf-8") as file:
+            file.write(PAGES[path]())
+        print(f"docs: wrote {path}")
+    return 1 if options.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
