@@ -8,13 +8,29 @@ import functools
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tenuto.core.errors import StorageError
 
 BLOCK_BYTES = 1 << 20
 _FICLONE = 0x40049409
 _SYNC_EACH_LIMIT = 4
+
+
+@contextlib.contextmanager
+def disk_errors(place: str) -> Iterator[None]:
+    """Turn what the operating system says into StorageError: DiskFull where room is missing, else LocalFile."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else place
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageError(
+                f"no room left to write {where}", code="DiskFull", hint="free some space, then run the command again"
+            ) from error
+        raise StorageError(
+            f"{where}: {error.strerror or error}", code="LocalFile", hint="check the folder and its rights"
+        ) from error
 
 
 def hash_file(path: str, progress: Callable[[int], None] | None = None) -> tuple[str, int]:

@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from tenuto.core.errors import NotFoundError, StorageError
+from tenuto.core.errors import NotFoundError
 from tenuto.core.gitobj import object_hasher
 from tenuto.core.ids import check_sha256
 from tenuto.store.base import Incoming, Sealed, Store, StoredObject, check_seal
-from tenuto.store.disk import BLOCK_BYTES, sync_filesystem
+from tenuto.store.disk import BLOCK_BYTES, disk_errors, sync_filesystem
 
 LAYOUT = "store-v1"
 
@@ -232,19 +232,3 @@ def _lock_file(path: str) -> int | None:
 
 def _missing(sha256: str) -> NotFoundError:
     return NotFoundError(f"object {sha256} is not in the store", code="ObjectNotFound")
-
-
-@contextlib.contextmanager
-def disk_errors(place: str) -> Iterator[None]:
-    """Turn what the operating system says into StorageError: DiskFull where room is missing, else LocalFile."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename if isinstance(error.filename, str) else place
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StorageError(
-                f"no room left to write {where}", code="DiskFull", hint="free some space, then run the command again"
-            ) from error
-        raise StorageError(
-            f"{where}: {error.strerror or error}", code="LocalFile", hint="check the folder and its rights"
-        ) from error

@@ -1,0 +1,180 @@
+"""Files of a repo into a store: in parallel, hashed in the stream, resumed after an interruption, published in batches."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import NamedTuple
+
+from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
+from tenuto.core.ids import RepoId
+from tenuto.hub.remote import Remote
+from tenuto.hub.session import Attempt, Stream
+from tenuto.store.base import Incoming, Sealed, Store
+
+BATCH_FILES = 1024
+BATCH_BYTES = 512 << 20
+
+Progress = Callable[[int], None]
+
+
+class Wanted(NamedTuple):
+    """A file to fetch: its path in the repo, size in bytes, and the sha256 or git id that its bytes must have (one of them is known)."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+    git_id: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What an interrupted transfer of it is found by."""
+        return self.sha256 or f"git-{self.git_id}"
+
+
+class Fetched(NamedTuple):
+    """A file that is in the store now, under `sha256`."""
+
+    wanted: Wanted
+    sha256: str
+
+
+def download(
+    remote: Remote,
+    repo: RepoId,
+    commit: str,
+    files: Iterable[Wanted],
+    store: Store,
+    *,
+    jobs: int = 8,
+    progress: Progress = lambda _bytes: None,
+) -> list[Fetched]:
+    """Fetch every file into the store, each content once; when this returns, all of it is published and durable.
+
+    Raises the first error. What was complete by then is published all the same, what was not goes on in the next call.
+    """
+    by_key: dict[str, list[Wanted]] = {}
+    for wanted in files:
+        by_key.setdefault(wanted.key, []).append(wanted)
+    transfer = _Transfer(remote, repo, commit, store, progress)
+    fetched: list[Fetched] = []
+    for key, sha256 in transfer.run([group[0] for group in by_key.values()], jobs).items():
+        fetched += [Fetched(wanted, sha256) for wanted in by_key[key]]
+    return fetched
+
+
+class _Transfer:
+    def __init__(self, remote: Remote, repo: RepoId, commit: str, store: Store, progress: Progress) -> None:
+        self._remote, self._repo, self._commit, self._store, self._progress = remote, repo, commit, store, progress
+        self._stopped = threading.Event()
+        self._pending: list[Sealed] = []
+        self._pending_bytes = 0
+
+    def run(self, files: Sequence[Wanted], jobs: int) -> dict[str, str]:
+        found: dict[str, str] = {}
+        failure: BaseException | None = None
+        ordered = sorted(files, key=lambda wanted: -wanted.size)
+        with ThreadPoolExecutor(max(1, min(jobs, len(files))), "download") as pool:
+            futures = [pool.submit(self._fetch, wanted) for wanted in ordered]
+            try:
+                for future in as_completed(futures):
+                    error = future.exception()
+                    if error is not None:
+                        failure = failure or error
+                        self._stop(pool)
+                    elif (outcome := future.result()) is not None:
+                        wanted, sealed = outcome
+                        found[wanted.key] = sealed.sha256
+                        self._collect(sealed)
+            except BaseException:
+                self._stop(pool)
+                raise
+            finally:
+                self._publish()
+        if failure is not None:
+            raise failure
+        return found
+
+    def _stop(self, pool: ThreadPoolExecutor) -> None:
+        self._stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def _collect(self, sealed: Sealed) -> None:
+        self._pending.append(sealed)
+        self._pending_bytes += sealed.size
+        if len(self._pending) >= BATCH_FILES or self._pending_bytes >= BATCH_BYTES:
+            self._publish()
+
+    def _publish(self) -> None:
+        batch, self._pending, self._pending_bytes = self._pending, [], 0
+        self._store.publish(batch)
+
+    def _fetch(self, wanted: Wanted) -> tuple[Wanted, Sealed] | None:
+        if self._stopped.is_set():
+            return None
+        try:
+            return wanted, self._receive(wanted)
+        except IntegrityError:
+            # A resumed part or a broken proxy can be at fault: one whole new transfer decides.
+            return wanted, self._receive(wanted)
+
+    def _receive(self, wanted: Wanted) -> Sealed:
+        git_size = wanted.size if wanted.sha256 is None else None
+        source = f"{self._remote.endpoint}/{self._repo.web_path} {wanted.path}"
+        with self._store.receive(key=wanted.key, git_size=git_size) as incoming:
+            self._progress(incoming.size)
+            if incoming.size != wanted.size:
+                self._remote.session.persist(lambda: self._attempt(wanted, incoming), gained=lambda: incoming.size)
+            return incoming.seal(sha256=wanted.sha256, git_id=wanted.git_id, source=source)
+
+    def _attempt(self, wanted: Wanted, incoming: Incoming) -> None:
+        if incoming.size > wanted.size:
+            self._restart(incoming)
+        headers = {"Range": f"bytes={incoming.size}-"} if incoming.size else None
+        address = self._remote.file_address(self._repo, self._commit, wanted.path)
+        with self._remote.session.open("GET", address, headers=headers) as stream:
+            if incoming.size and not _continues(stream, incoming.size, wanted.size):
+                self._restart(incoming)
+                if stream.status != 200:
+                    raise Attempt(_cannot_resume(wanted), again=True, wait_s=0.0)
+            self._write(stream, wanted, incoming)
+        if incoming.size < wanted.size:
+            raise Attempt(_short(wanted, incoming.size), again=True)
+
+    def _write(self, stream: Stream, wanted: Wanted, incoming: Incoming) -> None:
+        if stream.headers.get("Content-Encoding", "identity") != "identity":
+            raise Attempt(UnavailableError(f"{wanted.path} came compressed, unasked", code="BadAnswer"), again=False)
+        for block in stream.blocks:
+            if self._stopped.is_set():
+                raise Attempt(UnavailableError("stopped", code="NetworkFailure"), again=False)
+            if incoming.size + len(block) > wanted.size:
+                self._restart(incoming)
+                raise _too_long(wanted, self._remote.endpoint)
+            incoming.write(block)
+            self._progress(len(block))
+
+    def _restart(self, incoming: Incoming) -> None:
+        self._progress(-incoming.size)
+        incoming.restart()
+
+
+def _continues(stream: Stream, position: int, size: int) -> bool:
+    return stream.status == 206 and stream.headers.get("Content-Range", "") == f"bytes {position}-{size - 1}/{size}"
+
+
+def _cannot_resume(wanted: Wanted) -> TenutoError:
+    return UnavailableError(f"the hub did not continue {wanted.path} where it stopped", code="BadAnswer")
+
+
+def _short(wanted: Wanted, got: int) -> TenutoError:
+    return UnavailableError(
+        f"{wanted.path} ended after {got} of {wanted.size} bytes",
+        hint="run the command again: it goes on where it stopped",
+    )
+
+
+def _too_long(wanted: Wanted, endpoint: str) -> TenutoError:
+    return IntegrityError(
+        f"{endpoint} sent more than the {wanted.size} bytes that {wanted.path} ({wanted.key}) has",
+        code="SizeMismatch",
+        hint="nothing was stored; try again, or use another source",
+    )

@@ -1,0 +1,179 @@
+"""The verbs of a hub, one method a route (hub-protocol section 4). Each raises the error tree; none retries what may have been done."""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from tenuto.core import wire
+from tenuto.core.errors import UnavailableError
+from tenuto.core.ids import RepoId, check_sha1
+from tenuto.hub.session import Answer, Session
+
+T = TypeVar("T")
+
+
+class Regular(NamedTuple):
+    """A small file of a commit, sent inside it."""
+
+    path: str
+    content: bytes
+
+
+class Large(NamedTuple):
+    """A file of a commit whose object the hub has already."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class Deleted(NamedTuple):
+    """A file that a commit takes away."""
+
+    path: str
+
+
+Operation = Regular | Large | Deleted
+
+
+class Remote:
+    """A hub, seen through a session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def endpoint(self) -> str:
+        """The hub's address."""
+        return self.session.endpoint
+
+    def whoami(self) -> wire.Identity:
+        """Who the token stands for; raises AuthenticationError."""
+        return self._ask(wire.Identity, "GET", "api/whoami-v2")
+
+    def create_repo(self, repo: RepoId, *, private: bool) -> str:
+        """Make an empty repo and return the address of its page; raises ConflictError (Exists)."""
+        body = {
+            "name": repo.name,
+            "organization": repo.namespace,
+            "type": repo.kind.value,
+            "visibility": "private" if private else "public",
+            "private": private,
+        }
+        answer: dict[str, Any] = self._ask(dict, "POST", "api/repos/create", body, again=False)
+        return str(answer.get("url", f"{self.endpoint}/{repo.web_path}"))
+
+    def delete_repo(self, repo: RepoId) -> None:
+        """Remove a repo with all its history; raises NotFoundError (RepoNotFound)."""
+        body = {"name": repo.name, "organization": repo.namespace, "type": repo.kind.value}
+        self.session.request("DELETE", "api/repos/delete", body=msgspec.json.encode(body), headers=_JSON, again=False)
+
+    def info(self, repo: RepoId, revision: str) -> wire.RepoInfo:
+        """Facts of a repo at a revision, with the commit it resolves to; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
+        info = self._ask(wire.RepoInfo, "GET", f"{repo.api_path}/revision/{quote(revision, safe='')}")
+        check_sha1(info.sha or "")
+        return info
+
+    def tree(self, repo: RepoId, revision: str, path: str = "") -> Iterator[wire.TreeEntry]:
+        """Every file at or below `path`, page by page; raises NotFoundError (RepoNotFound, RevisionNotFound, EntryNotFound)."""
+        segment = f"/{quote(path, safe='')}" if path else ""
+        address: str | None = f"{repo.api_path}/tree/{quote(revision, safe='')}{segment}?recursive=true&expand=false"
+        while address:
+            answer = self.session.request("GET", address)
+            for entry in _decode(answer, list[wire.TreeEntry]):
+                if entry.type == "file":
+                    yield entry
+            address = wire.next_link(answer.headers)
+
+    def preupload(
+        self, repo: RepoId, revision: str, files: Sequence[wire.PreuploadFile]
+    ) -> dict[str, wire.PreuploadAnswer]:
+        """How each file is to be sent, by path; asked in pages of 256."""
+        answers: dict[str, wire.PreuploadAnswer] = {}
+        for start in range(0, len(files), wire.PREUPLOAD_LIMIT):
+            page = wire.PreuploadRequest(list(files[start : start + wire.PREUPLOAD_LIMIT]))
+            address = f"{repo.api_path}/preupload/{quote(revision, safe='')}"
+            result = self._ask(wire.PreuploadResult, "POST", address, page)
+            answers |= {answer.path: answer for answer in result.files}
+        return answers
+
+    def lfs_batch(
+        self, repo: RepoId, objects: Sequence[wire.LfsObject], operation: str = "upload"
+    ) -> list[wire.LfsAnswer]:
+        """Where to send (or fetch) each object; no actions on an upload means that the repo has it. Asked in pages of 256."""
+        answers: list[wire.LfsAnswer] = []
+        for start in range(0, len(objects), wire.BATCH_LIMIT):
+            body = {
+                "operation": operation,
+                "transfers": ["basic", "multipart"],
+                "objects": objects[start : start + wire.BATCH_LIMIT],
+                "hash_algo": "sha256",
+            }
+            headers = {"Content-Type": wire.LFS_MEDIA_TYPE, "Accept": wire.LFS_MEDIA_TYPE}
+            address = f"{repo.web_path}.git/info/lfs/objects/batch"
+            answer = self.session.request("POST", address, body=msgspec.json.encode(body), headers=headers)
+            answers += _decode(answer, wire.LfsBatchResult).objects
+        return answers
+
+    def commit(
+        self, repo: RepoId, revision: str, operations: Iterable[Operation], *, title: str, parent: str
+    ) -> wire.CommitResult:
+        """Put a commit on top of `parent`.
+
+        Raises ConflictError (StaleParent) if the branch is elsewhere by now. After an UnavailableError the commit may have been made:
+        look before trying again.
+        """
+        header = {"key": "header", "value": {"summary": title, "description": "", "parentCommit": parent}}
+        lines = [
+            msgspec.json.encode(header),
+            *(msgspec.json.encode(_commit_line(operation)) for operation in operations),
+        ]
+        answer = self.session.request(
+            "POST",
+            f"{repo.api_path}/commit/{quote(revision, safe='')}",
+            body=b"\n".join(lines) + b"\n",
+            headers={"Content-Type": wire.COMMIT_MEDIA_TYPE},
+            again=False,
+        )
+        result = _decode(answer, wire.CommitResult)
+        check_sha1(result.commit)
+        return result
+
+    def file_address(self, repo: RepoId, commit: str, path: str) -> str:
+        """The path under which the bytes of a file are served."""
+        return f"{repo.web_path}/resolve/{quote(commit, safe='')}/{quote(path)}"
+
+    def _ask(self, kind: type[T], method: str, address: str, body: object = None, *, again: bool = True) -> T:
+        content = None if body is None else msgspec.json.encode(body)
+        return _decode(
+            self.session.request(
+                method, address, body=content, headers=_JSON if body is not None else None, again=again
+            ),
+            kind,
+        )
+
+
+_JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
+
+def _commit_line(operation: Operation) -> dict[str, object]:
+    match operation:
+        case Regular(path, content):
+            value = {"content": base64.b64encode(content).decode(), "path": path, "encoding": "base64"}
+            return {"key": "file", "value": value}
+        case Large(path, sha256, size):
+            return {"key": "lfsFile", "value": {"path": path, "algo": "sha256", "oid": sha256, "size": size}}
+        case Deleted(path):
+            return {"key": "deletedFile", "value": {"path": path}}
+
+
+def _decode(answer: Answer, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except msgspec.DecodeError as error:
+        raise UnavailableError(
+            f"the hub's answer cannot be read: {error}", code="BadAnswer", hint="is this the address of a hub?"
+        ) from error
