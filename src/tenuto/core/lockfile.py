@@ -21,7 +21,7 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     """One resolved artifact.
 
     `digest` is the sha256 of its listing, `commit` the commit of `source` that holds exactly these files; `commit` is
-    absent until the artifact is on a hub. `files` and `bytes` are the totals of the listing.
+    absent until the artifact is on a hub. `files` and `bytes` are the totals of the listing; `file` says that the artifact is one file.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     commit: str | None = None
     license: str | None = None
+    file: bool = False
 
 
 class Lock(msgspec.Struct, frozen=True):
@@ -57,9 +58,9 @@ class Lock(msgspec.Struct, frozen=True):
 
 def _table(locked: Locked) -> str:
     lines = ["[[artifact]]"]
-    for field in ("name", "path", "kind", "source", "commit", "digest", "files", "bytes", "license"):
+    for field in ("name", "path", "kind", "source", "commit", "digest", "files", "bytes", "license", "file"):
         value = getattr(locked, field)
-        if value is not None:
+        if value is not None and value is not False:
             lines.append(f"{field} = {json.dumps(value, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"
 

@@ -14,7 +14,7 @@ KINDS = ("model", "adapter", "dataset", "checkpoint")
 
 
 class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One named folder or file that the project needs.
+    """One named folder, or one file if `file` is set, that the project needs.
 
     `path` is relative to the project and lies in no other artifact; `repo` is the `hf://` address that it is pushed to and pulled from.
     """
@@ -22,6 +22,7 @@ class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str
     repo: str
     kind: str = "model"
+    file: bool = False
 
     @property
     def address(self) -> Address:
@@ -108,6 +109,7 @@ def with_artifact(text: str, name: str, artifact: Artifact) -> str:
         document.add("artifacts", tomlkit.table(is_super_table=True))
     table = tomlkit.table()
     for key, value in msgspec.to_builtins(artifact).items():
-        table.add(key, value)
+        if value is not False:
+            table.add(key, value)
     document["artifacts"][name] = table
     return tomlkit.dumps(document)

@@ -190,3 +190,19 @@ _REFUSALS = {
     errno.EMLINK,
     errno.EACCES,
 }
+
+
+def replace_file(path: str, content: bytes, mode: int = 0o644) -> None:
+    """Make `path` hold `content`, in one step and durably: a reader sees the old bytes or the new ones. Raises StorageError."""
+    spare = os.path.join(os.path.dirname(path), f".tenuto-{secrets.token_hex(8)}")
+    with disk_errors(path):
+        try:
+            descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(spare, path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(spare)

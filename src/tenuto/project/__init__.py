@@ -1,0 +1,1 @@
+"""VERBS: one manifest, one lock, one working folder."""

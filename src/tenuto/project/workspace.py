@@ -1,0 +1,254 @@
+"""The project on disk: where it is, what it wants, what is locked, and who works on it right now."""
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Self
+
+from tenuto.core.errors import ConflictError, IntegrityError, LockedError, NotFoundError, UsageError
+from tenuto.core.listing import Listing
+from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
+from tenuto.core.manifest import MANIFEST_NAME, Artifact, Manifest, parse_manifest
+from tenuto.core.settings import Settings, resolve
+from tenuto.hub.remote import Remote
+from tenuto.project.statcache import StateIndex
+from tenuto.store.disk import Layout, disk_errors, replace_file
+from tenuto.store.local import LocalStore
+
+STATE_FOLDER = ".tenuto"
+NEW_MANIFEST = """\
+# What this project needs. `tenuto track PATH --to hf://namespace/name` adds to it.
+"""
+
+Watch = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
+"""Opens a display of work: a label and the bytes to do in all; what it yields is told the bytes done."""
+
+
+@contextlib.contextmanager
+def unwatched(_label: str, _total_bytes: int) -> Iterator[Callable[[int], None]]:
+    """Show nothing."""
+    yield lambda _bytes: None
+
+
+class Workspace:
+    """One project: its folder, manifest, lock, state index and store. Close it when done.
+
+    `connect` opens a conversation with the hub at first need, so that verbs that need none make none.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        settings: Settings,
+        connect: Callable[[Settings], Remote],
+        watch: Watch = unwatched,
+    ) -> None:
+        self.root = os.path.abspath(root)
+        self.watch = watch
+        self.manifest_text = _read_text(os.path.join(self.root, MANIFEST_NAME))
+        self.manifest: Manifest = parse_manifest(self.manifest_text)
+        self.lock: Lock = parse_lock(_read_text(os.path.join(self.root, LOCK_NAME), missing="version = 1\n"))
+        self.settings = settings
+        self._connect = connect
+
+    @classmethod
+    def find(
+        cls,
+        start: str,
+        settings_of: Callable[[Mapping[str, object]], Settings],
+        connect: Callable[[Settings], Remote],
+        watch: Watch = unwatched,
+    ) -> Self:
+        """The project that `start` lies in: the nearest folder upwards with a manifest.
+
+        `settings_of` is given what the manifest says and returns the settings. Raises NotFoundError (ProjectNotFound).
+        """
+        root = find_root(start)
+        manifest = parse_manifest(_read_text(os.path.join(root, MANIFEST_NAME)))
+        return cls(root, settings_of({"endpoint": manifest.project.hub}), connect, watch)
+
+    def close(self) -> None:
+        """Close the state index and the connections."""
+        if "state" in self.__dict__:
+            self.state.close()
+        if "remote" in self.__dict__:
+            self.remote.session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def remote(self) -> Remote:
+        """The hub of this project."""
+        return self._connect(self.settings)
+
+    @cached_property
+    def store(self) -> LocalStore:
+        """The store of this user."""
+        return LocalStore(self.settings.cache)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """How stored objects become working files."""
+        return Layout(self.settings.link)
+
+    @cached_property
+    def state(self) -> StateIndex:
+        """The state index of this folder."""
+        return StateIndex(os.path.join(self.state_folder(), "state.db"))
+
+    def state_folder(self) -> str:
+        """`.tenuto`, which git ignores by itself."""
+        folder = os.path.join(self.root, STATE_FOLDER)
+        with disk_errors(folder):
+            os.makedirs(folder, exist_ok=True)
+            ignore = os.path.join(folder, ".gitignore")
+            if not os.path.exists(ignore):
+                replace_file(ignore, b"*\n")
+        return folder
+
+    def chosen(self, names: Sequence[str]) -> dict[str, Artifact]:
+        """The artifacts by these names or paths, or all; raises NotFoundError (ArtifactNotFound)."""
+        if not names:
+            return dict(self.manifest.artifacts)
+        return {name: self.manifest.artifacts[name] for name in map(self._name_of, names)}
+
+    def _name_of(self, text: str) -> str:
+        if text in self.manifest.artifacts:
+            return text
+        path = text.rstrip("/").removeprefix("./")
+        for name, artifact in self.manifest.artifacts.items():
+            if artifact.path == path:
+                return name
+        known = ", ".join(sorted(self.manifest.artifacts)) or "none yet"
+        raise NotFoundError(
+            f"no artifact is named {text!r}", code="ArtifactNotFound", hint=f"the manifest has: {known}"
+        )
+
+    def folder_of(self, artifact: Artifact) -> str:
+        """The folder below the project that the paths of the artifact's listing are relative to; empty for the project itself."""
+        return os.path.dirname(artifact.path) if artifact.file else artifact.path
+
+    def listing(self, digest: str) -> Listing | None:
+        """The listing with this digest, if the store has it whole."""
+        if not self.store.has(digest):
+            return None
+        try:
+            return Listing.parse(self.store.read(digest))
+        except IntegrityError:
+            self.store.delete(digest)
+            return None
+
+    def base_listing(self, name: str) -> Listing:
+        """What was last synced; empty if nothing was, or nobody remembers."""
+        base = self.state.base(name)
+        return (self.listing(base.digest) if base else None) or Listing()
+
+    def write_manifest(self, text: str) -> None:
+        """Replace the manifest; raises UsageError (BadManifest) and writes nothing if it would not be valid."""
+        self.manifest = parse_manifest(text)
+        self.manifest_text = text
+        replace_file(os.path.join(self.root, MANIFEST_NAME), text.encode())
+
+    def write_lock(self, *changed: Locked) -> None:
+        """Record resolved artifacts; a lock that would not change is not touched."""
+        lock = self.lock.replace(*changed)
+        if lock.text != self.lock.text or not os.path.exists(os.path.join(self.root, LOCK_NAME)):
+            replace_file(os.path.join(self.root, LOCK_NAME), lock.text.encode())
+        self.lock = lock
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Be the only process that changes this project; raises LockedError, which names the other one."""
+        path = os.path.join(self.state_folder(), "lock")
+        with disk_errors(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _held(os.pread(descriptor, 4096, 0)) from error
+            holder = {
+                "pid": os.getpid(),
+                "host": socket.gethostname(),
+                "since": int(time.time()),
+                "command": _command(),
+            }
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def trash(self, kind: str = "trash") -> str:
+        """A new folder in `.tenuto/<kind>` for files that must leave the working folder and may not be lost."""
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        folder = os.path.join(self.state_folder(), kind, f"{stamp}-{time.time_ns() % 1_000_000:06d}")
+        with disk_errors(folder):
+            os.makedirs(folder)
+        return folder
+
+
+def _command() -> str:
+    return " ".join(["tenuto", *(word for word in sys.argv[1:3] if not word.startswith("-") and "hf_" not in word)])
+
+
+def _held(record: bytes) -> LockedError:
+    try:
+        holder = json.loads(record)
+        who = f"process {holder['pid']} on {holder['host']} ({holder['command']})"
+    except (ValueError, KeyError, TypeError):
+        who = "another process"
+    return LockedError(f"{who} is at work on this project", hint="wait until it is done, then run the command again")
+
+
+def find_root(start: str) -> str:
+    """The nearest folder at or above `start` that holds a manifest; raises NotFoundError (ProjectNotFound)."""
+    folder = os.path.abspath(start)
+    while not os.path.isfile(os.path.join(folder, MANIFEST_NAME)):
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise NotFoundError(
+                f"no {MANIFEST_NAME} in {os.path.abspath(start)} or above it",
+                code="ProjectNotFound",
+                hint="run `tenuto init` first",
+            )
+        folder = parent
+    return folder
+
+
+def create(root: str, hub: str | None = None) -> str:
+    """Write a new manifest in `root` and return its path; raises ConflictError (Exists)."""
+    path = os.path.join(os.path.abspath(root), MANIFEST_NAME)
+    if os.path.exists(path):
+        raise ConflictError(
+            f"{path} exists already", code="Exists", hint="edit it, or run `tenuto track PATH --to hf://…`"
+        )
+    text = NEW_MANIFEST
+    if hub:
+        text += f"\n[project]\nhub = {json.dumps(resolve({'endpoint': hub}).endpoint)}\n"
+    with disk_errors(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+    parse_manifest(text)
+    replace_file(path, text.encode())
+    return path
+
+
+def _read_text(path: str, missing: str | None = None) -> str:
+    if missing is not None and not os.path.exists(path):
+        return missing
+    try:
+        with disk_errors(path), open(path, encoding="utf-8") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        code = "BadLock" if path.endswith(LOCK_NAME) else "BadManifest"
+        raise UsageError(f"{path} is not UTF-8 text", code=code, hint="restore it from git") from error
