@@ -4,12 +4,15 @@ Nothing counts until it is verified: bytes are *received* into a spool, *sealed*
 expected one), and *published* under that name. A reader sees a whole object or none.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
-from tenuto.core.errors import IntegrityError
+from tenuto.core.errors import IntegrityError, UsageError
+
+_KEY = re.compile(r"[A-Za-z0-9-]{1,128}")
 
 
 class StoredObject(NamedTuple):
@@ -35,7 +38,7 @@ class Incoming(ABC):
 
     @abstractmethod
     def write(self, data: bytes | memoryview) -> None:
-        """Take in more bytes. Raises StorageError (DiskFull, LocalFile); then nothing of the object is visible."""
+        """Take in more bytes. Raises StorageError (DiskFull, LocalFile); then `size` says how many were taken in after all."""
 
     @abstractmethod
     def restart(self) -> None:
@@ -43,9 +46,9 @@ class Incoming(ABC):
 
     @abstractmethod
     def seal(self, *, sha256: str | None = None, git_id: str | None = None, source: str = "") -> Sealed:
-        """Close the object. If `sha256` or `git_id` is given, the bytes must have it.
+        """Close the object. If `sha256` or `git_id` is given, the bytes must have it; `git_id` needs a receive with `git_size`.
 
-        Raises IntegrityError (HashMismatch), which names both hashes and `source`; the bytes are gone then.
+        Raises IntegrityError (HashMismatch), which names both hashes and `source`; the bytes are gone then, as after `restart`.
         """
 
     @abstractmethod
@@ -83,8 +86,9 @@ class Store(ABC):
     def receive(self, *, key: str | None = None, git_size: int | None = None) -> Incoming:
         """Begin to take in an object.
 
-        Bytes received under a `key` (letters, digits, '-') survive an interruption, and a later receive with that key may go on
-        from them. With `git_size` the git blob id is computed too, for bytes known by that id and size only.
+        Bytes received under a `key` (1 to 128 letters, digits, '-') survive an interruption, and a later receive with that key
+        may go on from them; two at once never mix. With `git_size` the git blob id is computed too, for bytes known by that id
+        and size only. Raises UsageError (BadRequest) for a key of another form.
         """
 
     @abstractmethod
@@ -133,6 +137,13 @@ def corrupt_object(sha256: str, found: str) -> IntegrityError:
         code="CorruptObject",
         hint="run `tenuto repair` to fetch it again",
     )
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it may name an interrupted receive; raises UsageError (BadRequest) before any path is built of it."""
+    if not _KEY.fullmatch(key):
+        raise UsageError(f"{key[:80]!r} is not a key of a receive: 1 to 128 letters, digits or '-'")
+    return key
 
 
 def check_seal(kind: str, expected: str | None, found: str, source: str) -> None:

@@ -85,7 +85,7 @@ class Layout:
     """
 
     def __init__(self, mode: str = "auto") -> None:
-        self._modes = list(_METHODS) if mode == "auto" else [mode]
+        self._modes = tuple(_METHODS) if mode == "auto" else (mode,)
 
     def place(self, source: str, folder: int, name: str) -> str:
         """Make `name` in the open directory `folder` hold the bytes of the file `source`, in one step; returns the mode used.
@@ -106,7 +106,7 @@ class Layout:
                         code="LocalFile",
                         hint="set TENUTO_LINK=auto",
                     ) from error
-                self._modes.pop(0)
+                self._modes = tuple(other for other in self._modes if other != mode)
 
     @staticmethod
     def _place(mode: str, source: str, folder: int, name: str) -> None:

@@ -1,0 +1,148 @@
+"""Bytes on their way into a local store: one file each, locked by its writer. Normative description: docs/formats/store.md."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import secrets
+import time
+from typing import cast
+
+from tenuto.core.gitobj import object_hasher
+from tenuto.store.base import Incoming, Sealed, check_key, check_seal
+from tenuto.store.disk import BLOCK_BYTES, disk_errors
+
+
+class SpoolFile(Incoming):
+    """An object on its way in, hashed as it comes. Under a key it goes on from what an interrupted receive left."""
+
+    def __init__(self, spool: str, key: str | None, git_size: int | None) -> None:
+        self.size = 0
+        self._git_size = git_size
+        self._spool = spool
+        self._sealed = False
+        self._hashers = self._new_hashers()
+        self._path, self._descriptor, self._keyed = _open(spool, key)
+        try:
+            while block := os.read(self._descriptor, BLOCK_BYTES):
+                self._count(block)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _new_hashers(self) -> list["hashlib._Hash"]:
+        git = [] if self._git_size is None else [object_hasher("blob", self._git_size)]
+        return [hashlib.sha256(), *git]
+
+    def _count(self, data: bytes | memoryview) -> None:
+        for hasher in self._hashers:
+            hasher.update(data)
+        self.size += len(data)
+
+    def write(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        with disk_errors(self._path):
+            while view:
+                count = os.write(self._descriptor, view)
+                self._count(view[:count])  # what is hashed is what is in the file, also if the next write fails
+                view = view[count:]
+
+    def restart(self) -> None:
+        with disk_errors(self._path):
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.size = 0
+        self._hashers = self._new_hashers()
+
+    def seal(self, *, sha256: str | None = None, git_id: str | None = None, source: str = "") -> Sealed:
+        found, *git = [hasher.hexdigest() for hasher in self._hashers]
+        try:
+            check_seal("sha256", sha256, found, source)
+            check_seal("git id", git_id, git[0] if git else "(not computed)", source)
+        except BaseException:
+            self.restart()
+            raise
+        with disk_errors(self._path):
+            os.fchmod(self._descriptor, 0o444)
+            if self._keyed:
+                self._path = _rename_sealed(self._path)
+        self._sealed = True
+        self.close()
+        return Sealed(found, self.size, self._path)
+
+    def close(self) -> None:
+        if self._descriptor < 0:
+            return
+        if not self._sealed and not (self._keyed and self.size):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+
+def sealed_file(sealed: Sealed) -> str:
+    """The path of a sealed spool file."""
+    return cast("str", sealed.token)
+
+
+def sweep(spool: str, older_than_s: float) -> int:
+    """Remove spool files that no living process writes and that are older than that; returns the bytes freed.
+
+    A sealed file is not locked while it waits to be published: `older_than_s` must be longer than any wait.
+    """
+    freed = 0
+    names = os.listdir(spool) if os.path.isdir(spool) else []
+    for name in names:
+        path = os.path.join(spool, name)
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            freed += _remove_unlocked(path, older_than_s)
+    return freed
+
+
+def _remove_unlocked(path: str, older_than_s: float) -> int:
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        status = os.fstat(file.fileno())
+        if time.time() - status.st_mtime < older_than_s or not _is_still(path, status):
+            return 0
+        os.unlink(path)
+    return status.st_size if status.st_nlink == 1 else 0
+
+
+def _open(spool: str, key: str | None) -> tuple[str, int, bool]:
+    """Path and descriptor of a locked spool file, and whether it is the one that is found by `key`."""
+    if key is None:
+        return *_create(spool), False
+    path = os.path.join(spool, f"part-{check_key(key)}")
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another one writes it, or this disk has no locks: take in the object beside it
+            os.close(descriptor)
+            return *_create(spool), False
+        if _is_still(path, os.fstat(descriptor)):
+            return path, descriptor, True
+        os.close(descriptor)  # sealed or dropped between open and lock
+
+
+def _create(spool: str) -> tuple[str, int]:
+    path = os.path.join(spool, f"new-{secrets.token_hex(8)}")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    with contextlib.suppress(OSError):  # without locks it looks abandoned to `sweep` once it is old
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return path, descriptor
+
+
+def _is_still(path: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(status, os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _rename_sealed(path: str) -> str:
+    """Take a complete file out of reach of those who look for its key, before its lock is given up."""
+    sealed = os.path.join(os.path.dirname(path), f"sealed-{secrets.token_hex(8)}")
+    os.rename(path, sealed)
+    return sealed
