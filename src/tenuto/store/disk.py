@@ -100,7 +100,7 @@ class Layout:
             except OSError as error:
                 if error.errno not in _REFUSALS:
                     raise
-                if len(self._modes) == 1:
+                if self._modes == (mode,):
                     raise StorageError(
                         f"files cannot be laid out here by {mode}: {error.strerror}",
                         code="LocalFile",

@@ -1,0 +1,64 @@
+"""Hashing many files at once: threads get batches, since a task for each file costs more than a small file takes to hash."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+from tenuto.core.errors import StorageError
+from tenuto.store.disk import disk_errors, hash_file
+
+BATCH_FILES = 64
+BATCH_BYTES = 32 << 20
+
+
+class ToHash(NamedTuple):
+    """A file to hash: a name of the caller's choice, where it lies, and about how many bytes it has."""
+
+    name: str
+    file: str
+    size: int
+
+
+class Hashed(NamedTuple):
+    """The outcome for one file: sha256 and size in bytes of what was read, or the fault that kept it from being read."""
+
+    name: str
+    sha256: str
+    size: int
+    fault: StorageError | None = None
+
+
+def hash_files(files: Sequence[ToHash], progress: Callable[[int], None] = lambda _bytes: None) -> list[Hashed]:
+    """Hash every file, in parallel; one outcome for each, in the order given. Never raises for a file that cannot be read."""
+    if not files:
+        return []
+    threads = max(1, min(len(files), os.cpu_count() or 1, 8))
+    with ThreadPoolExecutor(threads, "hash") as pool:
+        tasks = [pool.submit(_hash_batch, batch, progress) for batch in _batches(files)]
+        return [outcome for task in tasks for outcome in task.result()]
+
+
+def _batches(files: Sequence[ToHash]) -> Iterator[list[ToHash]]:
+    batch: list[ToHash] = []
+    size = 0
+    for file in files:
+        batch.append(file)
+        size += file.size
+        if len(batch) >= BATCH_FILES or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _hash_batch(batch: Sequence[ToHash], progress: Callable[[int], None]) -> list[Hashed]:
+    outcomes = []
+    for name, file, _ in batch:
+        try:
+            with disk_errors(file):
+                sha256, size = hash_file(file, progress)
+            outcomes.append(Hashed(name, sha256, size))
+        except StorageError as fault:
+            outcomes.append(Hashed(name, "", 0, fault))
+    return outcomes

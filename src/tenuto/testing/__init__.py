@@ -1,0 +1,1 @@
+"""SHIPPED TEST KIT: what stores, hubs and projects are tested with, ours and those of others."""

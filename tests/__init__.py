@@ -1,0 +1,1 @@
+"""Tests of Tenuto: the folders mirror `src/tenuto`."""
