@@ -33,7 +33,7 @@ test-all: setup ## all tests, with crash and fuzz campaigns
 check: setup ## format, lint, types, import contracts, caps, fresh docs, fast tests
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
-	$(BIN)/mypy
+	$(BIN)/mypy src scripts examples bench
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/check_caps.py $(CODE)
 	$(BIN)/python scripts/make_docs.py --check
