@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from tenuto.testing.samples import checkpoint_folder
-
 from demo_stage import DemoError, Hub, Stage
 from tenuto.core.human import count_text, duration_text, size_text
+from tenuto.testing.samples import checkpoint_folder
 
 USER = "demo"
 NEXT = """\
