@@ -49,8 +49,8 @@ def write_wav(path: str, seconds: float = 1.0, rate_hz: int = 16_000, seed: int 
 def checkpoint_folder(path: str, seed: int = 0, size_bytes: int = 3_000_000) -> str:
     """Make a folder of checkpoints at `path` and return it: about `size_bytes` in six files, two folders deep.
 
-    `encoder_iter3.pt` (as `torch.save` writes it), `encoder_iter3.safetensors` (weights of the same shapes at half precision), `config.json`, `labels.csv`
-    and two clips under `examples/`.
+    `encoder_iter3.pt` (as `torch.save` writes it), `encoder_iter3.safetensors` (weights of the same shapes at half precision),
+    `config.json`, `labels.csv` and two clips under `examples/`.
     """
     os.makedirs(os.path.join(path, "examples"), exist_ok=True)
     rows = max(1, size_bytes // (6 * _HIDDEN))
