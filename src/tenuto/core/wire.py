@@ -23,6 +23,11 @@ SAMPLE_BYTES = 512
 LFS_MEDIA_TYPE = "application/vnd.git-lfs+json"
 COMMIT_MEDIA_TYPE = "application/x-ndjson"
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_REMAINING = re.compile(r"\br=([0-9]{1,9})\b")
+_RESET = re.compile(r"\bt=([0-9]{1,9})\b")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_NEXT = re.compile(r'<([^<>]*)>\s*;[^,<]*\brel="?next\b')
 _STATUS_CODES = {
     400: "BadRequest",
     401: "NoToken",
@@ -129,7 +134,7 @@ class LfsBatchRequest(msgspec.Struct, frozen=True):
 
     operation: Literal["upload", "download"]
     objects: list[LfsObject]
-    transfers: list[str] = ["basic"]
+    transfers: list[str] = msgspec.field(default_factory=lambda: ["basic"])
     hash_algo: str = "sha256"
 
 
@@ -196,7 +201,8 @@ def timestamp_text(time_ms: int) -> str:
 def error_headers(error: TenutoError) -> dict[str, str]:
     """The headers that carry an error; HEAD answers have nothing else."""
     message = INVALID_CREDENTIALS if error.code == "BadToken" else " ".join(error.message.split())
-    return {ERROR_CODE: error.code, ERROR_MESSAGE: message.encode("ascii", "backslashreplace").decode()[:1000]}
+    visible = _CONTROL.sub("?", message.encode("ascii", "backslashreplace").decode())
+    return {ERROR_CODE: error.code, ERROR_MESSAGE: visible[:1000].rstrip()}
 
 
 def error_body(error: TenutoError) -> bytes:
@@ -223,7 +229,7 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: bytes) -> T
 def _read_body(body: bytes) -> tuple[str | None, str | None, str | None]:
     try:
         answer = msgspec.json.decode(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None, None, None
     if not isinstance(answer, dict):
         return None, None, None
@@ -236,14 +242,14 @@ def _read_body(body: bytes) -> tuple[str | None, str | None, str | None]:
 def wait_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that the hub asks to wait: from `RateLimit` (only when nothing remains) or `Retry-After`; None if it does not say."""
     limit = headers.get("RateLimit", "")
-    remaining, reset = re.search(r"\br=(\d+)", limit), re.search(r"\bt=(\d+)", limit)
+    remaining, reset = _REMAINING.search(limit), _RESET.search(limit)
     if remaining and reset and int(remaining[1]) == 0:
         return int(reset[1]) + 1.0
-    after = headers.get("Retry-After", "")
-    return int(after) + 1.0 if after.isdecimal() else None
+    after = _SECONDS.fullmatch(headers.get("Retry-After", "").strip())
+    return int(after[0]) + 1.0 if after else None
 
 
 def next_link(headers: Mapping[str, str]) -> str | None:
     """The address of the next page, from `Link: <…>; rel="next"`."""
-    match = re.search(r'<([^>]*)>\s*;[^,]*rel="?next"?', headers.get("Link", ""))
+    match = _NEXT.search(headers.get("Link", ""))
     return match[1] if match else None

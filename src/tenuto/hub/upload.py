@@ -11,6 +11,7 @@ import msgspec
 
 from tenuto.core import wire
 from tenuto.core.errors import IntegrityError, UnavailableError
+from tenuto.core.gitobj import blob_id
 from tenuto.core.ids import RepoId
 from tenuto.hub.remote import Deleted, Large, Operation, Regular, Remote
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
@@ -35,6 +36,13 @@ class Upload(NamedTuple):
     title: str
 
 
+class Uploaded(NamedTuple):
+    """The commit that was made, and for each file sent inside it the git id and sha256 of the same bytes."""
+
+    commit: str
+    git_ids: Sequence[tuple[str, str]]
+
+
 def upload(
     remote: Remote,
     repo: RepoId,
@@ -44,7 +52,7 @@ def upload(
     *,
     jobs: int = 8,
     progress: Progress = lambda _bytes: None,
-) -> wire.CommitResult:
+) -> Uploaded:
     """Send what the repo lacks, then make one commit on top of `parent`.
 
     Raises ConflictError (StaleParent) if the branch moved: nothing but unreferenced objects is on the hub then. Raises IntegrityError
@@ -54,13 +62,17 @@ def upload(
     large = [file for file in wanted.files if _mode(modes, file) == "lfs"]
     _send_objects(remote, repo, large, jobs, progress)
     operations: list[Operation] = [Deleted(path) for path in wanted.deleted]
+    git_ids = []
     for file in wanted.files:
         if _mode(modes, file) == "lfs":
             operations.append(Large(file.path, file.sha256, file.size))
         else:
-            operations.append(Regular(file.path, _read(file)))
+            content = _read(file)
+            operations.append(Regular(file.path, content))
+            git_ids.append((blob_id(content), file.sha256))
             progress(file.size)
-    return remote.commit(repo, revision, operations, title=wanted.title, parent=parent)
+    result = remote.commit(repo, revision, operations, title=wanted.title, parent=parent)
+    return Uploaded(result.commit, git_ids)
 
 
 def _announce(file: Outgoing) -> wire.PreuploadFile:

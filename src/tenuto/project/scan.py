@@ -2,30 +2,29 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from tenuto.core.errors import NotFoundError, UsageError
+from tenuto.core.errors import UsageError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
 from tenuto.core.paths import check_path, twins
 from tenuto.project.statcache import Seen
 from tenuto.project.workspace import Workspace
-from tenuto.store.disk import disk_errors, hash_file
+from tenuto.store.disk import disk_errors
+from tenuto.store.hashing import ToHash, hash_files
 
 IGNORED_NAMES = frozenset({".git", ".cache", ".tenuto", ".DS_Store", "Thumbs.db", "desktop.ini"})
 IGNORED_PREFIX = ".tenuto-"
 HUB_FILE = ".gitattributes"
 RACY_NS = 50_000_000
-_BATCH_FILES = 64
-_BATCH_BYTES = 32 << 20
 
 
 class Scan(NamedTuple):
-    """What lies in the working folder: the listing, and how much had to be read to know it."""
+    """What lies in the working folder: the listing, links that lead nowhere, and how much had to be read to know it."""
 
     listing: Listing
+    broken: tuple[str, ...]
     hashed_files: int
     hashed_bytes: int
 
@@ -35,15 +34,21 @@ class _Item(NamedTuple):
     status: os.stat_result
 
 
+class _Broken(NamedTuple):
+    path: str
+
+
 def scan(workspace: Workspace, artifact: Artifact, *, reread: bool = False) -> Scan:
     """Look at every file of the artifact; an absent artifact has an empty listing.
 
     A file whose size, time and inode are as in the state index is not read again, unless `reread`. What was read is recorded.
-    Raises UsageError (BadPath) for names that no hub or other system could hold, NotFoundError for a broken link, StorageError.
+    Raises UsageError (BadPath) for names that no hub or other system could hold, StorageError for what cannot be read.
     """
     known = workspace.state.files(artifact.path)
     started_ns = time.time_ns()
-    found = list(_walk(workspace, artifact))
+    walked = list(_walk(workspace, artifact))
+    found = [item for item in walked if isinstance(item, _Item)]
+    broken = tuple(item.path for item in walked if isinstance(item, _Broken))
     unchanged, changed = [], []
     for item in found:
         seen = known.get(item.path)
@@ -57,21 +62,21 @@ def scan(workspace: Workspace, artifact: Artifact, *, reread: bool = False) -> S
     workspace.state.remember(settled, known.keys() - {item.path for item in found})
     skip = len(prefix) + 1 if (prefix := workspace.folder_of(artifact)) else 0
     listing = Listing(Entry(seen.path[skip:], seen.sha256, seen.size) for seen in (*unchanged, *hashed))
-    return Scan(listing, len(hashed), sum(seen.size for seen in hashed))
+    return Scan(listing, broken, len(hashed), sum(seen.size for seen in hashed))
 
 
-def _walk(workspace: Workspace, artifact: Artifact) -> Iterator[_Item]:
+def _walk(workspace: Workspace, artifact: Artifact) -> Iterator[_Item | _Broken]:
     top = os.path.join(workspace.root, artifact.path)
     with disk_errors(top):
         if artifact.file:
             if os.path.lexists(top):
-                yield _Item(artifact.path, _status(top, artifact.path))
+                yield _link_target(top, artifact.path)
             return
         if os.path.isdir(top):
             yield from _walk_folder(top, artifact.path, keeps_attributes=bool(artifact.address.path))
 
 
-def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[_Item]:
+def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[_Item | _Broken]:
     folders = [(top, path)]
     while folders:
         folder, prefix = folders.pop()
@@ -87,22 +92,19 @@ def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[_It
                 if entry.is_dir(follow_symlinks=False):
                     folders.append((entry.path, f"{prefix}/{name}"))
                 elif entry.is_symlink():
-                    yield _Item(f"{prefix}/{name}", _status(entry.path, f"{prefix}/{name}"))
+                    yield _link_target(entry.path, f"{prefix}/{name}")
                 elif entry.is_file(follow_symlinks=False):
                     yield _Item(f"{prefix}/{name}", entry.stat(follow_symlinks=False))
 
 
-def _status(file: str, path: str) -> os.stat_result:
+def _link_target(file: str, path: str) -> _Item | _Broken:
     try:
         status = os.stat(file)
-    except FileNotFoundError as error:
-        raise NotFoundError(
-            f"{path} is a symbolic link to nothing",
-            hint="remove the link, or run `tenuto repair` to fetch the file again",
-        ) from error
+    except FileNotFoundError:
+        return _Broken(path)
     if os.path.isdir(file):
         raise UsageError(f"{path} is a symbolic link to a folder", code="BadPath", hint="track the real folder instead")
-    return status
+    return _Item(path, status)
 
 
 def _check_names(changed: Iterable[_Item], found: Iterable[_Item]) -> None:
@@ -120,36 +122,12 @@ def _check_names(changed: Iterable[_Item], found: Iterable[_Item]) -> None:
 def _hash_all(workspace: Workspace, items: Sequence[_Item]) -> list[Seen]:
     if not items:
         return []
-    total = sum(item.status.st_size for item in items)
-    with workspace.watch("hashing", total) as progress, ThreadPoolExecutor(_threads(items), "hash") as pool:
-        tasks = [pool.submit(_hash_batch, workspace.root, batch, progress) for batch in _batches(items)]
-        return [seen for task in tasks for seen in task.result()]
-
-
-def _threads(items: Sequence[_Item]) -> int:
-    return max(1, min(len(items), os.cpu_count() or 1, 8))
-
-
-def _batches(items: Iterable[_Item]) -> Iterator[list[_Item]]:
-    """Batches of like work: a task for each file costs more than small files take to hash."""
-    batch: list[_Item] = []
-    size = 0
-    for item in items:
-        batch.append(item)
-        size += item.status.st_size
-        if len(batch) >= _BATCH_FILES or size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _hash_batch(root: str, batch: Sequence[_Item], progress: Callable[[int], None]) -> list[Seen]:
+    files = [ToHash(item.path, os.path.join(workspace.root, item.path), item.status.st_size) for item in items]
+    with workspace.watch("hashing", sum(file.size for file in files)) as progress:
+        outcomes = hash_files(files, progress)
     seen = []
-    for path, status in batch:
-        file = os.path.join(root, path)
-        with disk_errors(file):
-            sha256, size = hash_file(file)
-        progress(size)
-        seen.append(Seen(path, size, status.st_mtime_ns, status.st_ino, sha256))
+    for (path, sha256, size, fault), item in zip(outcomes, items, strict=True):
+        if fault:
+            raise fault
+        seen.append(Seen(path, size, item.status.st_mtime_ns, item.status.st_ino, sha256))
     return seen

@@ -252,3 +252,9 @@ def _read_text(path: str, missing: str | None = None) -> str:
     except UnicodeDecodeError as error:
         code = "BadLock" if path.endswith(LOCK_NAME) else "BadManifest"
         raise UsageError(f"{path} is not UTF-8 text", code=code, hint="restore it from git") from error
+
+
+def manifest_settings(start: str) -> dict[str, object]:
+    """What the manifest of the project around `start` says about settings; raises NotFoundError (ProjectNotFound)."""
+    manifest = parse_manifest(_read_text(os.path.join(find_root(start), MANIFEST_NAME)))
+    return {"endpoint": manifest.project.hub}

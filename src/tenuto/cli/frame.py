@@ -1,0 +1,181 @@
+"""What every command shares: global options, help that ends with an example and exit codes, and what is made from them."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tenuto.cli.output import Printer
+from tenuto.core.settings import Settings, resolve
+
+if TYPE_CHECKING:
+    from tenuto.hub.remote import Remote
+    from tenuto.project.workspace import Workspace
+
+EXIT_MEANINGS = {
+    0: "done and clean",
+    1: "done, and the answer is no",
+    2: "bad command line, manifest or lock",
+    3: "not logged in, or the token is not valid",
+    4: "access denied or gated",
+    5: "integrity: bytes are not what they should be",
+    6: "network or hub unavailable",
+    7: "disk or local file trouble",
+    8: "another process holds the lock",
+    9: "not found",
+    70: "a bug of ours",
+    130: "interrupted",
+}
+
+
+class Invocation:
+    """One run of the program: its global flags, and the printer, settings, project and hub that follow from them."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.flags: dict[str, Any] = {}
+
+    @cached_property
+    def printer(self) -> Printer:
+        """Where results go."""
+        flags = self.flags
+        progress = not flags.get("no_progress") and self.settings().progress
+        return Printer(json=bool(flags.get("json")), quiet=bool(flags.get("quiet")), progress=progress)
+
+    @property
+    def root(self) -> str:
+        """The folder to start from."""
+        return str(self.flags.get("root") or os.getcwd())
+
+    def settings(self, manifest: Mapping[str, object] | None = None, **flags: str | int | None) -> Settings:
+        """All settings; `flags` are those of the command itself."""
+        given = {"offline": self.flags.get("offline"), **flags}
+        return resolve(given, self.environment, manifest, self._user_file())
+
+    def _user_file(self) -> dict[str, object]:
+        import tomllib
+
+        folder = self.environment.get("TENUTO_CONFIG") or "~/.config/tenuto"
+        file = os.path.join(os.path.expanduser(folder), "settings.toml")
+        if not os.path.exists(file):
+            return {}
+        try:
+            with open(file, "rb") as opened:
+                return tomllib.load(opened)
+        except (tomllib.TOMLDecodeError, OSError) as error:
+            raise click.UsageError(f"{file} cannot be read: {error}") from error
+
+    def workspace(self) -> "Workspace":
+        """The project that the command is run in."""
+        from tenuto.hub.tokens import connect
+        from tenuto.project.workspace import Workspace
+
+        return Workspace.find(self.root, self.settings, connect, self.printer.watch)
+
+    def project_settings(self, **flags: str | None) -> Settings:
+        """Settings as in the project, or without one if there is none."""
+        from tenuto.core.errors import NotFoundError
+        from tenuto.project.workspace import manifest_settings
+
+        try:
+            return self.settings(manifest_settings(self.root), **flags)
+        except NotFoundError:
+            return self.settings(None, **flags)
+
+    def remote(self, **flags: str | None) -> "Remote":
+        """The hub, with no need for a project."""
+        from tenuto.hub.tokens import connect
+
+        return connect(self.project_settings(**flags))
+
+
+def invocation() -> Invocation:
+    """The run that the current command belongs to."""
+    found = click.get_current_context().find_object(Invocation)
+    assert found is not None
+    return found
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is not None and value is not False:
+        run = context.find_object(Invocation)
+        assert run is not None
+        run.flags[parameter.name or ""] = value
+
+
+def _global(name: str, help_text: str, **more: Any) -> click.Option:
+    return click.Option([name], help=help_text, expose_value=False, callback=_remember, is_eager=True, **more)
+
+
+def global_options() -> list[click.Parameter]:
+    """The options that every command takes, before or after its name."""
+    return [
+        _global("--json", "Print one JSON document.", is_flag=True),
+        _global("--quiet", "Print errors only.", is_flag=True),
+        _global("--verbose", "Print more, and the whole trace of a bug.", is_flag=True),
+        _global("--offline", "Make no request.", is_flag=True),
+        _global("--no-progress", "Show no progress bars.", is_flag=True),
+        _global("--root", "Start from this folder.", type=click.Path(file_okay=False, exists=True)),
+    ]
+
+
+class Command(click.Command):
+    """A command with the global options, whose help ends with an example and its exit codes."""
+
+    def __init__(self, *arguments: Any, example: str = "", exits: Sequence[int] = (), **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.params += global_options()
+        self.example, self.exits = example, exits
+
+    def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example and the table of exit codes."""
+        if self.example:
+            with formatter.section("Example"):
+                for line in self.example.splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        with formatter.section("Exit status"):
+            formatter.write_dl([(str(status), EXIT_MEANINGS[status]) for status in sorted({*self.exits, 0, 2})])
+
+
+def command(name: str, *, example: str, exits: Sequence[int] = ()) -> Callable[[Callable[..., Any]], Command]:
+    """Declare a command: its name, an example as a user would type it, and the exit codes that matter beside 0 and 2."""
+
+    def decorate(function: Callable[..., Any]) -> Command:
+        made = click.command(name, cls=Command, example=example, exits=exits)(function)
+        assert isinstance(made, Command)
+        return made
+
+    return decorate
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are loaded when they are called: `--help` imports none of them.
+
+    `lazy` maps a name to the module that holds it, under the attribute of the same name, and one line of help.
+    """
+
+    def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, str]], **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.params += global_options()
+        self.lazy = lazy
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(self.lazy)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Load a command."""
+        import importlib
+
+        if name not in self.lazy:
+            return None
+        found = getattr(importlib.import_module(self.lazy[name][0]), name.replace("-", "_"))
+        assert isinstance(found, click.Command)
+        return found
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])

@@ -1,0 +1,134 @@
+"""The program: finds the command, runs it, and turns what happens into an exit status."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from tenuto import __version__
+from tenuto.cli.frame import Invocation, LazyGroup
+from tenuto.cli.output import Printer
+from tenuto.core.errors import InternalError, TenutoError, UsageError
+
+COMMANDS = {
+    "init": ("tenuto.cli.project", "Start a project in this folder."),
+    "track": ("tenuto.cli.project", "Put a folder or file of your own under the project's care."),
+    "status": ("tenuto.cli.project", "Say what differs from the lock."),
+    "push": ("tenuto.cli.transfer", "Send what changed here to the hub."),
+    "pull": ("tenuto.cli.transfer", "Fetch what the lock pins."),
+    "sync": ("tenuto.cli.transfer", "Bring folder and hub together, both ways."),
+    "verify": ("tenuto.cli.health", "Read every locked file and compare it with its hash."),
+    "repair": ("tenuto.cli.health", "Bring back files that are damaged or missing."),
+    "login": ("tenuto.cli.account", "Keep a token for a hub."),
+    "logout": ("tenuto.cli.account", "Forget the token of a hub."),
+    "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),
+    "repo": ("tenuto.cli.repo", "Make and delete repos on the hub."),
+    "hub": ("tenuto.cli.hub", "Run a hub of your own."),
+}
+
+
+def _print_version(context: click.Context) -> None:
+    click.echo(f"tenuto {__version__}")
+    context.exit()
+
+
+cli = LazyGroup(
+    "tenuto",
+    lazy=COMMANDS,
+    help="Model weights and audio datasets: locked, verified, in step with a hub.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+cli.params.append(
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        help="Print the version.",
+        callback=lambda context, _, value: _print_version(context) if value else None,
+    )
+)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with its status."""
+    run = Invocation(os.environ)
+    sys.exit(execute(run, sys.argv[1:]))
+
+
+def execute(run: Invocation, arguments: list[str]) -> int:
+    """Run one command line; returns the exit status. Nothing escapes but what the interpreter itself raises."""
+    try:
+        result = cli.main(arguments, prog_name="tenuto", standalone_mode=False, obj=run)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except click.UsageError as error:
+        return _fail(run, UsageError(error.format_message(), code="BadCommand", hint=_usage_hint(error)))
+    except click.ClickException as error:
+        return _fail(run, UsageError(error.format_message(), code="BadCommand"))
+    except TenutoError as error:
+        return _fail(run, error)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last resort: a bug is reported as one
+        return _bug(run, error)
+
+
+def _usage_hint(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx else "tenuto"
+    return f"see `{path} --help`"
+
+
+def _fail(run: Invocation, error: TenutoError) -> int:
+    _printer(run).error(error, _token_hint(run, error))
+    if run.flags.get("verbose"):
+        import traceback
+
+        traceback.print_exception(error)
+    return error.exit_status
+
+
+def _printer(run: Invocation) -> Printer:
+    try:
+        return run.printer
+    except (TenutoError, click.ClickException):
+        return Printer(json=bool(run.flags.get("json")))
+
+
+def _token_hint(run: Invocation, error: TenutoError) -> str | None:
+    """Say that a token was held back, where that may be the reason."""
+    if error.exit_status not in {3, 4, 9} or "tenuto.hub.tokens" not in sys.modules:
+        return None
+    from tenuto.hub.tokens import find_token
+
+    try:
+        settings = run.project_settings()
+        if not find_token(settings).withheld:
+            return None
+    except TenutoError:
+        return None
+    return (
+        f"your token was not sent, because only {'tenuto.toml'} names {settings.endpoint}: "
+        f"run `tenuto login --endpoint {settings.endpoint}`, or set HF_ENDPOINT"
+    )
+
+
+def _bug(run: Invocation, error: Exception) -> int:
+    import traceback
+
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(where.filename)}:{where.lineno}"
+    failure = InternalError(
+        f"this is a bug in tenuto {__version__}: {type(error).__name__} at {place}: {error}",
+        hint="please report it, with what `--verbose` prints",
+    )
+    _printer(run).error(failure)
+    if run.flags.get("verbose"):
+        traceback.print_exception(error)
+    return failure.exit_status

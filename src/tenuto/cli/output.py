@@ -1,0 +1,109 @@
+"""What the user sees: data on stdout, everything else on stderr. The only door to rich."""
+
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TextIO
+
+import msgspec
+
+from tenuto.core.errors import TenutoError
+
+_SHOW_AFTER_BYTES = 1
+
+
+class Printer:
+    """One way to print for every command: for people, for machines (`--json`), or only what was asked for (`--quiet`)."""
+
+    def __init__(
+        self,
+        *,
+        json: bool = False,
+        quiet: bool = False,
+        progress: bool = True,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
+        self.json = json
+        self.quiet = quiet
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._progress = progress and not quiet and not json and self._err.isatty()
+        self._colour = not os.environ.get("NO_COLOR")
+
+    def report(self, report: object, lines: Callable[[], Iterable[str]]) -> None:
+        """Print a result: as one JSON document, or as lines for people, or nothing if quiet."""
+        if self.json:
+            self._write(self._out, msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        elif not self.quiet:
+            for line in lines():
+                self._write(self._out, line)
+
+    def answer(self, report: object, text: str) -> None:
+        """Print a result that is a single value, such as a token: quiet does not silence it."""
+        self._write(self._out, msgspec.json.encode(report).decode() if self.json else text)
+
+    def note(self, text: str) -> None:
+        """Tell people something beside the result."""
+        if not self.quiet and not self.json:
+            self._write(self._err, text)
+
+    def error(self, error: TenutoError, hint: str | None = None) -> None:
+        """Print a failure: what happened, and what to do; as JSON with its stable code if machines read."""
+        hint = hint or error.hint
+        if self.json:
+            body = {
+                "error": {"code": error.code, "message": error.message, "hint": hint, "exit_status": error.exit_status}
+            }
+            self._write(self._err, msgspec.json.encode(body).decode())
+            return
+        self._write(self._err, f"{self.paint('error:', '1;31')} {error.message}")
+        if hint:
+            self._write(self._err, f"{self.paint('hint:', '1;36')} {hint}")
+
+    def paint(self, text: str, code: str, *, out: bool = False) -> str:
+        """`text` in colour, where a person looks and wants colours."""
+        stream = self._out if out else self._err
+        return f"\x1b[{code}m{text}\x1b[0m" if self._colour and stream.isatty() else text
+
+    @contextlib.contextmanager
+    def watch(self, label: str, total_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Show the progress of long work on a terminal; what it yields is told the bytes done, from any thread."""
+        if not self._progress or total_bytes < _SHOW_AFTER_BYTES:
+            yield lambda _bytes: None
+            return
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+        )
+        console = Console(file=self._err, no_color=not self._colour)
+        with Progress(*columns, console=console, transient=True) as display:
+            task = display.add_task(label, total=total_bytes)
+            lock = threading.Lock()
+
+            def advance(done_bytes: int) -> None:
+                with lock:
+                    display.advance(task, done_bytes)
+
+            yield advance
+
+    @staticmethod
+    def _write(stream: TextIO, text: str) -> None:
+        data = text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8")
+        stream.write(f"{data}\n")
+        stream.flush()

@@ -1,0 +1,93 @@
+"""`tenuto init | track | status`."""
+
+from collections.abc import Iterator
+
+import click
+
+from tenuto.cli.frame import command, invocation
+from tenuto.core.human import count_text, size_text
+from tenuto.core.manifest import KINDS
+
+SHOWN = 20
+
+
+@command("init", example="tenuto init\ntenuto init --hub http://127.0.0.1:8010", exits=(1, 7))
+@click.option("--hub", help="The hub that this project's repos live on.")
+def init(hub: str | None) -> None:
+    """Start a project: write an empty tenuto.toml here."""
+    from tenuto.project.workspace import create
+
+    run = invocation()
+    path = create(run.root, hub)
+    run.printer.report({"manifest": path}, lambda: [f"Made {path}", "Next: tenuto track PATH --to hf://namespace/name"])
+
+
+@command(
+    "track",
+    example="tenuto track checkpoints --to hf://datasets/ninanor/beats-checkpoints\n"
+    "tenuto track loras/jazz --to hf://datasets/me/adapters/loras/jazz --kind adapter",
+    exits=(1, 7, 8, 9),
+)
+@click.argument("path", type=click.Path())
+@click.option("--to", help="Where it is kept: hf://[datasets/]namespace/name[@branch][/folder].")
+@click.option("--name", help="A name for it, if not its path.")
+@click.option("--kind", type=click.Choice(KINDS), help="What it is.")
+def track(path: str, to: str | None, name: str | None, kind: str | None) -> None:
+    """Put a folder or file of your own under the project's care.
+
+    Its bytes stay where they are; the manifest, the lock and .gitignore take note. Track it again to record what it holds now.
+    """
+    import os
+
+    from tenuto.project.track import Request
+    from tenuto.project.track import track as carry_out
+
+    run = invocation()
+    with run.workspace() as workspace, workspace.exclusive():
+        tracked = carry_out(workspace, Request(os.path.join(run.root, path), to, name, kind))
+
+    def lines() -> Iterator[str]:
+        verb = "Tracked" if tracked.changed else "Unchanged:"
+        yield f"{verb} {tracked.path}: {count_text(tracked.files, 'file')}, {size_text(tracked.bytes)}, digest {tracked.digest[:12]}"
+        if tracked.changed:
+            yield f"Next: commit tenuto.toml, tenuto.lock and .gitignore, then `tenuto push` to {tracked.repo}"
+
+    run.printer.report(tracked, lines)
+
+
+@command("status", example="tenuto status\ntenuto status --check --json", exits=(1, 7, 9))
+@click.argument("names", nargs=-1)
+@click.option("--check", is_flag=True, help="Exit with 1 if anything differs from the lock.")
+def status(names: tuple[str, ...], check: bool) -> int:
+    """Say what differs from the lock. Asks no hub and reads only files that changed."""
+    from tenuto.project.status import ArtifactStatus
+    from tenuto.project.status import status as look
+
+    run = invocation()
+    with run.workspace() as workspace:
+        report = look(workspace, names)
+
+    def lines() -> Iterator[str]:
+        if not report.artifacts:
+            yield "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name"
+        for artifact in report.artifacts:
+            yield from _artifact_lines(artifact)
+
+    def _artifact_lines(artifact: ArtifactStatus) -> Iterator[str]:
+        yield f"{artifact.name}: {artifact.state} ({count_text(artifact.files, 'file')}, {size_text(artifact.bytes)})"
+        for file in (artifact.changes or [])[:SHOWN]:
+            yield f"  {file.change:<8}  {file.path}"
+        more = len(artifact.changes or []) - SHOWN
+        if more > 0:
+            yield f"  and {more:,} more; --json lists all"
+        hint = {
+            "changed": "tenuto push (to keep it), tenuto pull (for missing files)",
+            "missing": "tenuto pull",
+            "not pushed": "tenuto push",
+            "not locked": f"tenuto track {artifact.path}, or tenuto pull",
+        }.get(artifact.state)
+        if hint:
+            yield f"  Next: {hint}"
+
+    run.printer.report(report, lines)
+    return 1 if check and not report.clean else 0

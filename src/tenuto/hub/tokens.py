@@ -1,0 +1,115 @@
+"""Which token goes to which hub. See docs/decisions/0002-which-token-goes-where.md.
+
+A token from the environment or from `hf` goes to a hub that the user named; a hub that only a manifest names gets the token of a
+`tenuto login` to that very hub, or none: a cloned repository must not be able to collect tokens.
+"""
+
+import os
+from typing import NamedTuple
+
+import msgspec
+
+from tenuto.core.errors import StorageError
+from tenuto.core.settings import PUBLIC_HUB, Settings
+from tenuto.hub.remote import Remote
+from tenuto.hub.session import Session
+from tenuto.store.disk import disk_errors, replace_file
+
+LOGINS_NAME = "logins.json"
+
+
+class Found(NamedTuple):
+    """The token for a hub, where it came from, and whether there is one that was held back because only a manifest names the hub."""
+
+    token: str | None
+    source: str | None
+    withheld: bool = False
+
+
+def find_token(settings: Settings) -> Found:
+    """The token to send to `settings.endpoint`. Raises StorageError if a token file is there and cannot be read."""
+    login = _logins(settings).get(settings.endpoint)
+    if settings.origins["endpoint"] == "manifest" and settings.endpoint != PUBLIC_HUB:
+        other = settings.token or _hf_token(settings)
+        return Found(login, "tenuto login" if login else None, withheld=bool(other) and not login)
+    if settings.token:
+        return Found(settings.token, settings.origins["token"])
+    if login:
+        return Found(login, "tenuto login")
+    token = _hf_token(settings)
+    return Found(token, "hf" if token else None)
+
+
+def save_login(settings: Settings, token: str) -> str:
+    """Keep a token for `settings.endpoint` where only this user can read it; returns the file.
+
+    For the public hub that is the file of `hf` itself, so that both tools know it.
+    """
+    if settings.endpoint == PUBLIC_HUB:
+        return _write_private(_hf_token_file(settings), f"{token}\n".encode())
+    logins = {**_logins(settings), settings.endpoint: token}
+    return _write_private(_logins_file(settings), msgspec.json.format(msgspec.json.encode(logins), indent=2) + b"\n")
+
+
+def forget_login(settings: Settings) -> bool:
+    """Remove the kept token for `settings.endpoint`; whether there was one."""
+    if settings.endpoint == PUBLIC_HUB:
+        file = _hf_token_file(settings)
+        with disk_errors(file):
+            found = os.path.exists(file)
+            if found:
+                os.unlink(file)
+        return found
+    logins = _logins(settings)
+    found = logins.pop(settings.endpoint, None) is not None
+    if found:
+        _write_private(_logins_file(settings), msgspec.json.format(msgspec.json.encode(logins), indent=2) + b"\n")
+    return found
+
+
+def connect(settings: Settings) -> Remote:
+    """A conversation with the hub that the settings name, with the right token."""
+    session = Session(
+        settings.endpoint,
+        find_token(settings).token,
+        offline=settings.offline,
+        timeout_s=settings.timeout_s,
+        retries=settings.retries,
+        connections=settings.jobs + 2,
+    )
+    return Remote(session)
+
+
+def _logins_file(settings: Settings) -> str:
+    return os.path.join(os.path.expanduser(settings.config), LOGINS_NAME)
+
+
+def _hf_token_file(settings: Settings) -> str:
+    return os.path.join(os.path.expanduser(settings.hf_home), "token")
+
+
+def _logins(settings: Settings) -> dict[str, str]:
+    file = _logins_file(settings)
+    if not os.path.exists(file):
+        return {}
+    with disk_errors(file), open(file, "rb") as opened:
+        content = opened.read()
+    try:
+        return msgspec.json.decode(content, type=dict[str, str])
+    except msgspec.DecodeError as error:
+        raise StorageError(f"{file} is not valid", hint="remove it and run `tenuto login` again") from error
+
+
+def _hf_token(settings: Settings) -> str | None:
+    file = _hf_token_file(settings)
+    if not os.path.exists(file):
+        return None
+    with disk_errors(file), open(file, encoding="utf-8") as opened:
+        return opened.read().strip() or None
+
+
+def _write_private(file: str, content: bytes) -> str:
+    with disk_errors(file):
+        os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
+    replace_file(file, content, 0o600)
+    return file

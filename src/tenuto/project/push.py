@@ -1,0 +1,209 @@
+"""`push`: what changed here goes to the hub, in one commit a repo."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from tenuto.core.errors import ConflictError, NotFoundError, UnavailableError
+from tenuto.core.human import count_text
+from tenuto.core.ids import RepoId
+from tenuto.core.listing import Entry, Listing
+from tenuto.core.manifest import Artifact
+from tenuto.hub.upload import Outgoing, Upload, upload
+from tenuto.project.plan import Action, Step, compare, contents
+from tenuto.project.record import agree, locked
+from tenuto.project.resolve import DEFAULT_REVISION, Target, fetch_target, name_by_local_files, repo_path
+from tenuto.project.scan import scan
+from tenuto.project.workspace import Workspace
+
+TRIES = 8
+SENDING = frozenset({Action.UPLOAD, Action.DELETE_THERE})
+
+
+class Pushed(msgspec.Struct, frozen=True):
+    """What became of one artifact: the steps, and the commit that holds it now. `missing` counts files that are only on the hub."""
+
+    name: str
+    repo: str
+    commit: str | None
+    digest: str
+    steps: list[Step]
+    missing: int = 0
+
+
+class PushReport(msgspec.Struct, frozen=True):
+    """A whole push. `uploaded_bytes` counts the files that were offered; the hub takes only what it lacks."""
+
+    artifacts: list[Pushed]
+    uploaded_bytes: int
+    dry_run: bool = False
+
+
+class _Work(NamedTuple):
+    name: str
+    artifact: Artifact
+    here: Listing
+    target: Target
+    steps: list[Step]
+
+    @property
+    def sent(self) -> list[Step]:
+        return [step for step in self.steps if step.action in SENDING]
+
+    def result(self) -> Listing:
+        """What the hub will hold of the artifact when the sent steps are done."""
+        entries = {path: Entry(path, content.id, content.size) for path, content in self.target.files.items()}
+        for step in self.sent:
+            if step.action is Action.UPLOAD:
+                entries[step.path] = self.here[step.path]
+            else:
+                del entries[step.path]
+        return Listing(entries.values())
+
+
+class Options(NamedTuple):
+    """How to push: whether files that are gone here shall go on the hub, the title of the commit, and whether to stop after the plan."""
+
+    delete: bool = False
+    title: str | None = None
+    dry_run: bool = False
+
+
+def push(workspace: Workspace, names: Sequence[str] = (), options: Options = Options()) -> PushReport:  # noqa: B008 - a constant
+    """Send what changed since the last sync; afterwards the hub holds what is here and the lock pins that commit.
+
+    Raises ConflictError (RemoteMoved, BothMoved) if somebody else changed the artifact on the hub, NotFoundError (RepoNotFound).
+    Nothing on the hub changes but by one commit for each repo, made on the head that was compared with.
+    """
+    groups: dict[tuple[RepoId, str], dict[str, Artifact]] = {}
+    for name, artifact in workspace.chosen(names).items():
+        address = artifact.address
+        groups.setdefault((address.repo, address.revision or DEFAULT_REVISION), {})[name] = artifact
+    scanned = {name: scan(workspace, artifact).listing for group in groups.values() for name, artifact in group.items()}
+    reports = [
+        _push_repo(workspace, repo, revision, group, scanned, options) for (repo, revision), group in groups.items()
+    ]
+    pushed = [artifact for report in reports for artifact in report]
+    sent = sum(step.size for artifact in pushed for step in artifact.steps if step.action is Action.UPLOAD)
+    return PushReport(pushed, sent, options.dry_run)
+
+
+def _push_repo(
+    workspace: Workspace,
+    repo: RepoId,
+    revision: str,
+    artifacts: Mapping[str, Artifact],
+    scanned: Mapping[str, Listing],
+    options: Options,
+) -> list[Pushed]:
+    lost = 0
+    for _ in range(TRIES):
+        head = _head(workspace, repo, revision)
+        works = [
+            _compare(workspace, name, artifact, scanned[name], head, options) for name, artifact in artifacts.items()
+        ]
+        if options.dry_run:
+            return [_report(work, None) for work in works]
+        try:
+            commit = _commit(workspace, repo, revision, head, works, options.title)
+        except ConflictError as error:
+            if error.code != "StaleParent":
+                raise
+            continue
+        except UnavailableError as error:
+            # The answer may be lost and the commit made: comparing anew tells.
+            lost += 1
+            if lost > 2 or error.code == "Offline":
+                raise
+            continue
+        return [_settle(workspace, work, commit) for work in works]
+    raise ConflictError(
+        f"{repo} moved on {TRIES} times while this push was under way", code="RemoteMoved", hint="push again"
+    )
+
+
+def _head(workspace: Workspace, repo: RepoId, revision: str) -> str:
+    try:
+        return workspace.remote.info(repo, revision).sha or ""
+    except NotFoundError as error:
+        if error.code != "RepoNotFound":
+            raise
+        raise NotFoundError(
+            f"{repo} is not on {workspace.remote.endpoint}, or you may not see it",
+            code="RepoNotFound",
+            hint=f"make it with `tenuto repo create {repo}`, or log in with `tenuto login`",
+        ) from error
+
+
+def _compare(workspace: Workspace, name: str, artifact: Artifact, here: Listing, head: str, options: Options) -> _Work:
+    base = workspace.state.base(name)
+    base_listing = workspace.base_listing(name)
+    if base and base.commit == head and base_listing.digest == base.digest:
+        target = Target(head, contents(base_listing))
+    else:
+        target = name_by_local_files(workspace, artifact, fetch_target(workspace, artifact, head), here)
+    steps = compare(contents(base_listing), contents(here), target.files, delete=options.delete)
+    _refuse_moved(name, steps)
+    return _Work(name, artifact, here, target, steps)
+
+
+def _refuse_moved(name: str, steps: Sequence[Step]) -> None:
+    both = [step.path for step in steps if step.action is Action.CONFLICT]
+    if both:
+        raise ConflictError(
+            f"{name}: {_names(both)} changed here and on the hub",
+            code="BothMoved",
+            hint="run `tenuto sync` with --ours, --theirs or --keep-both",
+        )
+    theirs = [step.path for step in steps if step.action in {Action.DOWNLOAD, Action.REMOVE_HERE}]
+    if theirs:
+        raise ConflictError(
+            f"{name}: {_names(theirs)} changed on the hub since the last sync",
+            code="RemoteMoved",
+            hint="run `tenuto sync`, which brings both sides together",
+        )
+
+
+def _names(paths: Sequence[str]) -> str:
+    return paths[0] if len(paths) == 1 else f"{paths[0]} and {count_text(len(paths) - 1, 'other file')}"
+
+
+def _commit(
+    workspace: Workspace, repo: RepoId, revision: str, head: str, works: Sequence[_Work], title: str | None
+) -> str | None:
+    files, deleted = [], []
+    for work in works:
+        folder = os.path.join(workspace.root, workspace.folder_of(work.artifact))
+        for step in work.sent:
+            path = repo_path(work.artifact, step.path)
+            if step.action is Action.UPLOAD:
+                entry = work.here[step.path]
+                files.append(Outgoing(os.path.join(folder, step.path), path, entry.sha256, entry.size))
+            else:
+                deleted.append(path)
+    if not files and not deleted:
+        return None
+    names = ", ".join(work.name for work in works if work.sent)
+    wanted = Upload(files, deleted, title or f"Update {names}")
+    with workspace.watch("uploading", sum(file.size for file in files)) as progress:
+        done = upload(workspace.remote, repo, revision, head, wanted, jobs=workspace.settings.jobs, progress=progress)
+    workspace.state.remember_git_ids(done.git_ids)
+    return done.commit
+
+
+def _settle(workspace: Workspace, work: _Work, commit: str | None) -> Pushed:
+    result = work.result()
+    before = workspace.lock.artifacts.get(work.name)
+    pinned = commit if work.sent and commit else work.target.commit
+    if not work.sent and before and before.commit and before.digest == result.digest:
+        pinned = before.commit
+    entry = locked(work.name, work.artifact, result, pinned, before.license if before else None)
+    agree(workspace, entry, result)
+    return _report(work, pinned)
+
+
+def _report(work: _Work, commit: str | None) -> Pushed:
+    missing = sum(step.action is Action.RESTORE for step in work.steps)
+    return Pushed(work.name, str(work.artifact.address), commit, work.result().digest, work.sent, missing)

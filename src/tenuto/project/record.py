@@ -1,0 +1,32 @@
+"""Writing down what folder and hub agree on: object, then listing, then base, then lock."""
+
+from tenuto.core.listing import Listing
+from tenuto.core.lockfile import Locked
+from tenuto.core.manifest import Artifact
+from tenuto.project.statcache import Base
+from tenuto.project.workspace import Workspace
+
+
+def locked(
+    name: str, artifact: Artifact, listing: Listing, commit: str | None, license_name: str | None = None
+) -> Locked:
+    """The lock entry of an artifact with this listing."""
+    return Locked(
+        name=name,
+        path=artifact.path,
+        kind=artifact.kind,
+        source=str(artifact.address),
+        commit=commit,
+        digest=listing.digest,
+        files=len(listing),
+        bytes=listing.size_bytes,
+        license=license_name,
+        file=artifact.file,
+    )
+
+
+def agree(workspace: Workspace, entry: Locked, listing: Listing) -> None:
+    """Record that the hub holds `listing` at the entry's commit, and that the working folder started from it."""
+    workspace.store.put(listing.text)
+    workspace.state.set_base(entry.name, Base(entry.digest, entry.commit))
+    workspace.write_lock(entry)

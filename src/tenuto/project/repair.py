@@ -1,0 +1,95 @@
+"""`repair`: bring back locked files that are damaged or missing; what they held goes to quarantine first."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tenuto.core.errors import TenutoError
+from tenuto.core.listing import Listing
+from tenuto.core.manifest import Artifact
+from tenuto.project.folder import Folder
+from tenuto.project.plan import contents
+from tenuto.project.resolve import Target
+from tenuto.project.take import fetch, place, verified
+from tenuto.project.verify import Finding, locked_listing, verify_listing
+from tenuto.project.workspace import Workspace
+
+
+class RepairReport(msgspec.Struct, frozen=True):
+    """A repair: files and bytes read, what is right again, what could not be mended and why, and where the replaced bytes lie now."""
+
+    files: int
+    bytes: int
+    repaired: list[Finding]
+    remaining: list[Finding]
+    quarantine: str | None = None
+    dry_run: bool = False
+
+
+def repair(workspace: Workspace, names: Sequence[str] = (), *, dry_run: bool = False) -> RepairReport:
+    """Verify, then replace every file that is not what the lock says with verified bytes from the store or the hub.
+
+    A file is touched only after its replacement is at hand, and is moved to `.tenuto/quarantine`, never deleted.
+    Raises NotFoundError (ArtifactNotFound); a file without any good source is in `remaining`.
+    """
+    reports = [
+        _repair(workspace, name, artifact, dry_run=dry_run) for name, artifact in workspace.chosen(names).items()
+    ]
+    return RepairReport(
+        sum(report.files for report in reports),
+        sum(report.bytes for report in reports),
+        [finding for report in reports for finding in report.repaired],
+        [finding for report in reports for finding in report.remaining],
+        next((report.quarantine for report in reports if report.quarantine), None),
+        dry_run,
+    )
+
+
+def _repair(workspace: Workspace, name: str, artifact: Artifact, *, dry_run: bool) -> RepairReport:
+    listing = locked_listing(workspace, name, artifact)
+    report = verify_listing(workspace, name, listing, artifact)
+    if dry_run or not report.findings:
+        return RepairReport(report.files, report.bytes, report.findings if dry_run else [], [])
+    top = workspace.folder_of(artifact)
+    skip = len(top) + 1 if top else 0
+    by_path = {finding.path[skip:]: finding for finding in report.findings}
+    ready, failure = _obtain(workspace, name, artifact, listing, list(by_path))
+    quarantine = _replace(
+        workspace, artifact, listing, ready, {path: finding.path for path, finding in by_path.items()}
+    )
+    reason = failure.message if failure else "the store has no good copy, and it was never pushed"
+    remaining = [
+        msgspec.structs.replace(finding, detail=reason) for path, finding in by_path.items() if path not in ready
+    ]
+    repaired = [finding for path, finding in by_path.items() if path in ready]
+    return RepairReport(report.files, report.bytes, repaired, remaining, quarantine)
+
+
+def _obtain(
+    workspace: Workspace, name: str, artifact: Artifact, listing: Listing, paths: Sequence[str]
+) -> tuple[set[str], TenutoError | None]:
+    """Bring good copies into the store; returns the paths that have one now, and what kept the others from it."""
+    commit = workspace.lock.artifacts[name].commit
+    target = Target(commit or "", contents(listing))
+    failure = None
+    if commit:
+        try:
+            fetch(workspace, artifact, target, paths)
+            return set(paths), None
+        except TenutoError as error:
+            failure = error
+    good = verified(workspace, {target.files[path] for path in paths})
+    return {path for path in paths if listing[path].sha256 in good}, failure
+
+
+def _replace(
+    workspace: Workspace, artifact: Artifact, listing: Listing, ready: set[str], full_paths: dict[str, str]
+) -> str | None:
+    if not ready:
+        return None
+    quarantine = workspace.trash("quarantine")
+    with Folder(workspace.root) as folder:
+        for path in sorted(ready):
+            folder.move_away(full_paths[path], quarantine)
+        place(workspace, folder, artifact, listing, sorted(ready))
+    return quarantine

@@ -1,0 +1,133 @@
+"""What a hub holds of an artifact at a commit, as paths and contents."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
+from tenuto.core.gitobj import object_hasher
+from tenuto.core.listing import Entry, Listing
+from tenuto.core.manifest import Artifact
+from tenuto.core.paths import check_path, twins
+from tenuto.hub.download import Wanted
+from tenuto.project.plan import Content, contents
+from tenuto.project.workspace import Workspace
+from tenuto.store.disk import BLOCK_BYTES, disk_errors
+
+DEFAULT_REVISION = "main"
+HUB_FILE = ".gitattributes"
+
+
+class Target(NamedTuple):
+    """The files of an artifact at one commit, by path within the artifact. `license` is what the repo's card says, where it was asked."""
+
+    commit: str
+    files: dict[str, Content]
+    license: str | None = None
+
+    @property
+    def listing(self) -> Listing | None:
+        """The listing, once every sha256 is known."""
+        entries = [Entry(path, content.sha256, content.size) for path, content in self.files.items() if content.sha256]
+        return Listing(entries) if len(entries) == len(self.files) else None
+
+    def with_sha256(self, known: Mapping[str, str]) -> "Target":
+        """This target with contents by git id replaced by the sha256 that `known` (id to sha256) gives."""
+        files = {path: Content(known.get(content.id, content.id), content.size) for path, content in self.files.items()}
+        return self._replace(files=files)
+
+
+def checked_listing(artifact: Artifact, target: Target, digest: str | None) -> Listing:
+    """The listing of a target whose hashes are all known; raises IntegrityError (DigestMismatch) if it should be another one."""
+    listing = target.listing
+    assert listing is not None
+    if digest is not None and listing.digest != digest:
+        raise IntegrityError(
+            f"{artifact.address} at {target.commit} has the digest {listing.digest}, the lock says {digest}",
+            code="DigestMismatch",
+            hint="nothing was changed; find out who changed the lock or the hub",
+        )
+    return listing
+
+
+def repo_path(artifact: Artifact, path: str) -> str:
+    """Where a file of the artifact lies in its repo."""
+    prefix = artifact.address.path
+    return f"{prefix}/{path}" if prefix else path
+
+
+def wanted(artifact: Artifact, path: str, content: Content) -> Wanted:
+    """The file, as a download asks for it."""
+    git_id = None if content.sha256 else content.id.removeprefix("git:")
+    return Wanted(repo_path(artifact, path), content.size, content.sha256, git_id)
+
+
+def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target | None:
+    """What the lock pins, known without the hub where the store has the listing; None if the lock has no commit for it."""
+    locked = workspace.lock.artifacts.get(name)
+    if locked is None or locked.commit is None:
+        return None
+    listing = workspace.listing(locked.digest)
+    if listing is not None:
+        return Target(locked.commit, contents(listing), locked.license)
+    return fetch_target(workspace, artifact, locked.commit)
+
+
+def head_target(workspace: Workspace, artifact: Artifact) -> Target:
+    """What the hub holds today; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
+    address = artifact.address
+    info = workspace.remote.info(address.repo, address.revision or DEFAULT_REVISION)
+    target = fetch_target(workspace, artifact, info.sha or "")
+    card = info.card or {}
+    license_name = card.get("license")
+    return target._replace(license=license_name if isinstance(license_name, str) else None)
+
+
+def fetch_target(workspace: Workspace, artifact: Artifact, commit: str) -> Target:
+    """List the artifact at a commit: one listing, however many files. A folder that the commit does not have is empty."""
+    address = artifact.address
+    prefix = f"{address.path}/" if address.path else ""
+    only = os.path.basename(artifact.path) if artifact.file else None
+    files: dict[str, Content] = {}
+    try:
+        for entry in workspace.remote.tree(address.repo, commit, address.path):
+            path = entry.path.removeprefix(prefix)
+            if (only is None and not (path == HUB_FILE and not prefix)) or path == only:
+                files[check_path(path)] = (
+                    Content(entry.lfs.oid, entry.lfs.size) if entry.lfs else Content(f"git:{entry.oid}", entry.size)
+                )
+    except NotFoundError as error:
+        if error.code != "EntryNotFound":
+            raise
+    clash = next(iter(twins(files)), None)
+    if clash:
+        raise UsageError(
+            f"{address.repo} holds {clash[0]} and {clash[1]}, which are one name on some systems", code="BadPath"
+        )
+    return _name_known(workspace, Target(commit, files))
+
+
+def _name_known(workspace: Workspace, target: Target) -> Target:
+    git_ids = {content.id.removeprefix("git:") for content in target.files.values() if not content.sha256}
+    known = workspace.state.sha256_of(git_ids)
+    return target.with_sha256({f"git:{git_id}": sha256 for git_id, sha256 in known.items()})
+
+
+def name_by_local_files(workspace: Workspace, artifact: Artifact, target: Target, here: Mapping[str, Entry]) -> Target:
+    """Learn the sha256 of small files that the hub names by git id only, where the same file lies in the working folder."""
+    pairs = []
+    folder = os.path.join(workspace.root, workspace.folder_of(artifact))
+    for path, content in target.files.items():
+        local = here.get(path)
+        if content.sha256 is None and local and local.size == content.size:
+            pairs.append((_git_id(os.path.join(folder, path), local.size), local.sha256))
+    workspace.state.remember_git_ids(pairs)
+    return target.with_sha256({f"git:{git_id}": sha256 for git_id, sha256 in pairs})
+
+
+def _git_id(file: str, size: int) -> str:
+    hasher = object_hasher("blob", size)
+    with disk_errors(file), open(file, "rb", buffering=0) as opened:
+        while block := opened.read(BLOCK_BYTES):
+            hasher.update(block)
+    return hasher.hexdigest()

@@ -1,0 +1,136 @@
+"""From the hub into the working folder: fetch and verify everything first, then change files."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from tenuto.core.listing import Listing
+from tenuto.core.manifest import Artifact
+from tenuto.hub.download import Fetched, download
+from tenuto.project.folder import Folder
+from tenuto.project.plan import Action, Content, Step
+from tenuto.project.resolve import Target, checked_listing, wanted
+from tenuto.project.statcache import Seen
+from tenuto.project.workspace import Workspace
+from tenuto.store.hashing import ToHash, hash_files
+
+FETCHING = frozenset({Action.DOWNLOAD, Action.RESTORE})
+
+
+class Taken(NamedTuple):
+    """What a take did: the listing of the whole target, bytes that came over the network, and files laid out or moved to the trash."""
+
+    listing: Listing
+    downloaded_bytes: int
+    placed: int
+    removed: int
+
+
+class Aside(NamedTuple):
+    """An own file that makes way for the hub's: its path below the project, and its second name there, or None for the trash."""
+
+    path: str
+    second_name: str | None
+
+
+def take(
+    workspace: Workspace,
+    artifact: Artifact,
+    target: Target,
+    steps: Sequence[Step],
+    *,
+    digest: str | None = None,
+    aside: Sequence[Aside] = (),
+) -> Taken:
+    """Carry out the steps that change the working folder.
+
+    Every byte is in the store, verified, before the first file changes; with `digest`, the listing must have it. Files that leave
+    go to the trash. Raises IntegrityError (DigestMismatch, HashMismatch); then the working folder is as it was.
+    """
+    fetching = [step.path for step in steps if step.action in FETCHING]
+    nameless = [path for path, content in target.files.items() if content.sha256 is None]
+    target, downloaded = fetch(workspace, artifact, target, dict.fromkeys([*nameless, *fetching]))
+    listing = checked_listing(artifact, target, digest)
+    workspace.store.put(listing.text)
+    with Folder(workspace.root) as folder:
+        _set_aside(workspace, folder, aside)
+        placed = place(workspace, folder, artifact, listing, fetching)
+        removed = _remove(
+            workspace, folder, artifact, [step.path for step in steps if step.action is Action.REMOVE_HERE]
+        )
+    return Taken(listing, downloaded, placed, removed)
+
+
+def _set_aside(workspace: Workspace, folder: Folder, aside: Sequence[Aside]) -> None:
+    trash = workspace.trash() if any(one.second_name is None for one in aside) else ""
+    for path, second_name in aside:
+        if second_name is None:
+            folder.move_away(path, trash)
+        else:
+            folder.rename(path, second_name)
+
+
+def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Iterable[str]) -> tuple[Target, int]:
+    """Bring the contents of these paths into the store; returns the target with all their hashes known, and the bytes downloaded.
+
+    What the store has is read and verified first; a damaged object is thrown out and fetched again.
+    """
+    needed = {path: target.files[path] for path in paths}
+    present = verified(workspace, set(needed.values()))
+    lacking = [wanted(artifact, path, content) for path, content in needed.items() if content.id not in present]
+    if not lacking:
+        return target, 0
+    total = sum(file.size for file in {file.key: file for file in lacking}.values())
+    with workspace.watch("downloading", total) as progress:
+        fetched = download(
+            workspace.remote,
+            artifact.address.repo,
+            target.commit,
+            lacking,
+            workspace.store,
+            jobs=workspace.settings.jobs,
+            progress=progress,
+        )
+    return target.with_sha256(_learn(workspace, fetched)), total
+
+
+def _learn(workspace: Workspace, fetched: Iterable[Fetched]) -> dict[str, str]:
+    pairs = [(one.wanted.git_id, one.sha256) for one in fetched if one.wanted.git_id]
+    workspace.state.remember_git_ids(pairs)
+    return {f"git:{git_id}": sha256 for git_id, sha256 in pairs}
+
+
+def verified(workspace: Workspace, needed: set[Content]) -> set[str]:
+    """The ids of those contents that the store has, undamaged; what is damaged is thrown out."""
+    here = [content for content in needed if content.sha256 and workspace.store.has(content.id)]
+    if not here:
+        return set()
+    files = [ToHash(content.id, workspace.store.file(content.id), content.size) for content in here]
+    with workspace.watch("checking the store", sum(content.size for content in here)) as progress:
+        outcomes = hash_files(files, progress)
+    good = {outcome.name for outcome in outcomes if outcome.sha256 == outcome.name}
+    for content in here:
+        if content.id not in good:
+            workspace.store.delete(content.id)
+    return good
+
+
+def place(workspace: Workspace, folder: Folder, artifact: Artifact, listing: Listing, paths: Sequence[str]) -> int:
+    """Lay out files of the listing, which the store has; returns how many. What was under their paths is replaced."""
+    top = workspace.folder_of(artifact)
+    seen = []
+    for path in paths:
+        entry = listing[path]
+        full = f"{top}/{path}" if top else path
+        status = folder.place(workspace.layout, workspace.store.file(entry.sha256), full)
+        seen.append(Seen(full, status.st_size, status.st_mtime_ns, status.st_ino, entry.sha256))
+    workspace.state.remember(seen)
+    return len(seen)
+
+
+def _remove(workspace: Workspace, folder: Folder, artifact: Artifact, paths: Sequence[str]) -> int:
+    if paths:
+        top = workspace.folder_of(artifact)
+        trash = workspace.trash()
+        for path in paths:
+            folder.move_away(f"{top}/{path}" if top else path, trash)
+    return len(paths)
