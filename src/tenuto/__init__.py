@@ -1,3 +1,25 @@
 """Tenuto: exactly these bytes, for as long as the project needs them."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenuto.api import path
+    from tenuto.core.errors import TenutoError
+
 __version__ = "0.1.0"
+__all__ = ["TenutoError", "path"]
+
+_PLACES = {"path": "tenuto.api", "TenutoError": "tenuto.core.errors"}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name at its first use, so that `import tenuto` costs next to nothing."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'tenuto' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_PLACES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tenuto.cli.output import Printer
-from tenuto.core.settings import Settings, resolve
 
 if TYPE_CHECKING:
+    from tenuto.core.settings import Settings
     from tenuto.hub.remote import Remote
     from tenuto.project.workspace import Workspace
 
@@ -49,32 +49,19 @@ class Invocation:
         """The folder to start from."""
         return str(self.flags.get("root") or os.getcwd())
 
-    def settings(self, manifest: Mapping[str, object] | None = None, **flags: str | int | None) -> Settings:
+    def settings(self, manifest: Mapping[str, object] | None = None, **flags: str | int | None) -> "Settings":
         """All settings; `flags` are those of the command itself."""
-        given = {"offline": self.flags.get("offline"), **flags}
-        return resolve(given, self.environment, manifest, self._user_file())
+        from tenuto.project.preferences import settings_from
 
-    def _user_file(self) -> dict[str, object]:
-        import tomllib
-
-        folder = self.environment.get("TENUTO_CONFIG") or "~/.config/tenuto"
-        file = os.path.join(os.path.expanduser(folder), "settings.toml")
-        if not os.path.exists(file):
-            return {}
-        try:
-            with open(file, "rb") as opened:
-                return tomllib.load(opened)
-        except (tomllib.TOMLDecodeError, OSError) as error:
-            raise click.UsageError(f"{file} cannot be read: {error}") from error
+        return settings_from(self.environment, manifest, {"offline": self.flags.get("offline"), **flags})
 
     def workspace(self) -> "Workspace":
         """The project that the command is run in."""
-        from tenuto.hub.tokens import connect
         from tenuto.project.workspace import Workspace
 
-        return Workspace.find(self.root, self.settings, connect, self.printer.watch)
+        return Workspace.find(self.root, self.settings, _connect, self.printer.watch)
 
-    def project_settings(self, **flags: str | None) -> Settings:
+    def project_settings(self, **flags: str | None) -> "Settings":
         """Settings as in the project, or without one if there is none."""
         from tenuto.core.errors import NotFoundError
         from tenuto.project.workspace import manifest_settings
@@ -86,9 +73,14 @@ class Invocation:
 
     def remote(self, **flags: str | None) -> "Remote":
         """The hub, with no need for a project."""
-        from tenuto.hub.tokens import connect
+        return _connect(self.project_settings(**flags))
 
-        return connect(self.project_settings(**flags))
+
+def _connect(settings: "Settings") -> "Remote":
+    """Open the conversation: only now is the HTTP client loaded."""
+    from tenuto.hub.tokens import connect
+
+    return connect(settings)
 
 
 def invocation() -> Invocation:

@@ -45,6 +45,14 @@ class Printer:
         """Print a result that is a single value, such as a token: quiet does not silence it."""
         self._write(self._out, msgspec.json.encode(report).decode() if self.json else text)
 
+    def serving(self, report: object, lines: Iterable[str]) -> None:
+        """Print where a server is, in one line of JSON for machines: a reader waits for that line, not for the end."""
+        if self.json:
+            self._write(self._out, msgspec.json.encode(report).decode())
+        else:
+            for line in lines:
+                self._write(self._out, line)
+
     def note(self, text: str) -> None:
         """Tell people something beside the result."""
         if not self.quiet and not self.json:

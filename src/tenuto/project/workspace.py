@@ -9,17 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tenuto.core.errors import ConflictError, IntegrityError, LockedError, NotFoundError, UsageError
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
 from tenuto.core.manifest import MANIFEST_NAME, Artifact, Manifest, parse_manifest
 from tenuto.core.settings import Settings, resolve
-from tenuto.hub.remote import Remote
 from tenuto.project.statcache import StateIndex
 from tenuto.store.disk import Layout, disk_errors, replace_file
 from tenuto.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from tenuto.hub.remote import Remote
 
 STATE_FOLDER = ".tenuto"
 NEW_MANIFEST = """\
@@ -46,7 +48,7 @@ class Workspace:
         self,
         root: str,
         settings: Settings,
-        connect: Callable[[Settings], Remote],
+        connect: "Callable[[Settings], Remote]",
         watch: Watch = unwatched,
     ) -> None:
         self.root = os.path.abspath(root)
@@ -62,7 +64,7 @@ class Workspace:
         cls,
         start: str,
         settings_of: Callable[[Mapping[str, object]], Settings],
-        connect: Callable[[Settings], Remote],
+        connect: "Callable[[Settings], Remote]",
         watch: Watch = unwatched,
     ) -> Self:
         """The project that `start` lies in: the nearest folder upwards with a manifest.
@@ -87,7 +89,7 @@ class Workspace:
         self.close()
 
     @cached_property
-    def remote(self) -> Remote:
+    def remote(self) -> "Remote":
         """The hub of this project."""
         return self._connect(self.settings)
 
@@ -167,14 +169,14 @@ class Workspace:
         self.lock = lock
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Be the only process that changes this project; raises LockedError, which names the other one."""
+    def exclusive(self, *, wait: bool = False) -> Iterator[None]:
+        """Be the only process that changes this project; raises LockedError, which names the other one, unless it shall `wait`."""
         path = os.path.join(self.state_folder(), "lock")
         with disk_errors(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError as error:
                 raise _held(os.pread(descriptor, 4096, 0)) from error
             holder = {

@@ -1,0 +1,94 @@
+"""`tenuto hub serve | user | token`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tenuto.cli.frame import LazyGroup, command, invocation
+
+if TYPE_CHECKING:
+    from tenuto.server.service import Hub
+
+_HERE = "tenuto.cli.hub"
+
+hub = LazyGroup(
+    "hub",
+    lazy={
+        "serve": (_HERE, "Serve a hub until it is told to stop."),
+        "user": (_HERE, "Accounts of the hub."),
+        "token": (_HERE, "Access tokens of the hub."),
+    },
+    help="Run a hub of your own.",
+)
+user = LazyGroup("user", lazy={"add": (_HERE, "Make an account.")}, help="Accounts of the hub.")
+token = LazyGroup("token", lazy={"create": (_HERE, "Make a token for a user.")}, help="Access tokens of the hub.")
+
+_data = click.option("--data", type=click.Path(file_okay=False), help="The data folder of the hub.")
+
+
+def _open(data: str | None) -> "Hub":
+    try:
+        from tenuto.server.service import Hub
+    except ModuleNotFoundError as error:
+        from tenuto.core.errors import UsageError
+
+        raise UsageError(
+            f"the hub needs a package that is not installed: {error.name}",
+            code="BadCommand",
+            hint="install it with: pip install 'tenuto[server]'",
+        ) from error
+    return Hub.open(invocation().settings(hub_data=data).hub_data)
+
+
+@command("serve", example="tenuto hub serve --data hub-data --port 8010", exits=(7, 130))
+@_data
+@click.option("--host", help="The address to listen on.")
+@click.option("--port", type=int, help="The port to listen on; 0 takes a free one.")
+def serve(data: str | None, host: str | None, port: int | None) -> None:
+    """Serve a hub: one process, SQLite and a folder. On its first start it makes an administrator and prints the token once."""
+    run = invocation()
+    settings = run.settings(hub_host=host, hub_port=port)
+    with _open(data) as opened:
+        from tenuto.server.service import serve as carry_out
+
+        first_token = opened.first_token
+
+        def ready(url: str) -> None:
+            def lines() -> list[str]:
+                made = (
+                    [f"Made the administrator `admin`; its token, shown this once: {first_token}"]
+                    if first_token
+                    else []
+                )
+                return [*made, f"The hub is at {url} (stop it with Ctrl-C)", f"Stock clients: export HF_ENDPOINT={url}"]
+
+            run.printer.serving({"url": url, "token": first_token}, lines())
+
+        carry_out(opened, settings.hub_host, settings.hub_port, ready)
+
+
+@command("add", example="tenuto hub user add alice --data hub-data", exits=(1, 7))
+@click.argument("name")
+@_data
+def add(name: str, data: str | None) -> None:
+    """Make an account. It can do nothing until it has a token."""
+    run = invocation()
+    with _open(data) as opened:
+        opened.add_user(name)
+    run.printer.report(
+        {"name": name}, lambda: [f"Made the user {name}", f"Next: tenuto hub token create {name} --role write"]
+    )
+
+
+@command("create", example="tenuto hub token create alice --role write --data hub-data", exits=(7, 9))
+@click.argument("user_name", metavar="USER")
+@click.option("--role", type=click.Choice(["read", "write"]), default="read", show_default=True, help="What it may do.")
+@click.option("--name", default="", help="What it is for.")
+@_data
+def create(user_name: str, role: str, name: str, data: str | None) -> None:
+    """Make a token for a user and print it, this once."""
+    run = invocation()
+    with _open(data) as opened:
+        secret = opened.create_token(user_name, role, name)
+    run.printer.note(f"A {role} token for {user_name}; it is kept hashed and cannot be shown again:")
+    run.printer.answer({"user": user_name, "role": role, "token": secret}, secret)
