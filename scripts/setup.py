@@ -1,9 +1,7 @@
 """Make `.venv` and install Tenuto with everything that development needs; nothing to do if that is done.
 
-This file alone must start on any Python 3.7: it tells the owner of an old one what to do.
+This file alone must start on any Python 3.6: it tells the owner of an old one what to do.
 """
-
-from __future__ import annotations
 
 import hashlib
 import os
@@ -42,8 +40,9 @@ def ensure(root: str) -> bool:
     stamp, wanted = os.path.join(folder, "tenuto-setup"), fingerprint(root)
     if read_text(stamp) == wanted and os.path.exists(python):
         return False
-    check_tools(sys.version_info[:2])
+    check_git()
     if not os.path.exists(python):
+        check_python(sys.version_info[:2])
         say(f"making .venv with Python {sys.version.split()[0]}")
         run([sys.executable, "-m", "venv", "--clear", folder], "`.venv` could not be made", "read the lines above")
     check_environment(python)
@@ -64,8 +63,14 @@ def fingerprint(root: str) -> str:
         return hashlib.sha256(file.read() + b"\0" + os.fsencode(root)).hexdigest()
 
 
-def check_tools(version: tuple[int, ...]) -> None:
-    """Raise SetupError unless Python is new enough, can make environments, and git is here."""
+def check_git() -> None:
+    """Raise SetupError unless git is here."""
+    if not shutil.which("git"):
+        raise SetupError("git was not found", "install git, then run the command again")
+
+
+def check_python(version: "tuple[int, ...]") -> None:
+    """Raise SetupError unless Python is new enough and can make environments."""
     if version < OLDEST:
         raise SetupError(
             f"Python {version[0]}.{version[1]} is too old: Tenuto needs {OLDEST[0]}.{OLDEST[1]} or newer",
@@ -80,8 +85,6 @@ def check_tools(version: tuple[int, ...]) -> None:
             "on Debian and Ubuntu: sudo apt install python3-venv",
         ) from error
     del ensurepip, venv
-    if not shutil.which("git"):
-        raise SetupError("git was not found", "install git, then run the command again")
 
 
 def check_environment(python: str) -> None:
@@ -94,7 +97,7 @@ def check_environment(python: str) -> None:
         )
 
 
-def run(command: list[str], fault: str, hint: str) -> None:
+def run(command: "list[str]", fault: str, hint: str) -> None:
     """Run a command to its end; raises SetupError with `fault` and `hint` if it fails."""
     try:
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
