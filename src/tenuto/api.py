@@ -92,7 +92,7 @@ def _here(workspace: Workspace, artifact: Artifact, wanted: str, prefix: str) ->
     is_folder = os.path.isdir(os.path.join(workspace.root, wanted))
     found = scan(workspace, Artifact(wanted, artifact.repo, artifact.kind, file=not is_folder)).listing
     if not is_folder:
-        return {prefix: entry for entry in found.values()}
+        return dict(zip([prefix], found.values(), strict=False))
     return {f"{prefix}/{path}" if prefix else path: entry for path, entry in found.items()}
 
 
