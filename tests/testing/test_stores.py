@@ -41,20 +41,26 @@ def test_call_me_first() -> None:
     assert seen == ["now"]
 
 
-@pytest.mark.parametrize("method", ["has", "size", "open", "delete", "receive", "iter", "seal", "restart", "discard"])
-def test_every_method_can_fail(method: str) -> None:
-    store = FaultyStore(MemoryStore(), [StoreFault(method, FULL)])
+def use_every_method(store: FaultyStore) -> None:
     name = sha256_of(b"data")
+    store.has(name)
+    store.discard(seal(store, b"data"))
+    with store.receive() as incoming:
+        incoming.restart()
+    store.publish([seal(FaultyStore(store.store, []), b"data")])
+    store.size(name)
+    store.open(name)
+    list(store)
+    store.delete(name)
+
+
+@pytest.mark.parametrize(
+    "method", ["has", "size", "open", "delete", "receive", "iter", "write", "seal", "restart", "publish", "discard"]
+)
+def test_every_method_can_fail(method: str) -> None:
+    use_every_method(FaultyStore(MemoryStore(), [StoreFault("none", FULL)]))
     with pytest.raises(StorageError):
-        store.has(name)
-        store.discard(seal(store, b"data"))
-        with store.receive() as incoming:
-            incoming.restart()
-        store.publish([seal(FaultyStore(store.store, []), b"data")])
-        store.size(name)
-        store.open(name)
-        list(store)
-        store.delete(name)
+        use_every_method(FaultyStore(MemoryStore(), [StoreFault(method, FULL)]))
 
 
 def test_slow_store_waits_before_each_call() -> None:

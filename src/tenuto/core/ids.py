@@ -11,7 +11,7 @@ from tenuto.core.paths import check_path
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 _NAME = re.compile(r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?")
-_REVISION_FAULT = re.compile(r"\.\.|@\{|//|\.lock(?:/|$)|(?:^|/)\.|/$|^/|\.$|[\x00-\x20\x7f~^:?*\[\\]|^@$")
+_REVISION_FAULT = re.compile(r"\.\.|@\{|//|\.lock(?:/|$)|(?:^|/)\.|/$|^/|\.$|[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|^@$")
 _SPECIAL_REVISION = re.compile(r"refs/(?:pr/\d+|convert/[\w.-]+|heads/[\w.-]+)(?=/|$)")
 
 

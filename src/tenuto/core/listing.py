@@ -11,6 +11,8 @@ from tenuto.core.errors import IntegrityError, UsageError
 from tenuto.core.ids import check_sha256
 from tenuto.core.paths import check_path
 
+MAX_SIZE_BYTES = (1 << 63) - 1
+
 
 class Entry(NamedTuple):
     """One file of an artifact: POSIX path relative to the artifact, sha256 of its bytes, size in bytes."""
@@ -21,7 +23,10 @@ class Entry(NamedTuple):
 
 
 class Listing(Mapping[str, Entry]):
-    """The files of an artifact by path, in the order of their UTF-8 bytes. Immutable."""
+    """The files of an artifact by path, in the order of their UTF-8 bytes. Immutable.
+
+    Raises UsageError (BadPath) for a path that stands twice, or as a file and as a folder.
+    """
 
     __slots__ = ("_entries",)
 
@@ -30,6 +35,8 @@ class Listing(Mapping[str, Entry]):
         self._entries = {entry.path: entry for entry in ordered}
         if len(self._entries) != len(ordered):
             raise UsageError("a listing names one path twice", code="BadPath")
+        if both := _folders(self._entries) & self._entries.keys():
+            raise UsageError(f"a listing has {min(both)!r} as a file and as a folder", code="BadPath")
 
     def __getitem__(self, path: str) -> Entry:
         return self._entries[path]
@@ -67,11 +74,25 @@ class Listing(Mapping[str, Entry]):
         return listing
 
 
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Every folder above any of the paths."""
+    found = {""}
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
+
+
 def _entries(text: bytes) -> Iterator[Entry]:
     try:
         for line in text.decode().split("\n")[:-1]:
             digest, size, path = line.split("  ", 2)
-            yield Entry(check_path(path), check_sha256(digest), int(size))
+            entry = Entry(check_path(path), check_sha256(digest), int(size))
+            if not 0 <= entry.size <= MAX_SIZE_BYTES:
+                raise ValueError("a size is out of range")
+            yield entry
     except ValueError as error:
         if isinstance(error, UsageError) and error.code == "BadPath":
             raise

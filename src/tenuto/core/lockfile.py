@@ -5,6 +5,7 @@ The same inputs write the same bytes: artifacts are sorted by name, keys stand i
 
 import json
 import tomllib
+from typing import Literal
 
 import msgspec
 
@@ -61,12 +62,17 @@ def _table(locked: Locked) -> str:
     for field in ("name", "path", "kind", "source", "commit", "digest", "files", "bytes", "license", "file"):
         value = getattr(locked, field)
         if value is not None and value is not False:
-            lines.append(f"{field} = {json.dumps(value, ensure_ascii=False)}")
+            lines.append(f"{field} = {_literal(value)}")
     return "\n".join(lines) + "\n"
 
 
+def _literal(value: object) -> str:
+    """A TOML literal: JSON writes the same, but for DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 class _File(msgspec.Struct):
-    version: int
+    version: Literal[1]
     artifact: list[Locked] = []
 
 
@@ -77,22 +83,38 @@ def parse_lock(text: str) -> Lock:
     """
     if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in text.splitlines()):
         raise _fault("it holds merge-conflict markers", "keep one side, then run `tenuto sync`")
-    try:
-        file = msgspec.convert(tomllib.loads(text), _File)
-        if file.version != VERSION:
-            raise _fault(f"it has version {file.version}, this program reads version {VERSION}", "use a newer tenuto")
-        for locked in file.artifact:
-            _check(locked)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise _fault(str(error), "restore it from git") from error
+    file = _convert(_load(text))
+    for locked in file.artifact:
+        _check(locked)
     artifacts = {locked.name: locked for locked in file.artifact}
     if len(artifacts) != len(file.artifact):
         raise _fault("it names an artifact twice", "restore it from git")
     return Lock(artifacts)
 
 
-def _check(locked: Locked) -> None:
+def _load(text: str) -> dict[str, object]:
     try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _fault(str(error), "restore it from git") from error
+    version = content.get("version")
+    if isinstance(version, int) and version > VERSION:
+        raise _fault(f"it has version {version}, this program reads version {VERSION}", "use a newer tenuto")
+    return content
+
+
+def _convert(content: dict[str, object]) -> _File:
+    try:
+        return msgspec.convert(content, _File)
+    except msgspec.ValidationError as error:
+        raise _fault(str(error), "restore it from git") from error
+
+
+def _check(locked: Locked) -> None:
+    if min(locked.files, locked.bytes) < 0:
+        raise _fault(f"artifact {locked.name!r}: a count is less than 0", "restore it from git")
+    try:
+        check_path(locked.name)
         check_path(locked.path)
         Address.parse(locked.source)
         check_sha256(locked.digest)

@@ -51,7 +51,7 @@ def parse_manifest(text: str) -> Manifest:
     """
     try:
         manifest = msgspec.convert(tomllib.loads(text), Manifest)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise _fault(str(error), "correct the file by hand, or restore it from git") from error
     for name, artifact in manifest.artifacts.items():
         _check_artifact(name, artifact)

@@ -9,15 +9,13 @@ from tenuto.core.errors import UsageError
 MAX_SEGMENT_BYTES = 255
 MAX_PATH_BYTES = 1024
 
-_DEVICE_NAMES = frozenset(
-    ["con", "prn", "aux", "nul", "conin$", "conout$"]
-    + [f"{stem}{n}" for stem in ("com", "lpt") for n in "123456789¹²³"]
-)
-_PLAIN_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*[A-Za-z0-9_\-](?:/[A-Za-z0-9_][A-Za-z0-9_.\-]*[A-Za-z0-9_\-])*")
+_DEVICE = r"(?i:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])"
+_DEVICE_NAME = re.compile(rf"{_DEVICE} *(?:\.|$)")
+_PLAIN_SEGMENT = rf"(?!{_DEVICE}(?:[./]|$))[A-Za-z0-9_](?:[A-Za-z0-9_.\-]*[A-Za-z0-9_\-])?"
+_PLAIN_PATH = re.compile(rf"{_PLAIN_SEGMENT}(?:/{_PLAIN_SEGMENT})*")
 _FORBIDDEN_CHARACTERS = re.compile(
-    r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]'
+    r'[\x00-\x1f\x7f-\x9f<>:"|?*\\\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]'
 )
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|com[1-9]|lpt[1-9])(?:\.|/|$)", re.IGNORECASE)
 
 
 def check_path(path: str) -> str:
@@ -29,16 +27,12 @@ def check_path(path: str) -> str:
 
     Raises UsageError (BadPath), which names the path and the reason.
     """
-    if len(path) <= MAX_SEGMENT_BYTES and _PLAIN_PATH.fullmatch(path) and not _has_device(path):
+    if len(path) <= MAX_SEGMENT_BYTES and _PLAIN_PATH.fullmatch(path):
         return path
     reason = _fault(path)
     if reason:
         raise UsageError(f"path {path!r} is not allowed: {reason}", code="BadPath", hint="rename the file")
     return path
-
-
-def _has_device(path: str) -> bool:
-    return any(_DEVICE.match(segment) for segment in path.split("/"))
 
 
 def _fault(path: str) -> str | None:
@@ -57,7 +51,7 @@ def _segment_fault(segment: str) -> str | None:
         return "it has an empty, '.' or '..' segment"
     if segment[-1] in ". ":
         return "a segment ends in a dot or a space"
-    if segment.split(".")[0].strip().lower() in _DEVICE_NAMES:
+    if _DEVICE_NAME.match(segment):
         return f"{segment!r} is a device name on Windows"
     if unicodedata.normalize("NFKC", segment).lower() in {".git", "git~1"}:
         return "'.git' belongs to git"
@@ -71,8 +65,12 @@ def twins(paths: Iterable[str]) -> list[tuple[str, str]]:
     seen: dict[str, str] = {}
     pairs = []
     for path in paths:
-        key = path.lower() if path.isascii() else unicodedata.normalize("NFC", path).casefold()
+        key = path.lower() if path.isascii() else _folded(path)
         other = seen.setdefault(key, path)
         if other != path:
             pairs.append((other, path))
     return pairs
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())

@@ -1,5 +1,6 @@
 """Every setting, declared once: flag > environment > manifest > user file > default. docs/settings.md is generated from this table."""
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -9,13 +10,18 @@ PUBLIC_HUB = "https://huggingface.co"
 
 
 class Setting(NamedTuple):
-    """One setting: its key in flags and files, its type, the environment variables that set it (first one wins), default and purpose."""
+    """One setting: its key in flags and files, its type, the environment variables that set it (first one wins), default and purpose.
+
+    A number lies between `least` and `most`.
+    """
 
     key: str
     type: type[str | int | float]
     environment: tuple[str, ...]
     default: object
     purpose: str
+    least: float = 0
+    most: float = 1_000_000_000
 
 
 SETTINGS = (
@@ -36,18 +42,29 @@ SETTINGS = (
     Setting(
         "link", str, ("TENUTO_LINK",), "auto", "how pulled files are laid out: auto, reflink, hardlink, symlink or copy"
     ),
-    Setting("jobs", int, ("TENUTO_JOBS",), 8, "transfers at a time"),
+    Setting("jobs", int, ("TENUTO_JOBS",), 8, "transfers at a time", least=1, most=1000),
     Setting(
-        "timeout_s", float, ("TENUTO_TIMEOUT_S",), 30.0, "seconds without a byte after which a transfer has stalled"
+        "timeout_s",
+        float,
+        ("TENUTO_TIMEOUT_S",),
+        30.0,
+        "seconds without a byte after which a transfer has stalled",
+        least=0.01,
     ),
     Setting("retries", int, ("TENUTO_RETRIES",), 5, "how often a request is tried again"),
     Setting("progress", bool, ("TENUTO_PROGRESS",), True, "progress bars on a terminal"),
     Setting("hub_data", str, ("TENUTO_HUB_DATA",), "./hub-data", "the data folder of `tenuto hub`"),
     Setting("hub_host", str, ("TENUTO_HUB_HOST",), "127.0.0.1", "the address that `tenuto hub serve` listens on"),
     Setting(
-        "hub_port", int, ("TENUTO_HUB_PORT",), 8010, "the port that `tenuto hub serve` listens on; 0 takes a free one"
+        "hub_port",
+        int,
+        ("TENUTO_HUB_PORT",),
+        8010,
+        "the port that `tenuto hub serve` listens on; 0 takes a free one",
+        most=65535,
     ),
 )
+_ENDPOINT = re.compile(r"https?://[^\s/@?#\\\x00-\x1f\x7f]+(?:/[^\s@?#\\\x00-\x1f\x7f]*)?")
 LINK_MODES = ("auto", "reflink", "hardlink", "symlink", "copy")
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
 _BOOLEANS = {
@@ -109,7 +126,7 @@ def resolve(
             ((name, layer[setting.key]) for name, layer in layers if layer.get(setting.key) is not None),
             ("default", setting.default),
         )
-        values[setting.key] = _coerce(setting, value, origin)
+        values[setting.key] = _in_range(setting, _coerce(setting, value, origin), origin)
         origins[setting.key] = origin
     values["endpoint"] = check_endpoint(str(values["endpoint"]))
     if values["link"] not in LINK_MODES:
@@ -139,15 +156,21 @@ def _coerce(setting: Setting, value: object, origin: str) -> object:
     raise _fault(setting, value, origin)
 
 
+def _in_range(setting: Setting, value: object, origin: str) -> object:
+    if setting.type in {int, float} and isinstance(value, int | float) and not setting.least <= value <= setting.most:
+        raise _fault(setting, value, origin)
+    return value
+
+
 def _fault(setting: Setting, value: object, origin: str) -> UsageError:
     names = " or ".join(setting.environment) if origin == "environment" else f"`{setting.key}`"
-    return UsageError(f"{names} cannot be {str(value)[:40]!r}", code="BadCommand", hint=setting.purpose)
+    shown = "what it is" if setting.key == "token" else repr(str(value)[:40])
+    return UsageError(f"{names} cannot be {shown} ({origin})", code="BadCommand", hint=setting.purpose)
 
 
 def check_endpoint(text: str) -> str:
     """Return the endpoint without a trailing slash; raises UsageError (BadAddress) unless it is a plain http(s) URL without credentials."""
-    scheme, mark, rest = text.partition("://")
-    if scheme not in {"http", "https"} or not mark or not rest or any(c in rest for c in "@?# "):
+    if not _ENDPOINT.fullmatch(text):
         raise UsageError(
             f"{text.rpartition('@')[2]!r} is not the address of a hub",
             code="BadAddress",
