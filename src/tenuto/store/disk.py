@@ -38,18 +38,30 @@ def hash_file(path: str, progress: Callable[[int], None] | None = None) -> tuple
 
     `progress` is told the bytes of each block. Raises OSError.
     """
-    hasher, size = hashlib.sha256(), 0
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        buffer = memoryview(bytearray(min(BLOCK_BYTES, max(os.fstat(descriptor).st_size, 1) + 1)))
-        while count := os.readv(descriptor, [buffer]):
-            hasher.update(buffer[:count])
-            size += count
-            if progress:
-                progress(count)
+        expected = os.fstat(descriptor).st_size
+        block = os.read(descriptor, min(expected + 1, BLOCK_BYTES))
+        hasher, size = hashlib.sha256(block), len(block)
+        if progress:
+            progress(size)
+        if not block or (size == expected and size < BLOCK_BYTES):
+            return hasher.hexdigest(), size
+        size += _hash_rest(descriptor, hasher, progress)
     finally:
         os.close(descriptor)
     return hasher.hexdigest(), size
+
+
+def _hash_rest(descriptor: int, hasher: "hashlib._Hash", progress: Callable[[int], None] | None) -> int:
+    buffer = memoryview(bytearray(BLOCK_BYTES))
+    size = 0
+    while count := os.readv(descriptor, [buffer]):
+        hasher.update(buffer[:count])
+        size += count
+        if progress:
+            progress(count)
+    return size
 
 
 def sync_filesystem(folder: str, files: Sequence[str]) -> None:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from tenuto.core.errors import StorageError
 from tenuto.store.disk import disk_errors, hash_file
 
-BATCH_FILES = 64
-BATCH_BYTES = 32 << 20
+BATCH_FILES = 256
+BATCH_BYTES = 64 << 20
+SMALL_BYTES = 256 << 10
+THREADS_FOR_SMALL = 2
 
 
 class ToHash(NamedTuple):
@@ -33,10 +35,15 @@ def hash_files(files: Sequence[ToHash], progress: Callable[[int], None] = lambda
     """Hash every file, in parallel; one outcome for each, in the order given. Never raises for a file that cannot be read."""
     if not files:
         return []
-    threads = max(1, min(len(files), os.cpu_count() or 1, 8))
-    with ThreadPoolExecutor(threads, "hash") as pool:
+    with ThreadPoolExecutor(_threads(files), "hash") as pool:
         tasks = [pool.submit(_hash_batch, batch, progress) for batch in _batches(files)]
         return [outcome for task in tasks for outcome in task.result()]
+
+
+def _threads(files: Sequence[ToHash]) -> int:
+    """Small files keep the interpreter busier than the hash: more than two threads then only wait for each other."""
+    small = sum(file.size for file in files) < SMALL_BYTES * len(files)
+    return max(1, min(len(files), os.cpu_count() or 1, THREADS_FOR_SMALL if small else 8))
 
 
 def _batches(files: Sequence[ToHash]) -> Iterator[list[ToHash]]:
