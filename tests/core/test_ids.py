@@ -147,7 +147,7 @@ class TestRevisions:
             "x" * 251,
             "..",
             "../../etc",
-            "�",
+            "\ud800",
         ],
     )
     def test_refused(self, text: str) -> None:

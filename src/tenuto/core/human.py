@@ -20,8 +20,9 @@ def count_text(count: int, noun: str) -> str:
 
 def duration_text(seconds: float) -> str:
     """`45 ms`, `3.2 s`, `2 min 5 s`."""
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s"

@@ -101,15 +101,24 @@ def default_kind(address: Address) -> str:
 
 
 def with_artifact(text: str, name: str, artifact: Artifact) -> str:
-    """`text` with one artifact added or replaced; comments and order of the rest stay."""
+    """`text` with one artifact added at the end, or changed in its place; comments and order of the rest stay.
+
+    `text` is a valid manifest.
+    """
     import tomlkit
 
+    values = {key: value for key, value in msgspec.to_builtins(artifact).items() if value is not False}
     document: Any = tomlkit.parse(text)
-    if "artifacts" not in document:
-        document.add("artifacts", tomlkit.table(is_super_table=True))
-    table = tomlkit.table()
-    for key, value in msgspec.to_builtins(artifact).items():
-        if value is not False:
-            table.add(key, value)
-    document["artifacts"][name] = table
+    artifacts = document.get("artifacts", {})
+    if name in artifacts:
+        table = artifacts[name]
+        for key in set(table) - set(values):
+            del table[key]
+        table.update(values)
+    elif isinstance(artifacts, tomlkit.items.InlineTable):
+        artifacts[name] = tomlkit.inline_table()
+        artifacts[name].update(values)
+    else:
+        gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+        return text + gap + tomlkit.dumps({"artifacts": {name: values}})
     return tomlkit.dumps(document)
