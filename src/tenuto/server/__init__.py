@@ -1,0 +1,1 @@
+"""A hub that stock Hugging Face clients talk to: one process, SQLite and a folder."""

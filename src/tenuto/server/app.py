@@ -1,0 +1,269 @@
+"""The ASGI application: finds the route, asks the gate, moves bytes, turns every failure into a JSON answer, writes the log."""
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, BinaryIO, TypeAlias, TypeVar
+
+import msgspec
+
+from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError, UsageError
+from tenuto.core.wire import REQUEST_ID
+from tenuto.server.exchange import Answer, Call, FileBody, Sink, error_answer
+from tenuto.server.gate import admit
+from tenuto.server.hub import Parts
+from tenuto.server.routes import make_routes
+from tenuto.server.routing import Route, Router
+
+T = TypeVar("T")
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+BLOCK_BYTES = 1 << 20
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
+_CHALLENGE = {"WWW-Authenticate": 'Basic realm="tenuto"', "LFS-Authenticate": 'Basic realm="tenuto"'}
+
+
+class DisconnectedError(Exception):
+    """The client went away before its request was complete."""
+
+
+class App:
+    """Serves the routes of one hub. Handlers run in `threads`; the event loop only moves bytes."""
+
+    def __init__(self, parts: Parts, threads: ThreadPoolExecutor) -> None:
+        self._parts, self._threads = parts, threads
+        self._router = Router(make_routes())
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await Exchange(self, scope, receive, send).run()
+
+    async def in_thread(self, function: Callable[..., T], *values: object) -> T:
+        """Call a function in one of the threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(function, *values))
+
+    @property
+    def parts(self) -> Parts:
+        """The working parts of the hub."""
+        return self._parts
+
+    def find(self, method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
+        """The route of a request; raises NotFoundError (RouteNotFound), UsageError (BadRequest)."""
+        found = self._router.find(method, raw_path)
+        if found is None:
+            raise NotFoundError(f"there is no route {method} {raw_path[:200]}", code="RouteNotFound")
+        return found
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, app: App, scope: Message, receive: Receive, send: Send) -> None:
+        self._app, self._receive, self._send = app, receive, send
+        self._method: str = scope["method"]
+        self._raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        self._query = scope["query_string"].decode("latin-1")
+        self._scheme: str = scope.get("scheme", "http")
+        self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self._request_id = self._headers.get("x-amzn-trace-id", "")[:64] or secrets.token_hex(8)
+        self._call: Call | None = None
+        self._route: Route | None = None
+        self._status, self._sent_bytes = 0, 0
+        self._body_ended = False
+
+    async def run(self) -> None:
+        """Answer, whatever happens, and write one line to the log."""
+        started = time.perf_counter()
+        try:
+            try:
+                answer = await self._answer()
+            except TenutoError as error:
+                answer = self._failure(error)
+            except Exception as error:  # noqa: BLE001  # the last resort: no bug may show a stranger more than this
+                self._log_bug(error)
+                answer = self._failure(InternalError("the hub failed; its log says where"))
+            await self._deliver(answer)
+        except DisconnectedError:
+            self._status = self._status or 499
+        finally:
+            self._log(started)
+
+    async def _answer(self) -> Answer:
+        route, params = self._app.find(self._method, self._raw_path)
+        self._route = route
+        call = self._call = Call(self._method, params, self._query, self._headers, self._base_url())
+        if route.streams:
+            await self._app.in_thread(admit, self._app.parts, route, call)
+            return await self._stream(route, call)
+        if route.body_bytes and route.target is None:
+            # Strangers are turned away before their body is read.
+            await self._app.in_thread(admit, self._app.parts, route, call)
+            call.body = await self._read_body(route.body_bytes)
+            result = await self._app.in_thread(route.handler, self._app.parts, call)
+        else:
+            call.body = await self._read_body(route.body_bytes) if route.body_bytes else b""
+            result = await self._app.in_thread(self._admit_and_handle, route, call)
+        assert isinstance(result, Answer)
+        return result
+
+    def _admit_and_handle(self, route: Route, call: Call) -> Answer | Sink:
+        admit(self._app.parts, route, call)
+        return route.handler(self._app.parts, call)
+
+    def _base_url(self) -> str:
+        host = self._headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            raise UsageError("the Host header is not the name of a host")
+        return f"{self._scheme}://{host}"
+
+    async def _read_body(self, limit: int) -> bytes:
+        self._check_length(limit)
+        pieces, size = [], 0
+        while piece := await self._next_piece():
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            pieces.append(piece)
+        return b"".join(pieces)
+
+    def _check_length(self, limit: int) -> None:
+        length = self._headers.get("content-length", "")
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
+
+    async def _next_piece(self) -> bytes:
+        """The next bytes of the body, empty at its end; raises DisconnectedError, UnavailableError (Stalled)."""
+        while not self._body_ended:
+            try:
+                async with asyncio.timeout(self._app.parts.limits.request_stall_s):
+                    message = await self._receive()
+            except TimeoutError as error:
+                raise UnavailableError("the body of the request stopped coming", code="Stalled") from error
+            if message["type"] == "http.disconnect":
+                raise DisconnectedError
+            self._body_ended = not message.get("more_body", False)
+            body: bytes = message.get("body", b"")
+            if body:
+                return body
+        return b""
+
+    async def _stream(self, route: Route, call: Call) -> Answer:
+        """Hand the body to the sink in blocks; while one is written, the next one comes in."""
+        sink = await self._app.in_thread(route.handler, self._app.parts, call)
+        assert isinstance(sink, Sink)
+        writing: asyncio.Future[None] | None = None
+        try:
+            self._check_length(sink.max_bytes)
+            size = 0
+            while block := await self._next_block():
+                size += len(block)
+                if size > sink.max_bytes:
+                    raise _too_large(sink.max_bytes)
+                if writing:
+                    await writing
+                writing = asyncio.ensure_future(self._app.in_thread(sink.write, block))
+            if writing:
+                await writing
+            return await self._app.in_thread(sink.finish)
+        finally:
+            if writing:
+                await asyncio.wait([writing])
+            await self._app.in_thread(sink.close)
+
+    async def _next_block(self) -> bytes:
+        pieces, size = [], 0
+        while size < BLOCK_BYTES and (piece := await self._next_piece()):
+            pieces.append(piece)
+            size += len(piece)
+        return b"".join(pieces)
+
+    def _failure(self, error: TenutoError) -> Answer:
+        route = self._route
+        if route is None or not route.basic:
+            return error_answer(error)
+        answer = error_answer(error)
+        assert isinstance(answer.body, bytes)
+        # git and git-lfs read `message`, and send their token only when they are asked for it.
+        body = msgspec.json.encode({**msgspec.json.decode(answer.body), "message": error.message})
+        anonymous = self._call is None or not self._call.actor.is_known
+        if anonymous and error.code in {"RepoNotFound", "NoToken", "BadToken"}:
+            return Answer(401, {**answer.headers, **_CHALLENGE}, body)
+        return answer._replace(body=body)
+
+    async def _deliver(self, answer: Answer) -> None:
+        self._status = answer.status
+        length = answer.body.length if isinstance(answer.body, FileBody) else len(answer.body)
+        headers = {REQUEST_ID: self._request_id, **answer.headers}
+        if answer.status != 304:
+            headers["Content-Length"] = str(length)
+        encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+        if self._method == "HEAD" or answer.status == 304:
+            await self._send({"type": "http.response.body", "body": b""})
+        elif isinstance(answer.body, bytes):
+            await self._send({"type": "http.response.body", "body": answer.body})
+            self._sent_bytes = length
+        else:
+            await self._send_file(answer.body)
+
+    async def _send_file(self, body: FileBody) -> None:
+        """Send the blocks of a file; while one is sent, the next one is read."""
+        file = await self._app.in_thread(_opened, body)
+        gone = asyncio.ensure_future(self._wait_until_gone()) if body.length > BLOCK_BYTES else None
+        reading: asyncio.Future[bytes] | None = None
+        try:
+            left = body.length
+            while left:
+                block = await (reading or self._app.in_thread(file.read, min(BLOCK_BYTES, left)))
+                if not block or (gone and gone.done()):
+                    raise DisconnectedError  # a file that is shorter than its row says ends the connection
+                left -= len(block)
+                reading = (
+                    asyncio.ensure_future(self._app.in_thread(file.read, min(BLOCK_BYTES, left))) if left else None
+                )
+                await self._send({"type": "http.response.body", "body": block, "more_body": left > 0})
+                self._sent_bytes += len(block)
+            if not body.length:
+                await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            if gone:
+                gone.cancel()
+            if reading:
+                await asyncio.wait([reading])
+            file.close()
+
+    async def _wait_until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+    def _log(self, started: float) -> None:
+        parts = self._app.parts
+        parts.log.write(
+            "request",
+            parts.now_ms(),
+            method=self._method,
+            path=self._raw_path,
+            status=self._status,
+            ms=round((time.perf_counter() - started) * 1000, 1),
+            bytes=self._sent_bytes,
+            actor=self._call.actor.name if self._call else "",
+            id=self._request_id,
+        )
+
+    def _log_bug(self, error: Exception) -> None:
+        self._app.parts.log.failure(self._app.parts.now_ms(), error, path=self._raw_path, id=self._request_id)
+
+
+def _too_large(limit: int) -> UsageError:
+    return UsageError(f"the body of the request is larger than {limit} bytes", code="TooLarge")
+
+
+def _opened(body: FileBody) -> BinaryIO:
+    file = body.open()
+    file.seek(body.start)
+    return file

@@ -1,0 +1,133 @@
+"""The bytes of files: resolve, raw, and links to large objects (hub-protocol sections 6.3 and 7.4)."""
+
+import io
+import re
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
+from tenuto.core.wire import LINKED_ETAG, LINKED_SIZE, REPO_COMMIT
+from tenuto.server.commits import held_sizes
+from tenuto.server.exchange import Answer, Call, FileBody, error_answer
+from tenuto.server.gitstore import BlobFacts, GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.listing_api import is_file
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_PLAIN_NAME = re.compile(r"[^\x20-\x7e]|[\"\\%]")
+# Nothing that a browser would run: what people upload is served from the address of the hub itself.
+_SAFE_TYPES = {
+    "csv": "text/plain; charset=utf-8",
+    "flac": "audio/flac",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "json": "application/json",
+    "md": "text/plain; charset=utf-8",
+    "mp3": "audio/mpeg",
+    "ogg": "audio/ogg",
+    "png": "image/png",
+    "py": "text/plain; charset=utf-8",
+    "txt": "text/plain; charset=utf-8",
+    "wav": "audio/wav",
+    "yaml": "text/plain; charset=utf-8",
+    "yml": "text/plain; charset=utf-8",
+}
+_GUARDS = {
+    "Accept-Ranges": "bytes",
+    "Cache-Control": "private, no-cache",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def resolve(parts: Parts, call: Call) -> Answer:
+    """A file at a revision, as a user sees it."""
+    return _serve(parts, call, follow=True)
+
+
+def raw(parts: Parts, call: Call) -> Answer:
+    """A file as git keeps it: for a large one, the text of its pointer."""
+    return _serve(parts, call, follow=False)
+
+
+def _serve(parts: Parts, call: Call, *, follow: bool) -> Answer:
+    path = call.params["path"]
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        commit = git.resolve(call.params["rev"])
+        item = git.find(commit.tree, path)
+        if item is None or not is_file(item):
+            error = NotFoundError(f"{path[:300]} does not exist at {commit.oid}", code="EntryNotFound")
+            return error_answer(error, {REPO_COMMIT: commit.oid})
+        facts = git.blob(item.oid)
+        headers = {REPO_COMMIT: commit.oid, **_disposition(path)}
+        if facts.pointer and follow:
+            return _large(parts, call, git, facts, headers)
+        body = git.body(item.oid) if call.method != "HEAD" else b""
+    return _deliver(call, FileBody(lambda: io.BytesIO(body), 0, facts.size), facts.oid, headers)
+
+
+def _large(parts: Parts, call: Call, git: GitReader, facts: BlobFacts, headers: Mapping[str, str]) -> Answer:
+    assert facts.pointer is not None
+    sha256, size = facts.pointer
+    if held_sizes(git.connection, git.repo_key, [sha256]).get(sha256) != size:
+        raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
+    headers = {**headers, LINKED_ETAG: f'"{sha256}"', LINKED_SIZE: str(size)}
+    return _deliver(call, FileBody(lambda: parts.store.open(sha256), 0, size), sha256, headers)
+
+
+def download(parts: Parts, call: Call) -> Answer:
+    """A large object by a signed link."""
+    claims = call.claims
+    with parts.database.read() as connection:
+        size = held_sizes(connection, claims.repo_key, [claims.oid]).get(claims.oid)
+    if size is None:
+        raise NotFoundError(f"this repo holds no object {claims.oid}", code="ObjectNotFound")
+    return _deliver(call, FileBody(lambda: parts.store.open(claims.oid), 0, size), claims.oid, {})
+
+
+def _disposition(path: str) -> dict[str, str]:
+    name = path.rpartition("/")[2]
+    suffix = name.rpartition(".")[2].lower()
+    return {
+        "Content-Type": _SAFE_TYPES.get(suffix, "application/octet-stream"),
+        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}; filename=\"{_PLAIN_NAME.sub('_', name)}\";",
+    }
+
+
+def _deliver(call: Call, file: FileBody, tag: str, headers: Mapping[str, str]) -> Answer:
+    """All of `file`, or the part that was asked for."""
+    etag = f'"{tag}"'
+    headers = {"Content-Type": "application/octet-stream", **_GUARDS, **headers, "ETag": etag}
+    if etag in call.headers.get("if-none-match", ""):
+        return Answer(304, headers)
+    condition = call.headers.get("if-range")
+    wanted = call.headers.get("range") if condition in {None, etag} else None
+    try:
+        part = parse_range(wanted, file.length)
+    except UsageError as error:
+        return error_answer(error, {"Content-Range": f"bytes */{file.length}"})
+    if part is None:
+        return Answer(200, headers, file)
+    start, end = part
+    headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.length}"
+    return Answer(206, headers, file._replace(start=start, length=end - start))
+
+
+def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
+    """Start and end (exclusive) of the one range that is asked for; None stands for everything.
+
+    Several ranges and other units are ignored, as RFC 9110 allows. Raises UsageError (BadRange) for a range that starts at the end or behind it.
+    """
+    match = _RANGE.fullmatch(text.strip()) if text else None
+    if match is None or match[1] == match[2] == "":
+        return None
+    if not match[1]:
+        start, end = max(size - int(match[2]), 0), size
+    else:
+        start, end = int(match[1]), min(int(match[2]) + 1, size) if match[2] else size
+        if match[2] and int(match[2]) < start:
+            return None
+    if start >= size:
+        raise UsageError(f"the file has {size} bytes", code="BadRange")
+    return start, end

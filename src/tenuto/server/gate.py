@@ -1,0 +1,82 @@
+"""Who is asking, for what, and may they: settled here for every route before its handler runs."""
+
+import base64
+import binascii
+
+from sqlalchemy import Connection
+
+from tenuto.core.errors import AccessDeniedError, AuthenticationError
+from tenuto.core.ids import RepoId, RepoKind
+from tenuto.server.access import ANYBODY, Action, Actor, Repo, check
+from tenuto.server.accounts import TOUCH_INTERVAL_MS, actor_of_token, find_actor, touch
+from tenuto.server.exchange import Call
+from tenuto.server.hub import Parts
+from tenuto.server.repos import find_repo, find_repo_by_key
+from tenuto.server.routing import Route
+
+
+def admit(parts: Parts, route: Route, call: Call) -> None:
+    """Return with `call.actor` and `call.repo` set if the policy lets the caller in.
+
+    Raises AuthenticationError (BadToken, NoToken), AccessDeniedError (Forbidden), NotFoundError (RepoNotFound).
+    """
+    if route.action is Action.SERVE:
+        return
+    stale_token = 0
+    with parts.database.read() as connection:
+        if route.link:
+            repo = _admit_by_link(parts, connection, route, call)
+        else:
+            call.actor, stale_token = _identify(parts, connection, route, call)
+            repo = _find_target(parts, connection, route, call)
+        check(call.actor, route.action, repo)
+        call.repo = repo
+    if stale_token:
+        with parts.database.write() as connection:
+            touch(connection, stale_token, parts.now_ms())
+
+
+def _admit_by_link(parts: Parts, connection: Connection, route: Route, call: Call) -> Repo | None:
+    """A link stands for the token that it was signed for, with the rights that this token has now."""
+    claims = parts.signer.read(call.text("link") or "", str(route.link), parts.now_ms() / 1000)
+    actor = actor_of_token(connection, claims.token_id) if claims.token_id else ANYBODY
+    if actor is None or claims.oid != call.params.get("oid"):
+        raise AccessDeniedError("this link is no longer good", hint="ask the hub for a new one")
+    call.actor, call.claims = actor, claims
+    return find_repo_by_key(connection, claims.repo_key)
+
+
+def _identify(parts: Parts, connection: Connection, route: Route, call: Call) -> tuple[Actor, int]:
+    """The actor, and the id of its token if that was not used for some time."""
+    header = call.headers.get("authorization")
+    if not header:
+        return ANYBODY, 0
+    token = read_token(header, basic=route.basic)
+    found = find_actor(connection, token) if token else None
+    if found is None:
+        raise AuthenticationError("the hub does not know this token", code="BadToken", hint="log in again")
+    actor, last_used_ms = found
+    is_stale = last_used_ms is None or parts.now_ms() - last_used_ms > TOUCH_INTERVAL_MS
+    return actor, actor.token_id if is_stale else 0
+
+
+def read_token(header: str, *, basic: bool) -> str | None:
+    """The token in an `Authorization` header: after `Bearer`, or where `basic` is allowed as the password; None if there is none."""
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip() or None
+    if scheme.lower() != "basic" or not basic:
+        return None
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().partition(":")[2] or None
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return None
+
+
+def _find_target(parts: Parts, connection: Connection, route: Route, call: Call) -> Repo | None:
+    if route.target:
+        return route.target(parts, connection, call)
+    if "name" not in call.params:
+        return None
+    kind = RepoKind(call.params["kind"])
+    return find_repo(connection, RepoId(kind, call.params["namespace"], call.params["name"]))

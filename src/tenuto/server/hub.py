@@ -1,0 +1,45 @@
+"""What every handler needs, handed in once: database, store, secret, limits, clock, log."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tenuto.server.db import Database
+from tenuto.server.gitstore import GitCache
+from tenuto.server.log import Log
+from tenuto.server.publisher import Publisher
+from tenuto.server.signing import Signer
+from tenuto.store.base import Store
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a hub refuses, and where it switches from one way to the other. Sizes in bytes."""
+
+    large_file: int = 10 * MIB
+    """Files above that are large objects, whatever their name."""
+    commit_body: int = 256 * MIB
+    commit_paths: int = 200_000
+    multipart_from: int = 1024 * MIB
+    """Uploads above that are sent in parts, if the client can."""
+    part: int = 256 * MIB
+    object: int = 1 << 40
+    page_entries: int = 1000
+    request_stall_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The working parts of a hub. `now_ms` is the time since 1970 UTC."""
+
+    database: Database
+    store: Store
+    publisher: Publisher
+    signer: Signer
+    cache: GitCache
+    log: Log
+    now_ms: Callable[[], int]
+    spool: str
+    """A folder for bodies and parts on their way in."""
+    limits: Limits = Limits()

@@ -1,0 +1,261 @@
+"""Large objects: batch, upload in one piece or in parts, verify (hub-protocol section 7.4)."""
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+
+import msgspec
+
+from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
+from tenuto.core.ids import check_sha256
+from tenuto.core.wire import BATCH_LIMIT, LFS_MEDIA_TYPE, LfsAction, LfsAnswer, LfsBatchRequest, LfsFault, LfsObject
+from tenuto.server.access import Action, check
+from tenuto.server.commits import held_sizes
+from tenuto.server.exchange import Answer, Call, Sink, json_answer
+from tenuto.server.hub import Parts
+from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
+from tenuto.store.disk import BLOCK_BYTES, disk_errors
+
+_MAX_PARTS = 10_000
+_ETAG = re.compile(r'"?([0-9a-f]{64})"?')
+_UPLOAD = re.compile(r"[0-9a-f]{32}")
+
+
+class TimedAction(LfsAction, frozen=True):
+    """An action and how many seconds it may be begun in."""
+
+    expires_in: int = LINK_LIFE_S
+
+
+def batch(parts: Parts, call: Call) -> Answer:
+    """Links to upload or download objects. Only what this very repo holds counts as being there."""
+    request = call.json(LfsBatchRequest)
+    if len(request.objects) > BATCH_LIMIT:
+        raise UsageError(f"ask for {BATCH_LIMIT} objects at most", code="TooLarge")
+    if request.hash_algo != "sha256":
+        raise UsageError("objects are named by their sha256 here")
+    for one in request.objects:
+        check_sha256(one.oid)
+    is_upload = request.operation == "upload"
+    check(call.actor, Action.WRITE if is_upload else Action.READ, call.repo)
+    with parts.database.read() as connection:
+        held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
+    links = _Links(parts, call)
+    in_parts = (
+        is_upload
+        and "multipart" in request.transfers
+        and any(one.size > parts.limits.multipart_from and one.oid not in held for one in request.objects)
+    )
+    if is_upload:
+        answers = [_offer_upload(parts, links, one, held.get(one.oid), in_parts) for one in request.objects]
+    else:
+        answers = [_offer_download(links, one, held.get(one.oid)) for one in request.objects]
+    answer = {"transfer": "multipart" if in_parts else "basic", "hash_algo": "sha256", "objects": answers}
+    return json_answer(answer, headers={"Content-Type": LFS_MEDIA_TYPE})
+
+
+class _Links:
+    """Makes links for the caller and repo of one call."""
+
+    def __init__(self, parts: Parts, call: Call) -> None:
+        self._signer, self._call = parts.signer, call
+        self._expires_s = parts.now_ms() // 1000 + LINK_LIFE_S
+
+    def link(
+        self, operation: Operation, one: LfsObject, *, upload: str = "", part: int = 0, part_bytes: int = 0
+    ) -> str:
+        claims = Claims(
+            operation,
+            self._call.repo.key,
+            one.oid,
+            one.size,
+            self._call.actor.token_id,
+            self._expires_s,
+            upload,
+            part,
+            part_bytes,
+        )
+        return f"{self._call.base_url}/lfs/{operation}/{one.oid}?link={self._signer.sign(claims)}"
+
+
+def _offer_download(links: _Links, one: LfsObject, size: int | None) -> LfsAnswer:
+    if size is None or size != one.size:
+        return LfsAnswer(one.oid, one.size, error=LfsFault(404, "Object does not exist"))
+    return LfsAnswer(one.oid, one.size, True, {"download": TimedAction(links.link("download", one))})
+
+
+def _offer_upload(parts: Parts, links: _Links, one: LfsObject, held: int | None, in_parts: bool) -> LfsAnswer:
+    if held == one.size:
+        return LfsAnswer(one.oid, one.size)
+    if held is not None or not 0 <= one.size <= parts.limits.object:
+        return LfsAnswer(one.oid, one.size, error=LfsFault(422, "An object of that name cannot have that size"))
+    verify = TimedAction(links.link("verify", one))
+    send = _part_links(parts, links, one) if in_parts else TimedAction(links.link("upload", one))
+    return LfsAnswer(one.oid, one.size, True, {"upload": send, "verify": verify})
+
+
+def _part_links(parts: Parts, links: _Links, one: LfsObject) -> TimedAction:
+    part_bytes = max(parts.limits.part, -(-one.size // _MAX_PARTS))
+    upload = secrets.token_hex(16)
+    count = max(-(-one.size // part_bytes), 1)
+    header = {"chunk_size": str(part_bytes)}
+    for part in range(1, count + 1):
+        header[f"{part:05d}"] = links.link("part", one, upload=upload, part=part, part_bytes=part_bytes)
+    return TimedAction(links.link("complete", one, upload=upload, part=count, part_bytes=part_bytes), header)
+
+
+def upload(parts: Parts, call: Call) -> Sink:
+    """Take in a whole object by a signed link."""
+    return ObjectSink(parts, call.claims)
+
+
+class ObjectSink(Sink):
+    """An object that becomes visible once its bytes have the size and the sha256 that its link names."""
+
+    def __init__(self, parts: Parts, claims: Claims) -> None:
+        self.max_bytes = claims.size
+        self._parts, self._claims = parts, claims
+        self._incoming = parts.store.receive()
+
+    def write(self, data: bytes) -> None:
+        self._incoming.write(data)
+
+    def finish(self) -> Answer:
+        _check_size(self._incoming.size, self._claims.size)
+        sealed = self._incoming.seal(sha256=self._claims.oid, source="the upload")
+        try:
+            self._parts.publisher.publish(self._claims.repo_key, sealed, self._parts.now_ms())
+        finally:
+            self._parts.store.discard(sealed)
+        return Answer(200, {"ETag": f'"{sealed.sha256}"'})
+
+    def close(self) -> None:
+        self._incoming.close()
+
+
+def _check_size(found: int, expected: int) -> None:
+    if found != expected:
+        raise IntegrityError(
+            f"the upload has {found} bytes, expected {expected}", code="SizeMismatch", hint="send the whole of it again"
+        )
+
+
+def upload_part(parts: Parts, call: Call) -> Sink:
+    """Take in one part of an object by a signed link."""
+    return PartSink(parts, call.claims)
+
+
+class PartSink(Sink):
+    """A part, kept aside as a file that is named by its number and sha256. Sending a part again replaces it."""
+
+    def __init__(self, parts: Parts, claims: Claims) -> None:
+        start = (claims.part - 1) * claims.part_bytes
+        self.max_bytes = min(claims.part_bytes, claims.size - start)
+        self._hasher, self._size, self._number = hashlib.sha256(), 0, claims.part
+        self._folder = _folder(parts, claims.upload)
+        self._path = os.path.join(self._folder, f"new-{secrets.token_hex(8)}")
+        with disk_errors(self._folder):
+            os.makedirs(self._folder, exist_ok=True)
+            self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115  # closed by `close`
+
+    def write(self, data: bytes) -> None:
+        with disk_errors(self._path):
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        self._hasher.update(data)
+        self._size += len(data)
+
+    def finish(self) -> Answer:
+        _check_size(self._size, self.max_bytes)
+        found = self._hasher.hexdigest()
+        with disk_errors(self._folder):
+            for name in os.listdir(self._folder):
+                if name.startswith(f"{self._number:05d}-"):
+                    os.unlink(os.path.join(self._folder, name))
+            os.rename(self._path, os.path.join(self._folder, _part_name(self._number, found)))
+        return Answer(200, {"ETag": f'"{found}"'})
+
+    def close(self) -> None:
+        self._file.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+def _folder(parts: Parts, upload: str) -> str:
+    assert _UPLOAD.fullmatch(upload)
+    return os.path.join(parts.spool, f"upload-{upload}")
+
+
+def _part_name(number: int, sha256: str) -> str:
+    return f"{number:05d}-{sha256}"
+
+
+class PartClaim(msgspec.Struct, frozen=True):
+    """A part that the client has sent, and the tag that it got for it."""
+
+    number: int = msgspec.field(name="partNumber")
+    etag: str
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """The body that completes an upload in parts."""
+
+    oid: str
+    parts: list[PartClaim]
+
+
+def complete(parts: Parts, call: Call) -> Answer:
+    """Join the parts of an upload; the object is visible once the whole has the sha256 that the link names."""
+    claims, completion = call.claims, call.json(Completion)
+    if [one.number for one in completion.parts] != list(range(1, claims.part + 1)) or completion.oid != claims.oid:
+        raise UsageError(f"an upload of {claims.part} parts is completed by naming all of them in order")
+    folder = _folder(parts, claims.upload)
+    with parts.store.receive() as incoming:
+        for one in completion.parts:
+            for block in _blocks(os.path.join(folder, _part_name(one.number, _tag(one)))):
+                incoming.write(block)
+        _check_size(incoming.size, claims.size)
+        sealed = incoming.seal(sha256=claims.oid, source="the parts of the upload")
+    try:
+        parts.publisher.publish(claims.repo_key, sealed, parts.now_ms())
+    finally:
+        parts.store.discard(sealed)
+    shutil.rmtree(folder, ignore_errors=True)
+    return json_answer({})
+
+
+def _tag(part: PartClaim) -> str:
+    match = _ETAG.fullmatch(part.etag)
+    if not match:
+        raise UsageError(f"part {part.number} has no tag of this hub")
+    return match[1]
+
+
+def _blocks(path: str) -> Iterator[bytes]:
+    try:
+        with disk_errors(path), open(path, "rb", buffering=0) as file:
+            while block := file.read(BLOCK_BYTES):
+                yield block
+    except FileNotFoundError as error:
+        raise UsageError("a part of the upload is not here", hint="send it again, then complete the upload") from error
+
+
+def verify(parts: Parts, call: Call) -> Answer:
+    """Whether the repo holds an object of that name and size now."""
+    wanted = call.json(LfsObject)
+    claims = call.claims
+    with parts.database.read() as connection:
+        held = held_sizes(connection, claims.repo_key, [claims.oid]).get(claims.oid)
+    if held is None or (wanted.oid, wanted.size) != (claims.oid, held):
+        raise NotFoundError(f"this repo holds no object {claims.oid} of that size", code="ObjectNotFound")
+    return json_answer({})
+
+
+def no_locks(parts: Parts, call: Call) -> Answer:
+    """This hub has no file locks; git-lfs goes on without."""
+    raise NotFoundError("file locks are not supported", code="RouteNotFound")

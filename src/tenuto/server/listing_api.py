@@ -1,0 +1,231 @@
+"""What a repo holds: info, tree, paths, refs, history (hub-protocol sections 5.3, 6.1, 6.2, 7.6)."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode
+
+import msgspec
+
+from tenuto.core.errors import NotFoundError, UsageError
+from tenuto.core.gitobj import LINK_MODE, Pointer, TreeItem
+from tenuto.core.wire import PATHS_LIMIT, LfsInfo, TreeEntry, timestamp_text
+from tenuto.server.card import CardError, read_card
+from tenuto.server.exchange import Answer, Call, is_true, json_answer
+from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, BlobFacts, CommitFacts, GitReader
+from tenuto.server.history import last_commits
+from tenuto.server.hub import Parts
+from tenuto.server.trees import Walk
+
+CARD_BYTES = 1 << 20
+_MAX_PAGE = 10_000
+_EXPANDED_PAGE = 50
+_FILE_KINDS = 0o170000
+
+
+class CommitNote(msgspec.Struct, frozen=True):
+    """The commit that last changed an entry."""
+
+    id: str
+    title: str
+    date: str
+
+
+class DatedEntry(TreeEntry, frozen=True, omit_defaults=True):
+    """An entry with its last commit."""
+
+    last_commit: CommitNote | None = msgspec.field(name="lastCommit", default=None)
+
+
+def is_file(item: TreeItem) -> bool:
+    """Whether an item is a file, an executable file or a symbolic link; not a folder or a submodule."""
+    return item.mode & _FILE_KINDS in {0o100000, LINK_MODE}
+
+
+def info(parts: Parts, call: Call) -> Answer:
+    """Facts of a repo at a revision, with the names of its files."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        commit = git.resolve(call.params.get("rev", DEFAULT_BRANCH))
+        walk = Walk(git.trees, recursive=True)
+        files = [(path, item) for path, item in walk.entries(commit.tree) if is_file(item)]
+        facts = git.blobs(item.oid for _, item in files) if call.flag("blobs") else {}
+        card = _card(git, commit)
+    repo = call.repo
+    answer: dict[str, object] = {
+        "_id": str(repo.key),
+        "id": repo.id.full_name,
+        "author": repo.id.namespace,
+        "sha": commit.oid,
+        "private": repo.private,
+        "gated": False,
+        "disabled": False,
+        "lastModified": timestamp_text(max(repo.modified_ms, repo.created_ms)),
+        "createdAt": timestamp_text(repo.created_ms),
+        "downloads": 0,
+        "likes": 0,
+        "tags": _tags(card),
+        "siblings": [_sibling(path, facts.get(item.oid)) for path, item in files],
+    }
+    if card is not None:
+        answer["cardData"] = card
+        answer.update({key: card[key] for key in ("pipeline_tag", "library_name") if isinstance(card.get(key), str)})
+    return json_answer(answer)
+
+
+def _sibling(path: str, facts: BlobFacts | None) -> dict[str, object]:
+    if facts is None:
+        return {"rfilename": path}
+    answer: dict[str, object] = {"rfilename": path, "size": facts.true_size, "blobId": facts.oid}
+    if facts.pointer:
+        answer["lfs"] = {"sha256": facts.pointer.sha256, "size": facts.pointer.size, "pointerSize": facts.size}
+    return answer
+
+
+def _card(git: GitReader, commit: CommitFacts) -> dict[str, object] | None:
+    item = git.find(commit.tree, "README.md")
+    if item is None or not is_file(item):
+        return None
+    facts = git.blob(item.oid)
+    if facts.pointer or facts.size > CARD_BYTES:
+        return None
+    try:
+        return read_card(git.body(item.oid).decode(errors="replace"))
+    except CardError:
+        return None  # a card that cannot be read hides no repo; `validate-yaml` says what is wrong with it
+
+
+def _tags(card: dict[str, Any] | None) -> list[str]:
+    tags = (card or {}).get("tags")
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+
+
+def tree(parts: Parts, call: Call) -> Answer:
+    """A page of the entries below a folder; a path that names a file gives that file."""
+    expand = call.flag("expand")
+    limit = call.number("limit", parts.limits.page_entries, _MAX_PAGE)
+    limit = min(limit, _EXPANDED_PAGE) if expand else limit
+    path = call.params.get("path", "").strip("/")
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        commit = git.resolve(call.params["rev"])
+        root = git.find(commit.tree, path)
+        if root is None:
+            raise NotFoundError(f"{path} does not exist at {call.params['rev']}", code="EntryNotFound")
+        if root.is_tree:
+            walk = Walk(git.trees, recursive=call.flag("recursive"))
+            after = call.text("cursor") or ""
+            page = list(islice(_listed(walk.entries(root.oid, path, after)), limit + 1))
+        else:
+            page = [(path, root)]
+        entries = _entries(git, commit, page[:limit], expand)
+    headers = (
+        {"Link": f'<{_next_page(call, commit, path, page[limit - 1][0])}>; rel="next"'} if len(page) > limit else {}
+    )
+    return json_answer(entries, headers=headers)
+
+
+def _listed(entries: Any) -> Any:
+    return ((path, item) for path, item in entries if item.is_tree or is_file(item))
+
+
+def _next_page(call: Call, commit: CommitFacts, path: str, last: str) -> str:
+    """The page after `last`, of this very commit, also when the branch moves on."""
+    place = f"{call.base_url}/{call.repo.id.api_path}/tree/{commit.oid}"
+    place += f"/{quote(path, safe='')}" if path else ""
+    kept = {key: value for key in ("recursive", "expand", "limit") if (value := call.text(key)) is not None}
+    return f"{place}?{urlencode({**kept, 'cursor': last})}"
+
+
+def _entries(
+    git: GitReader, commit: CommitFacts, page: Sequence[tuple[str, TreeItem]], expand: bool
+) -> list[TreeEntry]:
+    facts = git.blobs(item.oid for _, item in page if not item.is_tree)
+    entries = [_entry(path, item, facts.get(item.oid)) for path, item in page]
+    if not expand:
+        return entries
+    dates = last_commits(git, commit, [path for path, _ in page])
+    return [DatedEntry(one.type, one.path, one.oid, one.size, one.lfs, _note(dates[one.path])) for one in entries]
+
+
+def _entry(path: str, item: TreeItem, facts: BlobFacts | None) -> TreeEntry:
+    if item.is_tree or facts is None:
+        return TreeEntry("directory" if item.is_tree else "file", path, item.oid, 0)
+    pointer: Pointer | None = facts.pointer
+    lfs = LfsInfo(pointer.sha256, pointer.size, facts.size) if pointer else None
+    return TreeEntry("file", path, item.oid, facts.true_size, lfs)
+
+
+def _note(commit: CommitFacts) -> CommitNote:
+    return CommitNote(commit.oid, commit.message.partition("\n")[0], timestamp_text(commit.time_ms))
+
+
+class PathsRequest(msgspec.Struct, frozen=True):
+    """The JSON form of a question for paths."""
+
+    paths: list[str]
+    expand: bool = False
+
+
+def paths_info(parts: Parts, call: Call) -> Answer:
+    """The entries under given paths; those that do not exist are left out."""
+    request = _paths_request(call)
+    if len(request.paths) > PATHS_LIMIT:
+        raise UsageError(f"ask for {PATHS_LIMIT} paths at most", code="TooLarge")
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        commit = git.resolve(call.params["rev"])
+        found = {path: git.find(commit.tree, path) for path in (one.strip("/") for one in request.paths) if path}
+        page = [(path, item) for path, item in found.items() if item is not None]
+        return json_answer(_entries(git, commit, page, request.expand))
+
+
+def _paths_request(call: Call) -> PathsRequest:
+    if "json" in call.headers.get("content-type", ""):
+        return call.json(PathsRequest)
+    try:
+        form = parse_qs(call.body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=10_000)
+    except ValueError as error:
+        raise UsageError("the form cannot be read") from error
+    return PathsRequest(form.get("paths", []) + form.get("paths[]", []), is_true(form.get("expand", [""])[-1]))
+
+
+def refs(parts: Parts, call: Call) -> Answer:
+    """Branches, tags, and other refs of a repo."""
+    with parts.database.read() as connection:
+        found = GitReader(connection, call.repo.key, parts.cache).refs()
+    groups = {"branches": HEADS, "converts": "refs/convert/", "tags": TAGS}
+    if call.flag("include_prs"):
+        groups["pullRequests"] = "refs/pr/"
+    answer = {
+        group: [
+            {"name": ref.name.removeprefix(prefix), "ref": ref.name, "targetCommit": ref.commit}
+            for ref in found
+            if ref.name.startswith(prefix)
+        ]
+        for group, prefix in groups.items()
+    }
+    return json_answer(answer)
+
+
+def commits(parts: Parts, call: Call) -> Answer:
+    """A page of the history of a revision, newest first."""
+    limit = call.number("limit", 50, 1000)
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        line = git.history(git.resolve(call.text("cursor") or call.params["rev"]).oid, limit + 1)
+    answer = [
+        {
+            "id": one.oid,
+            "title": one.message.partition("\n")[0],
+            "message": one.message.partition("\n")[2].strip(),
+            "date": timestamp_text(one.time_ms),
+            "authors": [{"user": one.author}],
+        }
+        for one in line[:limit]
+    ]
+    if len(line) <= limit:
+        return json_answer(answer)
+    place = f"{call.base_url}/{call.repo.id.api_path}/commits/{quote(call.params['rev'], safe='')}"
+    following = f"{place}?{urlencode({'limit': limit, 'cursor': line[limit].oid})}"
+    return json_answer(answer, headers={"Link": f'<{following}>; rel="next"'})

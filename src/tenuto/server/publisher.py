@@ -1,0 +1,90 @@
+"""Makes uploaded objects visible. Uploads that finish at the same time share one wait for the disk and one transaction."""
+
+import threading
+from collections.abc import Sequence
+
+from sqlalchemy.exc import IntegrityError as RowRefused
+
+from tenuto.core.errors import InternalError, NotFoundError, TenutoError
+from tenuto.server.db import Database
+from tenuto.server.schema import lfs_objects
+from tenuto.store.base import Sealed, Store
+
+
+class _Entry:
+    """One object that waits for its turn."""
+
+    def __init__(self, repo_key: int, sealed: Sealed, now_ms: int) -> None:
+        self.sealed = sealed
+        self.row = {"repo_id": repo_key, "sha256": sealed.sha256, "size": sealed.size, "created_ms": now_ms}
+        self.done = threading.Event()
+        self.error: Exception | None = None
+        self.is_published = False
+
+
+class Publisher:
+    """The first thread that comes works for all that come while it is busy."""
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database, self._store = database, store
+        self._lock = threading.Lock()
+        self._waiting: list[_Entry] = []
+        self._busy = False
+
+    def publish(self, repo_key: int, sealed: Sealed, now_ms: int) -> None:
+        """The object is in the store, durable, and the repo holds it. Raises StorageError, NotFoundError (RepoNotFound)."""
+        entry = _Entry(repo_key, sealed, now_ms)
+        with self._lock:
+            self._waiting.append(entry)
+            leads = not self._busy
+            self._busy = True
+        if leads:
+            self._work()
+        entry.done.wait()
+        if entry.error is not None:
+            raise entry.error
+        if not entry.is_published:
+            raise InternalError(f"object {sealed.sha256} could not be published")
+
+    def _work(self) -> None:
+        try:
+            while batch := self._take():
+                self._settle(batch)
+        except BaseException:
+            for entry in self._take():  # a bug, or the end of the process: nobody may wait for ever
+                entry.done.set()
+            self._busy = False
+            raise
+
+    def _take(self) -> list[_Entry]:
+        with self._lock:
+            batch, self._waiting = self._waiting, []
+            self._busy = bool(batch)
+            return batch
+
+    def _settle(self, batch: Sequence[_Entry]) -> None:
+        try:
+            self._store.publish([entry.sealed for entry in batch])
+            self._add_rows(batch)
+            for entry in batch:
+                entry.is_published = entry.error is None
+        except (TenutoError, OSError) as error:
+            for entry in batch:
+                entry.error = error
+        finally:
+            for entry in batch:
+                entry.done.set()
+
+    def _add_rows(self, batch: Sequence[_Entry]) -> None:
+        try:
+            self._insert(batch)
+        except RowRefused:  # a repo was deleted meanwhile; which one?
+            for entry in batch:
+                try:
+                    self._insert([entry])
+                except RowRefused:
+                    entry.error = NotFoundError("Repository not found", code="RepoNotFound")
+
+    def _insert(self, batch: Sequence[_Entry]) -> None:
+        with self._database.write() as connection:
+            connection.execute(self._database.insert_new(lfs_objects), [entry.row for entry in batch])

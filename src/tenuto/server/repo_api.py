@@ -1,0 +1,140 @@
+"""Identity, and repos as a whole: whoami, create, delete, settings (hub-protocol sections 5.1, 5.2)."""
+
+from typing import Literal
+
+import msgspec
+from sqlalchemy import Connection
+
+from tenuto.core.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+from tenuto.core.ids import RepoId, RepoKind, check_name
+from tenuto.server.access import Repo
+from tenuto.server.accounts import check_namespace
+from tenuto.server.commits import begin
+from tenuto.server.exchange import Answer, Call, error_answer, json_answer
+from tenuto.server.hub import Parts
+from tenuto.server.repos import create_repo, delete_repo, find_repo, set_private
+
+_Visibility = Literal["public", "private", "protected"]
+
+
+class RepoRequest(msgspec.Struct, frozen=True):
+    """Names a repo to create or delete; the namespace is the caller's own if it is left out."""
+
+    name: str
+    organization: str | None = None
+    type: RepoKind | None = None
+    visibility: _Visibility | None = None
+    private: bool | None = None
+
+    def repo_id(self, call: Call) -> RepoId:
+        """The id of the repo; raises UsageError (BadAddress)."""
+        namespace, mark, name = self.name.rpartition("/")
+        namespace = namespace if mark else self.organization or call.actor.name
+        kind = self.type or RepoKind.MODEL
+        return RepoId(kind, check_name(namespace, "namespace") if namespace else "", check_name(name, "repo name"))
+
+
+class SettingsRequest(msgspec.Struct, frozen=True):
+    """Settings to change; what is left out stays."""
+
+    visibility: _Visibility | None = None
+    private: bool | None = None
+    gated: bool | str | None = None
+
+
+def _wants_private(request: RepoRequest | SettingsRequest) -> bool | None:
+    if request.visibility == "protected":
+        raise UsageError("this hub has no protected repos", hint="use public or private")
+    return request.private if request.visibility is None else request.visibility == "private"
+
+
+def repo_to_create(parts: Parts, connection: Connection, call: Call) -> Repo | None:
+    """The repo as it would be; the policy decides about its namespace."""
+    return Repo(0, call.json(RepoRequest).repo_id(call))
+
+
+def repo_to_delete(parts: Parts, connection: Connection, call: Call) -> Repo | None:
+    """The repo that the body names, if it exists."""
+    return find_repo(connection, call.json(RepoRequest).repo_id(call))
+
+
+def create(parts: Parts, call: Call) -> Answer:
+    """Make a repo with a branch `main`."""
+    request = call.json(RepoRequest)
+    repo_id = call.repo.id
+    check_namespace(repo_id.namespace)
+    url = f"{call.base_url}/{repo_id.web_path}"
+    try:
+        with parts.database.write() as connection:
+            repo = create_repo(connection, repo_id, private=bool(_wants_private(request)), now_ms=parts.now_ms())
+            begin(parts, connection, repo, call.actor)
+    except ConflictError as error:
+        answer = error_answer(error)
+        assert isinstance(answer.body, bytes)
+        return answer._replace(body=msgspec.json.encode({**msgspec.json.decode(answer.body), "url": url}))
+    return json_answer({"url": url, "name": repo_id.full_name, "id": str(repo.key)})
+
+
+def delete(parts: Parts, call: Call) -> Answer:
+    """Drop a repo with everything in it."""
+    with parts.database.write() as connection:
+        delete_repo(connection, call.repo.key)
+    return json_answer({})
+
+
+def settings(parts: Parts, call: Call) -> Answer:
+    """Change the visibility of a repo; the answer echoes what was asked."""
+    request = call.json(SettingsRequest)
+    if request.gated:
+        raise UnavailableError("this hub has no gated repos", code="NotSupported", hint="make the repo private")
+    private = _wants_private(request)
+    if private is not None:
+        with parts.database.write() as connection:
+            set_private(connection, call.repo.key, private)
+    return json_answer(
+        {} if private is None else {"private": private, "visibility": "private" if private else "public"}
+    )
+
+
+def whoami(parts: Parts, call: Call) -> Answer:
+    """Who the token belongs to."""
+    actor = call.actor
+    token = {"displayName": actor.token_name, "role": actor.role}
+    answer = {
+        "type": "user",
+        "id": str(actor.user_id),
+        "name": actor.name,
+        "fullname": actor.name,
+        "isPro": False,
+        "canPay": False,
+        "orgs": [],
+        "auth": {"type": "access_token", "accessToken": token},
+    }
+    return json_answer(answer)
+
+
+def allowed(parts: Parts, call: Call) -> Answer:
+    """The caller may do what the route stands for: had it not been so, this would not be reached."""
+    return json_answer({})
+
+
+def well(parts: Parts, call: Call) -> Answer:
+    """The hub runs, and its database answers."""
+    with parts.database.read() as connection:
+        connection.exec_driver_sql("SELECT 1")
+    return json_answer({"status": "ok"})
+
+
+def ignored(parts: Parts, call: Call) -> Answer:
+    """Something that clients send and this hub has no use for."""
+    return json_answer({})
+
+
+def agent_harnesses(parts: Parts, call: Call) -> Answer:
+    """Stock clients ask for this daily; there is nothing to tell."""
+    return json_answer({"standardEnvVars": [], "harnesses": {}})
+
+
+def no_route(parts: Parts, call: Call) -> Answer:
+    """A route that is known to be absent."""
+    raise NotFoundError("this hub does not have that route", code="RouteNotFound")

@@ -1,0 +1,139 @@
+"""A hub as a whole: open its folder, serve it, stop it."""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TextIO
+
+from tenuto.server import accounts
+from tenuto.server.app import App
+from tenuto.server.db import Database
+from tenuto.server.gitstore import GitCache
+from tenuto.server.hub import Limits, Parts
+from tenuto.server.log import Log
+from tenuto.server.migrate import migrate
+from tenuto.server.publisher import Publisher
+from tenuto.server.serving import Service
+from tenuto.server.signing import Signer, load_secret
+from tenuto.store.disk import disk_errors
+from tenuto.store.local import LocalStore
+
+ADMINISTRATOR = "admin"
+THREADS = 16
+LEFT_OVER_S = 24 * 3600
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Hub:
+    """A hub that is open: one folder with its database, secret, and store. Close it, or use it as a context manager."""
+
+    def __init__(self, parts: Parts, first_token: str | None) -> None:
+        self.parts = parts
+        self.first_token = first_token
+        """The token of the administrator, if it was made just now; it is shown nowhere else."""
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hub")
+        self.app = App(parts, self._threads)
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: str,
+        *,
+        limits: Limits | None = None,
+        log: TextIO | None = None,
+        now_ms: Callable[[], int] = _now_ms,
+    ) -> Self:
+        """Open the hub in a folder, which is made if it is not there; its tables are brought up to date.
+
+        The log goes to `log`, else to standard error. Raises StorageError (DiskFull, LocalFile).
+        """
+        data_dir = os.path.abspath(os.path.expanduser(data_dir))
+        spool = os.path.join(data_dir, "spool")
+        file = os.path.join(data_dir, "hub.sqlite3")
+        with disk_errors(data_dir):
+            os.makedirs(data_dir, mode=0o700, exist_ok=True)
+            os.makedirs(spool, mode=0o700, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            secret = load_secret(os.path.join(data_dir, "secret"))
+        database = Database(f"sqlite:///{file}", connections=THREADS)
+        store = LocalStore(data_dir)
+        migrate(database)
+        store.sweep(LEFT_OVER_S)
+        _sweep_spool(spool, time.time() - LEFT_OVER_S)
+        parts = Parts(
+            database=database,
+            store=store,
+            publisher=Publisher(database, store),
+            signer=Signer(secret),
+            cache=GitCache(),
+            log=Log(log or sys.stderr),
+            now_ms=now_ms,
+            spool=spool,
+            limits=limits or Limits(),
+        )
+        return cls(parts, _first_token(parts))
+
+    def add_user(self, name: str, admin: bool = False) -> None:
+        """Add a user. Raises UsageError (BadAddress), ConflictError (Exists)."""
+        with self.parts.database.write() as connection:
+            accounts.add_user(connection, name, is_admin=admin, now_ms=self.parts.now_ms())
+
+    def create_token(self, user: str, role: str, name: str = "") -> str:
+        """A new token, which is shown here only. Raises NotFoundError (UserNotFound), UsageError (BadRequest)."""
+        with self.parts.database.write() as connection:
+            return accounts.create_token(connection, user, role, name, self.parts.now_ms())
+
+    def list_tokens(self, user: str) -> list[accounts.TokenFacts]:
+        """The good tokens of a user. Raises NotFoundError (UserNotFound)."""
+        with self.parts.database.read() as connection:
+            return accounts.list_tokens(connection, user)
+
+    def revoke_token(self, token_id: int) -> bool:
+        """Make a token useless; whether it was good until now."""
+        with self.parts.database.write() as connection:
+            return accounts.revoke_token(connection, token_id, self.parts.now_ms())
+
+    def close(self) -> None:
+        """Wait for what is running, then close database and threads."""
+        self._threads.shutdown()
+        self.parts.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _first_token(parts: Parts) -> str | None:
+    with parts.database.write() as connection:
+        if accounts.has_users(connection):
+            return None
+        now_ms = parts.now_ms()
+        accounts.add_user(connection, ADMINISTRATOR, is_admin=True, now_ms=now_ms)
+        return accounts.create_token(connection, ADMINISTRATOR, "write", "first start", now_ms)
+
+
+def _sweep_spool(spool: str, before_s: float) -> None:
+    """Remove parts of uploads that nobody completed."""
+    for folder in os.scandir(spool):
+        if folder.is_dir(follow_symlinks=False) and folder.stat().st_mtime < before_s:
+            for name in os.listdir(folder.path):
+                os.unlink(os.path.join(folder.path, name))
+            os.rmdir(folder.path)
+
+
+def serve(hub: Hub, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
+    """Serve `hub` until SIGTERM or SIGINT, then let running requests end. Port 0 takes a free one; `on_ready` gets the base URL.
+
+    Raises UsageError (BadCommand) if the address cannot be listened on.
+    """
+    Service(hub.app, hub.parts.log, host, port).run(on_ready)

@@ -1,0 +1,122 @@
+"""Runs an ASGI application on an address: the one place that knows the web server."""
+
+import contextlib
+import logging
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+from tenuto.core.errors import UsageError
+from tenuto.server.log import Log
+
+GRACE_S = 10
+KEEP_ALIVE_S = 75
+_BACKLOG = 1024
+
+
+class Service:
+    """An application on an address. The address is taken at once; nothing is answered before `run`."""
+
+    def __init__(self, app: Any, log: Log, host: str, port: int) -> None:
+        self._log = log
+        self._socket = _listen(host, port)
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=GRACE_S,
+            backlog=_BACKLOG,
+        )
+        self._server = _Server(config)
+
+    def run(self, on_ready: Callable[[str], None] | None = None) -> None:
+        """Serve until `stop`, SIGTERM or SIGINT; running requests get some seconds to end."""
+        self._server.on_ready = lambda: on_ready(self.url) if on_ready else None
+        with _server_log(self._log):
+            self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """Let `run` come to its end; may be called from any thread."""
+        self._server.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(
+            f"cannot listen on {host} port {port}: {reason}",
+            code="BadCommand",
+            hint="choose another port with --port, or 0 for a free one",
+        ) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says when it is ready, and that returns after a signal instead of raising it again."""
+
+    on_ready: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit  # a second signal waits for nothing
+        self.should_exit = True
+
+
+class _JsonHandler(logging.Handler):
+    """Passes what the web server says on to the log of the hub."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.write("server", time.time_ns() // 1_000_000, level=record.levelname, message=record.getMessage())
+
+
+@contextlib.contextmanager
+def _server_log(log: Log) -> Iterator[None]:
+    logger = logging.getLogger("uvicorn")
+    handler = _JsonHandler(log)
+    propagates, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagates

@@ -1,0 +1,215 @@
+"""What changes a repo's content: validate-yaml, preupload, commit, branches, tags (hub-protocol section 7)."""
+
+import base64
+import binascii
+import tempfile
+from typing import BinaryIO
+
+import msgspec
+
+from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, UnavailableError, UsageError
+from tenuto.core.gitobj import object_id
+from tenuto.core.ids import check_revision, is_commit_id
+from tenuto.core.wire import (
+    PREUPLOAD_LIMIT,
+    CommitResult,
+    PreuploadAnswer,
+    PreuploadFile,
+    PreuploadRequest,
+    PreuploadResult,
+)
+from tenuto.server.card import CardError, read_card
+from tenuto.server.commits import commit
+from tenuto.server.exchange import Answer, Call, Sink, json_answer
+from tenuto.server.gitstore import (
+    DEFAULT_BRANCH,
+    HEADS,
+    TAGS,
+    GitReader,
+    ObjectRow,
+    Ref,
+    add_objects,
+    add_ref,
+    delete_ref,
+    object_row,
+)
+from tenuto.server.hub import Parts
+from tenuto.server.patterns import IgnoreRules, LargeFileRules
+
+RULES_BYTES = 1 << 18
+_MEMORY_BYTES = 1 << 20
+
+
+class CardCheck(msgspec.Struct, frozen=True):
+    """A README to look at."""
+
+    content: str
+    kind: str = msgspec.field(name="repoType", default="model")
+
+
+def validate_yaml(parts: Parts, call: Call) -> Answer:
+    """Whether the front matter of a README can be read; anybody may ask."""
+    try:
+        card = read_card(call.json(CardCheck).content)
+    except CardError as error:
+        message = f"the front matter of README.md cannot be used: {error}"
+        return json_answer({"error": message, "errors": [{"message": message}], "warnings": []}, 400)
+    warnings = [] if card else [{"message": "empty or missing yaml metadata in repo card"}]
+    return json_answer({"errors": [], "warnings": warnings})
+
+
+def preupload(parts: Parts, call: Call) -> Answer:
+    """For each file: how to send it, whether to leave it out, and what is under its name now."""
+    refuse_pull_request(call)
+    request = call.json(PreuploadRequest)
+    if len(request.files) > PREUPLOAD_LIMIT:
+        raise UsageError(f"ask for {PREUPLOAD_LIMIT} files at most", code="TooLarge")
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        head = git.resolve(call.params["rev"])
+        attributes = _coming_attributes(request.files)
+        large = LargeFileRules(_rules(git, head.tree, ".gitattributes") if attributes is None else attributes)
+        ignore = IgnoreRules(_rules(git, head.tree, ".gitignore") if request.git_ignore is None else request.git_ignore)
+        items = {one.path: git.find(head.tree, one.path) for one in request.files}
+        facts = git.blobs(item.oid for item in items.values() if item and not item.is_tree)
+    answers = []
+    for one in request.files:
+        item = items[one.path]
+        blob = facts.get(item.oid) if item else None
+        is_large = one.size > 0 and (one.size > parts.limits.large_file or large.is_large(one.path))
+        oid = (blob.pointer.sha256 if blob.pointer else blob.oid) if blob else None
+        answers.append(PreuploadAnswer(one.path, "lfs" if is_large else "regular", ignore.ignores(one.path), oid))
+    return json_answer(PreuploadResult(answers, head.oid))
+
+
+def _rules(git: GitReader, root: str, name: str) -> str:
+    item = git.find(root, name)
+    if item is None or item.is_tree or git.blob(item.oid).size > RULES_BYTES:
+        return ""
+    return git.body(item.oid).decode(errors="replace")
+
+
+def _coming_attributes(files: list[PreuploadFile]) -> str | None:
+    """The `.gitattributes` that is about to be uploaded, if it is short enough to be in its sample."""
+    coming = next((one for one in files if one.path == ".gitattributes"), None)
+    if coming is None:
+        return None
+    try:
+        sample = base64.b64decode(coming.sample, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return sample.decode(errors="replace") if len(sample) == coming.size else None
+
+
+def refuse_pull_request(call: Call) -> None:
+    """Raise UnavailableError (NotSupported) if the caller wants a pull request: a commit to the branch itself would be worse."""
+    if call.flag("create_pr"):
+        raise UnavailableError("this hub has no pull requests", code="NotSupported", hint="commit to a branch")
+
+
+def receive_commit(parts: Parts, call: Call) -> Sink:
+    """Take in a commit, then apply it."""
+    refuse_pull_request(call)
+    return CommitSink(parts, call)
+
+
+class CommitSink(Sink):
+    """The lines of a commit; in memory while they are few, else in a file."""
+
+    def __init__(self, parts: Parts, call: Call) -> None:
+        self.max_bytes = parts.limits.commit_body
+        self._parts, self._call = parts, call
+        self._file: BinaryIO = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES, dir=parts.spool)  # type: ignore[assignment]  # noqa: SIM115
+
+    def write(self, data: bytes) -> None:
+        self._file.write(data)
+
+    def finish(self) -> Answer:
+        call = self._call
+        self._file.seek(0)
+        oid = commit(self._parts, call.repo, call.actor, call.params["rev"], self._file)
+        return json_answer(CommitResult(oid, f"{call.base_url}/{call.repo.id.web_path}/commit/{oid}"))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class BranchRequest(msgspec.Struct, frozen=True):
+    """Where a new branch starts."""
+
+    start: str | None = msgspec.field(name="startingPoint", default=None)
+
+
+def create_branch(parts: Parts, call: Call) -> Answer:
+    """Make a branch at a revision."""
+    name = _ref_name(call.params["branch"])
+    start = call.json(BranchRequest).start or DEFAULT_BRANCH
+    with parts.database.write() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        _refuse_existing(git, HEADS + name)
+        oid = git.resolve(start).oid
+        add_ref(connection, call.repo.key, Ref(HEADS + name, oid, oid))
+    return json_answer({})
+
+
+def delete_branch(parts: Parts, call: Call) -> Answer:
+    """Drop a branch other than `main`."""
+    if call.params["branch"] == DEFAULT_BRANCH:
+        raise AccessDeniedError(f"the branch {DEFAULT_BRANCH} cannot be deleted")
+    return _delete(parts, call, HEADS, call.params["branch"])
+
+
+class TagRequest(msgspec.Struct, frozen=True):
+    """A new tag; with a message it becomes an annotated one."""
+
+    tag: str
+    message: str | None = None
+
+
+def create_tag(parts: Parts, call: Call) -> Answer:
+    """Make a tag at a revision."""
+    request = call.json(TagRequest)
+    name = _ref_name(request.tag)
+    with parts.database.write() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        _refuse_existing(git, TAGS + name)
+        oid = target = git.resolve(call.params["rev"]).oid
+        if request.message:
+            row = _tag_object(parts, call, name, oid, request.message)
+            target = str(row["oid"])
+            add_objects(parts.database, connection, [row])
+        add_ref(connection, call.repo.key, Ref(TAGS + name, target, oid))
+    return json_answer({})
+
+
+def _tag_object(parts: Parts, call: Call, name: str, commit_oid: str, message: str) -> ObjectRow:
+    tagger = f"{call.actor.name} <{call.actor.name}@users.noreply.localhost> {parts.now_ms() // 1000} +0000"
+    text = message.replace("\0", "").rstrip("\n")
+    body = f"object {commit_oid}\ntype commit\ntag {name}\ntagger {tagger}\n\n{text}\n".encode()
+    return object_row(call.repo.key, "tag", object_id("tag", body), body)
+
+
+def delete_tag(parts: Parts, call: Call) -> Answer:
+    """Drop a tag."""
+    return _delete(parts, call, TAGS, call.params["tag"])
+
+
+def _ref_name(name: str) -> str:
+    check_revision(name)
+    if is_commit_id(name) or name == "HEAD" or name.startswith("refs/"):
+        raise UsageError(f"{name!r} cannot name a branch or tag", code="BadAddress", hint="take another name")
+    return name
+
+
+def _refuse_existing(git: GitReader, ref: str) -> None:
+    """Raise ConflictError (Exists) if the ref is there, or one that git could not keep beside it (`a` and `a/b`)."""
+    for other in git.refs():
+        if other.name == ref or other.name.startswith(ref + "/") or ref.startswith(other.name + "/"):
+            raise ConflictError(f"Reference {other.name} exists already", code="Exists")
+
+
+def _delete(parts: Parts, call: Call, prefix: str, name: str) -> Answer:
+    with parts.database.write() as connection:
+        if not delete_ref(connection, call.repo.key, prefix + name):
+            raise NotFoundError(f"there is no {prefix}{name[:250]}", code="RevisionNotFound")
+    return json_answer({})
