@@ -6,6 +6,7 @@ Every step is checked: the demo stops with status 1 at the first one that does n
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -200,8 +201,8 @@ def read_from_python(stage: Stage, project: Path, name: str, wanted: dict[str, s
     server = stage.top / "server"
     stage.fresh_store("server")
     stage.run("git", "clone", "--quiet", str(project), str(server))
-    path = next(iter(wanted))
-    code = f"import tenuto; print(tenuto.path({f'{name}/{path}'!r}))"
+    path = max(wanted, key=lambda path: (project / name / path).stat().st_size)
+    code = f"import tenuto; print(tenuto.path({json.dumps(f'{name}/{path}')}))"
     found = stage.run("python", "-c", code, cwd=server).splitlines()[-1]
     expect(sha256_of(Path(server, found)) == wanted[path], f"Python got the bytes of {path}")
 

@@ -166,6 +166,7 @@ def private_environment(top: Path) -> dict[str, str]:
     return kept | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "HOME": str(home),
+        "NO_COLOR": "1",
         "HF_HOME": str(home / "huggingface"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
