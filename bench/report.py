@@ -62,7 +62,9 @@ def row(step: str, tools: dict[str, list[dict[str, float]]], peers: list[str], l
 
 def time_text(seconds: float | None) -> str:
     """A time, or a dash."""
-    return "-" if seconds is None else duration_text(seconds)
+    if seconds is None:
+        return "-"
+    return f"{seconds * 1000:.1f} ms" if seconds < 0.01 else duration_text(seconds)
 
 
 def ratio_text(upper: float | None, lower: float | None, digits: int) -> str:
