@@ -12,7 +12,7 @@ SOURCES = ROOT / "src" / "tenuto"
 TARGETS = {"demo", "test", "test-all", "check", "fix", "bench", "docs"}
 PRIVATE = [
     "/" + "work/",
-    "/" + "root/",
+    "/" + "root/.",
     "../" + "shared",
     "pypi" + ".org",
     "pythonhosted" + ".org",
