@@ -13,7 +13,6 @@ from tenuto.project.plan import contents
 from tenuto.project.preferences import settings_from
 from tenuto.project.resolve import Target
 from tenuto.project.scan import scan
-from tenuto.project.statcache import Base
 from tenuto.project.take import fetch, place
 from tenuto.project.verify import locked_listing
 from tenuto.project.workspace import Workspace
@@ -115,5 +114,5 @@ def _bring(workspace: Workspace, name: str, artifact: Artifact, listing: Listing
     fetch(workspace, artifact, Target(locked.commit or "", contents(listing)), missing)
     with Folder(workspace.root) as folder:
         place(workspace, folder, artifact, listing, missing)
-    if workspace.state.base(name) is None:
-        workspace.state.set_base(name, Base(locked.digest, locked.commit))
+    if workspace.base(name) is None:
+        workspace.set_base(name, locked.digest, locked.commit)

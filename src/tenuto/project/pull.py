@@ -142,7 +142,7 @@ def _carry_out(workspace: Workspace, work: _Work, choice: Choice) -> Pulled:
 
 def _agreed(workspace: Workspace, work: _Work, before: Locked | None) -> bool:
     """Whether base and lock hold what the hub has already: then not even the locked commit changes."""
-    base = workspace.state.base(work.name)
+    base = workspace.base(work.name)
     if not base or not before or not before.commit or base.digest != before.digest:
         return False
     listing = work.target.listing

@@ -138,7 +138,7 @@ def _head(workspace: Workspace, repo: RepoId, revision: str) -> str:
 
 
 def _compare(workspace: Workspace, name: str, artifact: Artifact, here: Listing, head: str, options: Options) -> _Work:
-    base = workspace.state.base(name)
+    base = workspace.base(name)
     base_listing = workspace.base_listing(name)
     if base and base.commit == head and base_listing.digest == base.digest:
         target = Target(head, contents(base_listing))

@@ -3,7 +3,6 @@
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import Locked
 from tenuto.core.manifest import Artifact
-from tenuto.project.statcache import Base
 from tenuto.project.workspace import Workspace
 
 
@@ -28,5 +27,5 @@ def locked(
 def agree(workspace: Workspace, entry: Locked, listing: Listing) -> None:
     """Record that the hub holds `listing` at the entry's commit, and that the working folder started from it."""
     workspace.store.put(listing.text)
-    workspace.state.set_base(entry.name, Base(entry.digest, entry.commit))
+    workspace.set_base(entry.name, entry.digest, entry.commit)
     workspace.write_lock(entry)

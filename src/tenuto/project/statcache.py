@@ -5,20 +5,31 @@ differs from the hub counts as a conflict instead of an edit.
 """
 
 import contextlib
+import fcntl
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Self, TypeVar
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (
+from tenuto.core.errors import StorageError
+from tenuto.store.disk import disk_errors
+
+_VERSION = 2
+_SCHEMA = f"""
+DROP TABLE IF EXISTS files;
+DROP TABLE IF EXISTS bases;
+DROP TABLE IF EXISTS git_ids;
+CREATE TABLE files (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sha256 TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS bases (artifact TEXT PRIMARY KEY, digest TEXT NOT NULL, commit_id TEXT) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS git_ids (git_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 1;
+CREATE TABLE bases (artifact TEXT PRIMARY KEY, digest TEXT NOT NULL, commit_id TEXT, source TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE git_ids (git_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
 """
-_VERSION = 1
+# SQLITE_ERROR is among them: our statements are fixed, so it means that the tables are not ours.
+_DAMAGE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+T = TypeVar("T")
 
 
 class Seen(NamedTuple):
@@ -36,36 +47,47 @@ class Seen(NamedTuple):
 
 
 class Base(NamedTuple):
-    """What an artifact was when folder and hub last agreed: the digest of its listing, and the commit that held it."""
+    """What an artifact was when folder and hub last agreed: the digest of its listing, the commit that held it, and which hub and repo."""
 
     digest: str
     commit: str | None
+    source: str
 
 
 class StateIndex:
-    """The state index of one working folder. One transaction a verb; made anew if it is damaged."""
+    """The state index of one working folder. One transaction a verb; made anew if it is damaged.
+
+    Every method raises StorageError (LocalFile, DiskFull) where the disk refuses.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        try:
-            self._database = self._open()
-        except sqlite3.DatabaseError:
-            os.replace(path, f"{path}.damaged")
-            self._database = self._open()
+        self._inode = 0
+        with _storage_errors(path), disk_errors(path):
+            try:
+                self._database = self._open()
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._renew()
 
     def _open(self) -> sqlite3.Connection:
-        database = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+        self._inode = _inode(self._path)
         try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = NORMAL")
-            if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                database.executescript(
-                    "DROP TABLE IF EXISTS files; DROP TABLE IF EXISTS bases; DROP TABLE IF EXISTS git_ids;" + _SCHEMA
-                )
-        except BaseException:
-            database.close()
-            raise
-        return database
+            return _connect(self._path)
+        except _Unprepared:
+            return _prepare(self._path)
+
+    def _renew(self) -> None:
+        """Replace the damaged database by an empty one, unless somebody has done so already; the old one is kept beside it."""
+        with _alone(self._path):
+            if _inode(self._path) == self._inode:
+                # The journal belongs to the old file: left behind, it would be played into the new one.
+                for ending in ("-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self._path + ending)
+                os.replace(self._path, f"{self._path}.damaged")
+        self._database = self._open()
 
     def close(self) -> None:
         """Close the file."""
@@ -77,44 +99,55 @@ class StateIndex:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._database.execute("ROLLBACK")
-            raise
-        self._database.execute("COMMIT")
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` on the database, and once more on a new one if this one turns out to be damaged."""
+        with _storage_errors(self._path), disk_errors(self._path):
+            try:
+                return work(self._database)
+            except sqlite3.DatabaseError as error:
+                if not _is_damage(error):
+                    raise
+                self._database.close()
+                self._renew()
+                return work(self._database)
+
+    def _change(self, statements: Iterable[tuple[str, list[tuple[object, ...]]]]) -> None:
+        """Run statements, each for all its rows, in one transaction."""
+
+        def work(database: sqlite3.Connection) -> None:
+            with _transaction(database):
+                for statement, rows in statements:
+                    database.executemany(statement, rows)
+
+        self._run(work)
 
     def files(self, folder: str) -> dict[str, Seen]:
         """Everything known at or below `folder`, by path."""
-        rows = self._database.execute(
-            "SELECT path, size, mtime_ns, inode, sha256 FROM files WHERE path = ? OR (path >= ? AND path < ?)",
-            (folder, f"{folder}/", f"{folder}0"),
-        )
-        return {row[0]: Seen(*row) for row in rows}
+        statement = "SELECT path, size, mtime_ns, inode, sha256 FROM files WHERE path = ? OR (path >= ? AND path < ?)"
+        found = (folder, f"{folder}/", f"{folder}0")
+        return self._run(lambda database: {row[0]: Seen(*row) for row in database.execute(statement, found)})
 
     def remember(self, seen: Iterable[Seen], gone: Iterable[str] = ()) -> None:
         """Record files as seen now, and forget those that are gone."""
-        added, removed = list(seen), [(path,) for path in gone]
-        if not added and not removed:
-            return
-        with self._transaction():
-            self._database.executemany("DELETE FROM files WHERE path = ?", removed)
-            self._database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", added)
+        added: list[tuple[object, ...]] = list(seen)
+        removed: list[tuple[object, ...]] = [(path,) for path in gone]
+        if added or removed:
+            self._change(
+                [
+                    ("DELETE FROM files WHERE path = ?", removed),
+                    ("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", added),
+                ]
+            )
 
     def base(self, artifact: str) -> Base | None:
         """What was last synced under the artifact's name, if anything."""
-        row = self._database.execute("SELECT digest, commit_id FROM bases WHERE artifact = ?", (artifact,)).fetchone()
+        statement = "SELECT digest, commit_id, source FROM bases WHERE artifact = ?"
+        row = self._run(lambda database: database.execute(statement, (artifact,)).fetchone())
         return Base(*row) if row else None
 
     def set_base(self, artifact: str, base: Base) -> None:
         """Record that folder and hub agree on this."""
-        with self._transaction():
-            self._database.execute(
-                "INSERT OR REPLACE INTO bases VALUES (?, ?, ?)", (artifact, base.digest, base.commit)
-            )
+        self._change([("INSERT OR REPLACE INTO bases VALUES (?, ?, ?, ?)", [(artifact, *base)])])
 
     def sha256_of(self, git_ids: Iterable[str]) -> dict[str, str]:
         """The sha256 of contents known by git id; unknown ones are left out."""
@@ -122,13 +155,86 @@ class StateIndex:
         wanted = list(git_ids)
         for start in range(0, len(wanted), 500):
             page = wanted[start : start + 500]
-            marks = ",".join("?" * len(page))
-            found |= dict(self._database.execute(f"SELECT git_id, sha256 FROM git_ids WHERE git_id IN ({marks})", page))  # noqa: S608 - marks only
+            statement = f"SELECT git_id, sha256 FROM git_ids WHERE git_id IN ({','.join('?' * len(page))})"  # noqa: S608 - marks only
+            found |= self._run(lambda database, sql=statement, ids=page: dict(database.execute(sql, ids)))  # type: ignore[misc]
         return found
 
     def remember_git_ids(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Record that a git id and a sha256 name the same bytes."""
-        rows = list(pairs)
+        rows: list[tuple[object, ...]] = list(pairs)
         if rows:
-            with self._transaction():
-                self._database.executemany("INSERT OR REPLACE INTO git_ids VALUES (?, ?)", rows)
+            self._change([("INSERT OR REPLACE INTO git_ids VALUES (?, ?)", rows)])
+
+
+class _Unprepared(Exception):  # noqa: N818 - not a failure: the file is new, or of another version
+    """The database does not have our tables yet."""
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+    try:
+        if database.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+            raise _Unprepared
+        database.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _prepare(path: str) -> sqlite3.Connection:
+    """Make the tables, once, whoever else tries: SQLite cannot switch to WAL while others are at it."""
+    with _alone(path):
+        with contextlib.suppress(_Unprepared):
+            return _connect(path)
+        with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
+            database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+        return _connect(path)
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
+@contextlib.contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Be the only one that makes or replaces the database."""
+    descriptor = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # a damaged database has rolled back by itself
+            database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
+
+
+def _is_damage(error: sqlite3.DatabaseError) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
+
+
+@contextlib.contextmanager
+def _storage_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+        raise StorageError(
+            f"{path}: {error}",
+            code="DiskFull" if full else "LocalFile",
+            hint="free some space, then run the command again" if full else "check the folder and its rights",
+        ) from error

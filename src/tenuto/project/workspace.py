@@ -16,7 +16,7 @@ from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
 from tenuto.core.manifest import MANIFEST_NAME, Artifact, Manifest, parse_manifest
 from tenuto.core.settings import Settings, resolve
-from tenuto.project.statcache import StateIndex
+from tenuto.project.statcache import Base, StateIndex
 from tenuto.store.disk import Layout, disk_errors, replace_file
 from tenuto.store.local import LocalStore
 
@@ -150,9 +150,21 @@ class Workspace:
             self.store.delete(digest)
             return None
 
+    def base(self, name: str) -> Base | None:
+        """What this folder and the artifact's repo last agreed on; None if it was another repo or hub, or nobody remembers."""
+        base = self.state.base(name)
+        return base if base and base.source == self._source(name) else None
+
+    def set_base(self, name: str, digest: str, commit: str | None) -> None:
+        """Record that folder and hub agree on the listing with this digest, which `commit` holds."""
+        self.state.set_base(name, Base(digest, commit, self._source(name)))
+
+    def _source(self, name: str) -> str:
+        return f"{self.settings.endpoint} {self.manifest.artifacts[name].address}"
+
     def base_listing(self, name: str) -> Listing:
         """What was last synced; empty if nothing was, or nobody remembers."""
-        base = self.state.base(name)
+        base = self.base(name)
         return (self.listing(base.digest) if base else None) or Listing()
 
     def write_manifest(self, text: str) -> None:
