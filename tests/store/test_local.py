@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,20 @@ def store(tmp_path: Path) -> LocalStore:
 
 def spool(store: LocalStore) -> list[str]:
     return sorted(os.listdir(store.spool)) if os.path.isdir(store.spool) else []
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[str]:
+    """A folder, and no right to anything else: root may read everything."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        user = os.geteuid()
+        if AS_ROOT:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            os.seteuid(user)
 
 
 def receive_at_once(store: LocalStore, count: int) -> None:
@@ -217,18 +232,18 @@ class TestRefusals:
                 use()
             assert caught.value.code == "LocalFile"
 
-    @pytest.mark.skipif(AS_ROOT, reason="root may read everything")
-    def test_no_rights(self, store: LocalStore) -> None:
-        name = store.put(b"x")
-        os.chmod(store.objects, 0)
-        try:
+    def test_no_rights(self) -> None:
+        with as_nobody() as folder:
+            store = LocalStore(f"{folder}/cache")
+            name = store.put(b"x")
+            os.chmod(store.objects, 0)
             for use in (store.has, store.size, store.open, store.read, store.delete):
-                with pytest.raises(StorageError):
+                with pytest.raises(StorageError, match="Permission denied"):
                     use(name)
-            with pytest.raises(StorageError):
+            with pytest.raises(StorageError, match="Permission denied"):
                 list(store)
-        finally:
             os.chmod(store.objects, 0o755)
+            assert store.read(name) == b"x"
 
     def test_no_descriptors_left(self, store: LocalStore) -> None:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
