@@ -247,8 +247,9 @@ class TestRefusals:
 
     def test_no_descriptors_left(self, store: LocalStore) -> None:
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        used = max(int(name) for name in os.listdir("/dev/fd"))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 3, limits[1]))
+        with open(os.devnull, "rb") as file:
+            lowest = file.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 3, limits[1]))
         try:
             with pytest.raises(StorageError, match="open files"):
                 receive_at_once(store, 10)
