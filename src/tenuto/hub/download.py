@@ -1,5 +1,6 @@
 """Files of a repo into a store: in parallel, hashed in the stream, resumed after an interruption, published in batches."""
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,6 +14,7 @@ from tenuto.store.base import Incoming, Sealed, Store
 
 BATCH_FILES = 1024
 BATCH_BYTES = 512 << 20
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 Progress = Callable[[int], None]
 
@@ -80,23 +82,19 @@ class _Transfer:
                     error = future.exception()
                     if error is not None:
                         failure = failure or error
-                        self._stop(pool)
+                        self._stopped.set()  # what is queued begins and ends at once; a cancelled future would never complete
                     elif (outcome := future.result()) is not None:
                         wanted, sealed = outcome
                         found[wanted.key] = sealed.sha256
                         self._collect(sealed)
             except BaseException:
-                self._stop(pool)
+                self._stopped.set()
                 raise
             finally:
                 self._publish()
         if failure is not None:
             raise failure
         return found
-
-    def _stop(self, pool: ThreadPoolExecutor) -> None:
-        self._stopped.set()
-        pool.shutdown(wait=False, cancel_futures=True)
 
     def _collect(self, sealed: Sealed) -> None:
         self._pending.append(sealed)
@@ -122,9 +120,17 @@ class _Transfer:
         source = f"{self._remote.endpoint}/{self._repo.web_path} {wanted.path}"
         with self._store.receive(key=wanted.key, git_size=git_size) as incoming:
             self._progress(incoming.size)
-            if incoming.size != wanted.size:
-                self._remote.session.persist(lambda: self._attempt(wanted, incoming), gained=lambda: incoming.size)
-            return incoming.seal(sha256=wanted.sha256, git_id=wanted.git_id, source=source)
+            held = 0
+            try:
+                if incoming.size != wanted.size:
+                    self._remote.session.persist(
+                        lambda: self._attempt(wanted, incoming), gained=lambda: incoming.size, stopped=self._stopped
+                    )
+                held = incoming.size
+                return incoming.seal(sha256=wanted.sha256, git_id=wanted.git_id, source=source)
+            except BaseException:
+                self._progress(-(held or incoming.size))
+                raise
 
     def _attempt(self, wanted: Wanted, incoming: Incoming) -> None:
         if incoming.size > wanted.size:
@@ -132,23 +138,28 @@ class _Transfer:
         headers = {"Range": f"bytes={incoming.size}-"} if incoming.size else None
         address = self._remote.file_address(self._repo, self._commit, wanted.path)
         with self._remote.session.open("GET", address, headers=headers) as stream:
-            if incoming.size and not _continues(stream, incoming.size, wanted.size):
-                self._restart(incoming)
-                if stream.status != 200:
-                    raise Attempt(_cannot_resume(wanted), again=True, wait_s=0.0)
+            self._position(stream, wanted, incoming)
             self._write(stream, wanted, incoming)
         if incoming.size < wanted.size:
             raise Attempt(_short(wanted, incoming.size), again=True)
 
+    def _position(self, stream: Stream, wanted: Wanted, incoming: Incoming) -> None:
+        """Bring what is held in line with an answer that may be used; what is held stays if the answer is of no use."""
+        _check_body(stream, wanted, self._remote.endpoint)
+        if stream.status == 206 and incoming.size and _continues(stream, incoming.size, wanted.size):
+            return
+        held = incoming.size
+        self._restart(incoming)
+        if stream.status != 200:
+            raise Attempt(_cannot_resume(wanted), again=True, wait_s=0.0 if held else None)
+
     def _write(self, stream: Stream, wanted: Wanted, incoming: Incoming) -> None:
-        if stream.headers.get("Content-Encoding", "identity") != "identity":
-            raise Attempt(UnavailableError(f"{wanted.path} came compressed, unasked", code="BadAnswer"), again=False)
         for block in stream.blocks:
             if self._stopped.is_set():
-                raise Attempt(UnavailableError("stopped", code="NetworkFailure"), again=False)
+                raise Attempt(UnavailableError("stopped"), again=False)
             if incoming.size + len(block) > wanted.size:
                 self._restart(incoming)
-                raise _too_long(wanted, self._remote.endpoint)
+                raise _other_size(wanted, f"more than {wanted.size}", self._remote.endpoint)
             incoming.write(block)
             self._progress(len(block))
 
@@ -172,9 +183,32 @@ def _short(wanted: Wanted, got: int) -> TenutoError:
     )
 
 
-def _too_long(wanted: Wanted, endpoint: str) -> TenutoError:
+def _check_body(stream: Stream, wanted: Wanted, endpoint: str) -> None:
+    """Refuse a body that cannot be the wanted one before a byte of it is taken in."""
+    if stream.headers.get("Content-Encoding", "identity") != "identity":
+        raise Attempt(UnavailableError(f"{wanted.path} came compressed, unasked", code="BadAnswer"), again=True)
+    if stream.status != 200:
+        return
+    length = stream.headers.get("Content-Length", "")
+    announced = int(length) if _LENGTH.fullmatch(length) else None
+    is_page = stream.headers.get("Content-Type", "").lower().startswith("text/html")
+    if is_page and announced != wanted.size and not wanted.path.endswith((".html", ".htm")):
+        raise Attempt(_web_page(wanted, endpoint), again=True)
+    if announced is not None and announced != wanted.size:
+        raise _other_size(wanted, str(announced), endpoint)
+
+
+def _web_page(wanted: Wanted, endpoint: str) -> TenutoError:
+    return UnavailableError(
+        f"{endpoint} answered with a web page in place of {wanted.path}",
+        code="BadAnswer",
+        hint="does this network ask you to log in? Open a browser, then run the command again",
+    )
+
+
+def _other_size(wanted: Wanted, sent: str, endpoint: str) -> TenutoError:
     return IntegrityError(
-        f"{endpoint} sent more than the {wanted.size} bytes that {wanted.path} ({wanted.key}) has",
+        f"{endpoint} sends {sent} bytes for {wanted.path}, which has {wanted.size} and the id {wanted.key}",
         code="SizeMismatch",
         hint="nothing was stored; try again, or use another source",
     )

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import msgspec
 
 from tenuto.core import wire
-from tenuto.core.errors import UnavailableError
-from tenuto.core.ids import RepoId, check_sha1
+from tenuto.core.errors import UnavailableError, UsageError
+from tenuto.core.ids import RepoId, check_sha1, check_sha256
 from tenuto.hub.session import Answer, Session
 
 T = TypeVar("T")
@@ -74,19 +74,23 @@ class Remote:
     def info(self, repo: RepoId, revision: str) -> wire.RepoInfo:
         """Facts of a repo at a revision, with the commit it resolves to; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
         info = self._ask(wire.RepoInfo, "GET", f"{repo.api_path}/revision/{quote(revision, safe='')}")
-        check_sha1(info.sha or "")
+        _check_ids(git_id=info.sha or "")
         return info
 
     def tree(self, repo: RepoId, revision: str, path: str = "") -> Iterator[wire.TreeEntry]:
         """Every file at or below `path`, page by page; raises NotFoundError (RepoNotFound, RevisionNotFound, EntryNotFound)."""
         segment = f"/{quote(path, safe='')}" if path else ""
         address: str | None = f"{repo.api_path}/tree/{quote(revision, safe='')}{segment}?recursive=true&expand=false"
+        asked: set[str] = set()
         while address:
+            asked.add(address)
             answer = self.session.request("GET", address)
             for entry in _decode(answer, list[wire.TreeEntry]):
                 if entry.type == "file":
-                    yield entry
+                    yield _checked(entry)
             address = wire.next_link(answer.headers)
+            if address in asked:
+                raise UnavailableError("the hub's listing comes round in a circle", code="BadAnswer")
 
     def preupload(
         self, repo: RepoId, revision: str, files: Sequence[wire.PreuploadFile]
@@ -139,7 +143,7 @@ class Remote:
             again=False,
         )
         result = _decode(answer, wire.CommitResult)
-        check_sha1(result.commit)
+        _check_ids(git_id=result.commit)
         return result
 
     def file_address(self, repo: RepoId, commit: str, path: str) -> str:
@@ -173,7 +177,23 @@ def _commit_line(operation: Operation) -> dict[str, object]:
 def _decode(answer: Answer, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UnavailableError(
             f"the hub's answer cannot be read: {error}", code="BadAnswer", hint="is this the address of a hub?"
         ) from error
+
+
+def _checked(entry: wire.TreeEntry) -> wire.TreeEntry:
+    _check_ids(git_id=entry.oid, sha256=entry.lfs.oid if entry.lfs else None)
+    if min(entry.size, entry.lfs.size if entry.lfs else 0) < 0:
+        raise UnavailableError(f"the hub gives {entry.path} a size below nothing", code="BadAnswer")
+    return entry
+
+
+def _check_ids(*, git_id: str, sha256: str | None = None) -> None:
+    try:
+        check_sha1(git_id)
+        if sha256 is not None:
+            check_sha256(sha256)
+    except UsageError as error:
+        raise UnavailableError(f"the hub's answer cannot be read: {error}", code="BadAnswer") from error

@@ -10,15 +10,18 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from tenuto.core.errors import TenutoError, UnavailableError
+from tenuto.core.errors import AuthenticationError, TenutoError, UnavailableError
 from tenuto.core.wire import error_from_answer, wait_s
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MAX_REDIRECTS = 5
 MAX_WAIT_S = 320.0
 ANSWER_LIMIT_BYTES = 256 << 20
+DRAINED_BYTES = 64 << 10
 
 T = TypeVar("T")
+Content = bytes | Callable[[], Iterable[bytes]] | None
+"""A body: nothing, bytes, or what makes its blocks anew for every try."""
 
 
 class Answer(NamedTuple):
@@ -48,7 +51,8 @@ class Attempt(Exception):  # noqa: N818 - a carrier inside this room, never show
 class Session:
     """A conversation with the hub at `endpoint`. Safe for use from many threads; close it when done.
 
-    The token is sent to the origin of `endpoint` and nowhere else. `timeout_s` seconds without a byte are a stall.
+    The token is sent to the origin of `endpoint` and nowhere else. `timeout_s` seconds without a byte are a stall. Raises
+    AuthenticationError (BadToken) for a token that no header can carry.
     """
 
     def __init__(
@@ -63,6 +67,10 @@ class Session:
         agent: str = "tenuto",
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if token is not None and not (token.isascii() and token.isprintable() and token.split() == [token]):
+            raise AuthenticationError(
+                "the token is not one word of plain characters", code="BadToken", hint="tokens look like hf_…"
+            )
         self.endpoint = endpoint
         self.offline = offline
         self.requests_made = 0
@@ -108,7 +116,7 @@ class Session:
 
         def once() -> Answer:
             with self.open(method, address, body, headers) as stream:
-                return Answer(stream.status, stream.headers, _read_all(stream.blocks))
+                return _whole(stream)
 
         return self.persist(once, again=again)
 
@@ -119,19 +127,27 @@ class Session:
         blocks: Callable[[], Iterable[bytes]],
         size: int,
         headers: Mapping[str, str] | None = None,
+        stopped: threading.Event | None = None,
     ) -> Answer:
         """Send a body of `size` bytes, made anew by `blocks()` for every try. Raises as `request` does."""
 
         def once() -> Answer:
-            with self.open(method, address, blocks(), {**(headers or {}), "Content-Length": str(size)}) as stream:
-                return Answer(stream.status, stream.headers, _read_all(stream.blocks))
+            with self.open(method, address, blocks, {**(headers or {}), "Content-Length": str(size)}) as stream:
+                return _whole(stream)
 
-        return self.persist(once)
+        return self.persist(once, stopped=stopped)
 
-    def persist(self, once: Callable[[], T], *, again: bool = True, gained: Callable[[], int] = lambda: 0) -> T:
+    def persist(
+        self,
+        once: Callable[[], T],
+        *,
+        again: bool = True,
+        gained: Callable[[], int] = lambda: 0,
+        stopped: threading.Event | None = None,
+    ) -> T:
         """Run `once` until it succeeds, or its tries are used up; tries that gained something (bytes, say) are not counted.
 
-        Raises the TenutoError of the last try.
+        Raises the TenutoError of the last try; once `stopped` is set, there is no other try and no more waiting for one.
         """
         tries, before = 0, gained()
         while True:
@@ -144,14 +160,22 @@ class Session:
                     raise attempt.error from attempt.__cause__
                 tries += 1
                 backoff_s = min(2.0**tries, 20.0) * (0.5 + random.random() / 2)  # noqa: S311 - jitter is no secret
-                self._sleep(min(attempt.wait_s if attempt.wait_s is not None else backoff_s, MAX_WAIT_S))
+                self._pause(min(attempt.wait_s if attempt.wait_s is not None else backoff_s, MAX_WAIT_S), stopped)
+                if stopped and stopped.is_set():
+                    raise attempt.error from attempt.__cause__
+
+    def _pause(self, seconds: float, stopped: threading.Event | None) -> None:
+        if stopped and self._sleep is time.sleep:
+            stopped.wait(seconds)
+        else:
+            self._sleep(seconds)
 
     @contextlib.contextmanager
     def open(
         self,
         method: str,
         address: str,
-        content: bytes | Iterable[bytes] | None = None,
+        content: Content = None,
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[Stream]:
         """One try at one request, for use under `persist`: an answer with a status below 400, or 416, its body unread.
@@ -165,26 +189,28 @@ class Session:
                 code="Offline",
                 hint="run it again without --offline",
             )
-        url = urljoin(f"{self.endpoint}/", address)
+        url = _joined(f"{self.endpoint}/", address)
         try:
-            with contextlib.ExitStack() as stack:
-                for _ in range(MAX_REDIRECTS):
-                    response = stack.enter_context(
-                        self._client.stream(method, url, content=content, headers=self._headers(url, headers))
-                    )
-                    self._count()
+            for _ in range(MAX_REDIRECTS):
+                with self._ask(method, url, content, headers) as response:
                     target = response.headers.get("Location")
                     if response.status_code not in {301, 302, 303, 307, 308} or not target:
                         yield _checked(response)
                         return
-                    url = self._redirect(url, target)
-                raise Attempt(UnavailableError(f"{address} redirects without end", code="BadAnswer"), again=False)
+                    _drain(response)
+                url = self._redirect(url, target)
+            raise Attempt(UnavailableError(f"{_host(url)} redirects without end", code="BadAnswer"), again=False)
         except httpx2.TransportError as error:
-            raise _transport_attempt(error, urlsplit(url).netloc) from error
-        except httpx2.InvalidURL as error:
-            raise Attempt(
-                UnavailableError(f"the hub named an invalid address: {error}", code="BadAnswer"), again=False
-            ) from error
+            raise _transport_attempt(error, _host(url)) from error
+        except (httpx2.InvalidURL, UnicodeError) as error:
+            raise _invalid_address() from error
+
+    def _ask(
+        self, method: str, url: str, content: Content, headers: Mapping[str, str] | None
+    ) -> contextlib.AbstractContextManager[httpx2.Response]:
+        body = content() if callable(content) else content
+        self._count()
+        return self._client.stream(method, url, content=body, headers=self._headers(url, headers))
 
     def _headers(self, url: str, headers: Mapping[str, str] | None) -> dict[str, str]:
         sent = dict(headers or {})
@@ -193,10 +219,11 @@ class Session:
         return sent
 
     def _redirect(self, url: str, target: str) -> str:
-        new = urljoin(url, target)
+        new = _joined(url, target)
         scheme = urlsplit(new).scheme
         if scheme not in {"http", "https"} or (scheme == "http" and urlsplit(url).scheme == "https"):
-            raise Attempt(UnavailableError(f"refused a redirect from https to {scheme}", code="BadAnswer"), again=False)
+            was = urlsplit(url).scheme
+            raise Attempt(UnavailableError(f"refused a redirect from {was} to {scheme}", code="BadAnswer"), again=False)
         return new
 
     def _count(self) -> None:
@@ -209,6 +236,31 @@ def _origin(url: str) -> tuple[str, str]:
     return parts.scheme, parts.netloc.lower()
 
 
+def _host(url: str) -> str:
+    """Host and port for a message, without the credentials and signatures that an address may carry."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
+def _joined(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError as error:
+        raise _invalid_address() from error
+
+
+def _invalid_address() -> Attempt:
+    return Attempt(UnavailableError("the hub named an invalid address", code="BadAnswer"), again=False)
+
+
+def _drain(response: httpx2.Response) -> None:
+    """Read a body that nobody wants, so that its connection can serve the next request; not a long one."""
+    size = 0
+    for block in response.iter_raw():
+        size += len(block)
+        if size > DRAINED_BYTES:
+            return
+
+
 def _checked(response: httpx2.Response) -> Stream:
     stream = Stream(response.status_code, response.headers, response.iter_raw())
     if stream.status < 400 or stream.status == 416:
@@ -216,6 +268,13 @@ def _checked(response: httpx2.Response) -> Stream:
     error = error_from_answer(stream.status, stream.headers, _read_all(stream.blocks))
     again = stream.status in RETRIED_STATUSES and error.code not in {"CorruptObject", "NotSupported", "InternalError"}
     raise Attempt(error, again=again, wait_s=wait_s(stream.headers))
+
+
+def _whole(stream: Stream) -> Answer:
+    answer = Answer(stream.status, stream.headers, _read_all(stream.blocks))
+    if answer.status >= 400:
+        raise Attempt(error_from_answer(*answer), again=False)
+    return answer
 
 
 def _read_all(blocks: Iterable[bytes]) -> bytes:
@@ -228,6 +287,8 @@ def _read_all(blocks: Iterable[bytes]) -> bytes:
 
 
 def _transport_attempt(error: httpx2.TransportError, host: str) -> Attempt:
+    if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
+        return _invalid_address()  # the text of such an error can quote a header
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
         failure = UnavailableError(f"cannot reach {host}: {error}", hint="is the hub running, and its address right?")
     elif isinstance(error, httpx2.TimeoutException):

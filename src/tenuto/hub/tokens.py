@@ -25,15 +25,19 @@ class Found(NamedTuple):
     source: str | None
     withheld: bool = False
 
+    def __repr__(self) -> str:
+        return f"Found(token={'***' if self.token else None}, source={self.source!r}, withheld={self.withheld})"
+
 
 def find_token(settings: Settings) -> Found:
     """The token to send to `settings.endpoint`. Raises StorageError if a token file is there and cannot be read."""
     login = _logins(settings).get(settings.endpoint)
+    given = (settings.token or "").strip()
     if settings.origins["endpoint"] == "manifest" and settings.endpoint != PUBLIC_HUB:
-        other = settings.token or _hf_token(settings)
+        other = given or _hf_token(settings)
         return Found(login, "tenuto login" if login else None, withheld=bool(other) and not login)
-    if settings.token:
-        return Found(settings.token, settings.origins["token"])
+    if given:
+        return Found(given, settings.origins["token"])
     if login:
         return Found(login, "tenuto login")
     token = _hf_token(settings)
@@ -96,7 +100,7 @@ def _logins(settings: Settings) -> dict[str, str]:
         content = opened.read()
     try:
         return msgspec.json.decode(content, type=dict[str, str])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StorageError(f"{file} is not valid", hint="remove it and run `tenuto login` again") from error
 
 
@@ -104,8 +108,12 @@ def _hf_token(settings: Settings) -> str | None:
     file = _hf_token_file(settings)
     if not os.path.exists(file):
         return None
-    with disk_errors(file), open(file, encoding="utf-8") as opened:
-        return opened.read().strip() or None
+    with disk_errors(file), open(file, "rb") as opened:
+        content = opened.read()
+    try:
+        return content.decode("ascii").strip() or None
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{file} is not valid", hint="remove it and log in again") from error
 
 
 def _write_private(file: str, content: bytes) -> str:

@@ -3,8 +3,10 @@
 import base64
 import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 import msgspec
@@ -14,9 +16,11 @@ from tenuto.core.errors import IntegrityError, UnavailableError
 from tenuto.core.gitobj import blob_id
 from tenuto.core.ids import RepoId
 from tenuto.hub.remote import Deleted, Large, Operation, Regular, Remote
+from tenuto.hub.session import Answer
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 Progress = Callable[[int], None]
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class Outgoing(NamedTuple):
@@ -99,68 +103,87 @@ def _read(file: Outgoing) -> bytes:
 def _send_objects(remote: Remote, repo: RepoId, files: Sequence[Outgoing], jobs: int, progress: Progress) -> None:
     by_hash = {file.sha256: file for file in files}
     objects = [wire.LfsObject(file.sha256, file.size) for file in by_hash.values()]
-    answers = remote.lfs_batch(repo, objects)
+    answers = {answer.oid: answer for answer in remote.lfs_batch(repo, objects)}
+    silent = next((file for sha256, file in by_hash.items() if sha256 not in answers), None)
+    if silent:
+        raise UnavailableError(f"the hub did not say where to send {silent.path}", code="BadAnswer")
+    sender = _Sender(remote, progress)
     with ThreadPoolExecutor(max(1, jobs), "upload") as pool:
-        tasks = [pool.submit(_send_object, remote, by_hash[answer.oid], answer, progress) for answer in answers]
+        tasks = [pool.submit(sender.send, file, answers[sha256]) for sha256, file in by_hash.items()]
         try:
-            for task in tasks:
+            for task in as_completed(tasks):
                 task.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            sender.stopped.set()
             raise
 
 
-def _send_object(remote: Remote, file: Outgoing, answer: wire.LfsAnswer, progress: Progress) -> None:
-    if answer.error:
-        raise UnavailableError(f"the hub refuses {file.path}: {answer.error.message}", code="BadAnswer")
-    if not answer.actions or "upload" not in answer.actions:
-        progress(file.size)
-        return
-    action = answer.actions["upload"]
-    try:
-        if "chunk_size" in action.header:
-            _send_parts(remote, file, action, progress)
-        else:
-            blocks = functools.partial(_blocks, file, 0, file.size, progress)
-            remote.session.send("PUT", action.href, blocks, file.size, action.header)
-    except IntegrityError as error:
-        raise _changed(file) from error
-    if "verify" in answer.actions:
-        verify = answer.actions["verify"]
-        body = msgspec.json.encode(wire.LfsObject(file.sha256, file.size))
-        remote.session.request(
-            "POST", verify.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE, **verify.header}
-        )
+class _Sender:
+    """Sends objects; those that are under way end soon after `stopped` is set, the others do not begin."""
 
+    def __init__(self, remote: Remote, progress: Progress) -> None:
+        self._remote, self._progress = remote, progress
+        self.stopped = threading.Event()
 
-def _send_parts(remote: Remote, file: Outgoing, action: wire.LfsAction, progress: Progress) -> None:
-    part_bytes = int(action.header["chunk_size"])
-    parts = []
-    for number in sorted((key for key in action.header if key.isdecimal()), key=int):
-        start = (int(number) - 1) * part_bytes
-        size = min(part_bytes, file.size - start)
-        blocks = functools.partial(_blocks, file, start, size, progress)
-        answer = remote.session.send("PUT", action.header[number], blocks, size)
-        parts.append({"partNumber": int(number), "etag": answer.headers.get("ETag", "")})
-    body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
-    remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
+    def send(self, file: Outgoing, answer: wire.LfsAnswer) -> None:
+        if self.stopped.is_set():
+            return
+        if answer.error:
+            raise UnavailableError(f"the hub refuses {file.path}: {answer.error.message}", code="BadAnswer")
+        if not answer.actions or "upload" not in answer.actions:
+            self._progress(file.size)
+            return
+        action = answer.actions["upload"]
+        try:
+            if "chunk_size" in action.header:
+                self._send_parts(file, action)
+            else:
+                self._put(file, action.href, 0, file.size, action.header)
+        except IntegrityError as error:
+            raise _changed(file) from error
+        if "verify" in answer.actions:
+            verify = answer.actions["verify"]
+            body = msgspec.json.encode(wire.LfsObject(file.sha256, file.size))
+            headers = {"Content-Type": wire.LFS_MEDIA_TYPE, **verify.header}
+            self._remote.session.request("POST", verify.href, body=body, headers=headers)
 
+    def _send_parts(self, file: Outgoing, action: wire.LfsAction) -> None:
+        numbers = sorted(int(key) for key in action.header if _NUMBER.fullmatch(key))
+        length = action.header["chunk_size"]
+        part_bytes = int(length) if _NUMBER.fullmatch(length) else 0
+        if not part_bytes or numbers != list(range(1, -(-file.size // part_bytes) + 1)):
+            raise UnavailableError(f"the hub cuts {file.path} into parts that do not make it up", code="BadAnswer")
+        parts = []
+        for number in numbers:
+            start = (number - 1) * part_bytes
+            answer = self._put(file, action.header[str(number)], start, min(part_bytes, file.size - start))
+            parts.append({"partNumber": number, "etag": answer.headers.get("ETag", "")})
+        body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
+        self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
 
-def _blocks(file: Outgoing, start: int, size: int, progress: Progress) -> Iterator[bytes]:
-    sent = 0
-    try:
-        with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
-            opened.seek(start)
-            while sent < size:
-                block = opened.read(min(BLOCK_BYTES, size - sent))
-                if not block:
-                    raise _changed(file)
-                yield block
-                sent += len(block)
-                progress(len(block))
-    except GeneratorExit:
-        progress(-sent)
-        raise
+    def _put(
+        self, file: Outgoing, address: str, start: int, size: int, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        blocks = functools.partial(self._blocks, file, start, size)
+        return self._remote.session.send("PUT", address, blocks, size, headers, self.stopped)
+
+    def _blocks(self, file: Outgoing, start: int, size: int) -> Iterator[bytes]:
+        sent = 0
+        try:
+            with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
+                opened.seek(start)
+                while sent < size:
+                    block = opened.read(min(BLOCK_BYTES, size - sent))
+                    if not block:
+                        raise _changed(file)
+                    if self.stopped.is_set():
+                        raise UnavailableError(f"{file.path} was not sent to the end: another file failed")
+                    yield block
+                    sent += len(block)
+                    self._progress(len(block))
+        except GeneratorExit:
+            self._progress(-sent)
+            raise
 
 
 def _changed(file: Outgoing) -> IntegrityError:
