@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
-from tenuto.core.listing import Entry, Listing
+from tenuto.core.listing import Listing
 from tenuto.core.manifest import Artifact
 from tenuto.core.settings import Settings
 from tenuto.hub.tokens import connect
@@ -79,20 +79,11 @@ def _missing(workspace: Workspace, name: str, artifact: Artifact, wanted: str) -
         chosen = [path for path in listing if path == prefix or path.startswith(f"{prefix}/")]
     if not chosen:
         raise NotFoundError(f"{wanted} is not in the lock", hint=f"`tenuto status {name}` says what is")
-    here = _here(workspace, artifact, wanted, prefix)
+    here = scan(workspace, artifact, at=wanted).listing
     for path in chosen:
         if path in here and here[path].sha256 != listing[path].sha256:
             raise _differs(f"{top}/{path}" if top else path, here[path].sha256, listing[path].sha256)
     return [path for path in chosen if path not in here], listing
-
-
-def _here(workspace: Workspace, artifact: Artifact, wanted: str, prefix: str) -> dict[str, Entry]:
-    """What lies at or below `wanted` alone, by path within the artifact: a call for one file does not walk the others."""
-    is_folder = os.path.isdir(os.path.join(workspace.root, wanted))
-    found = scan(workspace, Artifact(wanted, artifact.repo, artifact.kind, file=not is_folder)).listing
-    if not is_folder:
-        return dict(zip([prefix], found.values(), strict=False))
-    return {f"{prefix}/{path}" if prefix else path: entry for path, entry in found.items()}
 
 
 def _differs(path: str, found: str, expected: str) -> ConflictError:

@@ -3,12 +3,13 @@
 import contextlib
 import errno
 import os
+import stat
 from collections import OrderedDict
 from typing import Self
 
 from tenuto.core.errors import UsageError
 from tenuto.core.paths import check_path
-from tenuto.store.disk import Layout, disk_errors
+from tenuto.store.disk import Layout, copy_bytes, disk_errors
 
 _OPEN_FOLDERS = 64
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -53,7 +54,7 @@ class Folder:
         with disk_errors(os.path.join(self.root, path)):
             os.makedirs(os.path.dirname(target), exist_ok=True)
             try:
-                os.rename(name, target, src_dir_fd=self._open(parent))
+                _move(self._open(parent), name, target)
             except FileNotFoundError:
                 return
         self._prune(parent)
@@ -111,3 +112,34 @@ class Folder:
                     hint="move the link or file away, then run the command again",
                 ) from error
             raise
+
+
+def _move(folder: int, name: str, target: str) -> None:
+    """Move a file out of an open folder; where a disk ends between the two, the copy is whole before the original goes."""
+    try:
+        os.rename(name, target, src_dir_fd=folder)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        os.symlink(os.readlink(name, dir_fd=folder), target)
+    else:
+        _copy(folder, name, target)
+    os.unlink(name, dir_fd=folder)
+
+
+def _copy(folder: int, name: str, target: str) -> None:
+    reader = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        writer = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            copy_bytes(reader, writer)
+            os.fsync(writer)
+        except BaseException:
+            os.unlink(target)
+            raise
+        finally:
+            os.close(writer)
+    finally:
+        os.close(reader)

@@ -11,11 +11,11 @@ from tenuto.core.manifest import Artifact
 from tenuto.core.paths import check_path, twins
 from tenuto.hub.download import Wanted
 from tenuto.project.plan import Content, contents
+from tenuto.project.scan import is_left_out
 from tenuto.project.workspace import Workspace
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 DEFAULT_REVISION = "main"
-HUB_FILE = ".gitattributes"
 
 
 class Target(NamedTuple):
@@ -92,7 +92,7 @@ def fetch_target(workspace: Workspace, artifact: Artifact, commit: str) -> Targe
     try:
         for entry in workspace.remote.tree(address.repo, commit, address.path):
             path = entry.path.removeprefix(prefix)
-            if (only is None and not (path == HUB_FILE and not prefix)) or path == only:
+            if path == only or (only is None and not is_left_out(artifact, path)):
                 files[check_path(path)] = (
                     Content(entry.lfs.oid, entry.lfs.size) if entry.lfs else Content(f"git:{entry.oid}", entry.size)
                 )

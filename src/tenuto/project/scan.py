@@ -1,6 +1,8 @@
 """The files of an artifact as they lie in the working folder: unchanged ones are believed, others are read and hashed."""
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -18,6 +20,7 @@ IGNORED_NAMES = frozenset({".git", ".cache", ".tenuto", ".DS_Store", "Thumbs.db"
 IGNORED_PREFIX = ".tenuto-"
 HUB_FILE = ".gitattributes"
 RACY_NS = 50_000_000
+_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 class Scan(NamedTuple):
@@ -38,21 +41,33 @@ class _Broken(NamedTuple):
     path: str
 
 
-def scan(workspace: Workspace, artifact: Artifact, *, reread: bool = False) -> Scan:
-    """Look at every file of the artifact; an absent artifact has an empty listing.
+def is_left_out(artifact: Artifact, path: str) -> bool:
+    """Whether a path within the artifact is the housekeeping of a hub, a system or a tool: part of no artifact, here and on the hub alike."""
+    if path == HUB_FILE and not artifact.address.path:
+        return True
+    return any(map(_is_housekeeping, path.split("/")))
 
-    A file whose size, time and inode are as in the state index is not read again, unless `reread`. What was read is recorded.
+
+def _is_housekeeping(name: str) -> bool:
+    return name in IGNORED_NAMES or name.startswith(IGNORED_PREFIX)
+
+
+def scan(workspace: Workspace, artifact: Artifact, *, at: str | None = None) -> Scan:
+    """Look at every file of the artifact, or at those at or below the path `at` of the project; what is absent has an empty listing.
+
+    A file whose size, time and inode are as in the state index is not read again. What was read is recorded.
     Raises UsageError (BadPath) for names that no hub or other system could hold, StorageError for what cannot be read.
     """
-    known = workspace.state.files(artifact.path)
+    at = artifact.path if at is None else at
+    known = workspace.state.files(at)
     started_ns = time.time_ns()
-    walked = list(_walk(workspace, artifact))
+    walked = list(_walk(workspace, artifact, at))
     found = [item for item in walked if isinstance(item, _Item)]
     broken = tuple(item.path for item in walked if isinstance(item, _Broken))
     unchanged, changed = [], []
     for item in found:
         seen = known.get(item.path)
-        if seen and not reread and seen.matches(item.status):
+        if seen and seen.matches(item.status):
             unchanged.append(seen)
         else:
             changed.append(item)
@@ -65,15 +80,14 @@ def scan(workspace: Workspace, artifact: Artifact, *, reread: bool = False) -> S
     return Scan(listing, broken, len(hashed), sum(seen.size for seen in hashed))
 
 
-def _walk(workspace: Workspace, artifact: Artifact) -> Iterator[_Item | _Broken]:
-    top = os.path.join(workspace.root, artifact.path)
+def _walk(workspace: Workspace, artifact: Artifact, at: str) -> Iterator[_Item | _Broken]:
+    top = os.path.join(workspace.root, at)
+    whole_folder = at == artifact.path and not artifact.file
     with disk_errors(top):
-        if artifact.file:
-            if os.path.lexists(top):
-                yield _link_target(top, artifact.path)
-            return
-        if os.path.isdir(top):
-            yield from _walk_folder(top, artifact.path, keeps_attributes=bool(artifact.address.path))
+        if os.path.isdir(top) and not artifact.file:
+            yield from _walk_folder(top, at, keeps_attributes=not whole_folder or bool(artifact.address.path))
+        elif not whole_folder and os.path.lexists(top):
+            yield _file(top, at)
 
 
 def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[_Item | _Broken]:
@@ -83,28 +97,31 @@ def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[_It
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
-                if (
-                    name in IGNORED_NAMES
-                    or name.startswith(IGNORED_PREFIX)
-                    or (name == HUB_FILE and prefix == path and not keeps_attributes)
-                ):
+                if _is_housekeeping(name) or (name == HUB_FILE and prefix == path and not keeps_attributes):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append((entry.path, f"{prefix}/{name}"))
                 elif entry.is_symlink():
-                    yield _link_target(entry.path, f"{prefix}/{name}")
+                    yield _file(entry.path, f"{prefix}/{name}")
                 elif entry.is_file(follow_symlinks=False):
                     yield _Item(f"{prefix}/{name}", entry.stat(follow_symlinks=False))
 
 
-def _link_target(file: str, path: str) -> _Item | _Broken:
+def _file(file: str, path: str) -> _Item | _Broken:
+    """A file, or a link to one; whatever else stands there is refused, since reading it may never end."""
     try:
         status = os.stat(file)
-    except FileNotFoundError:
-        return _Broken(path)
-    if os.path.isdir(file):
-        raise UsageError(f"{path} is a symbolic link to a folder", code="BadPath", hint="track the real folder instead")
-    return _Item(path, status)
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return _Broken(path)
+        raise
+    if stat.S_ISREG(status.st_mode):
+        return _Item(path, status)
+    what = "a symbolic link to " if os.path.islink(file) else ""
+    if stat.S_ISDIR(status.st_mode):
+        hint = "track the real folder instead" if what else "track it again, as a folder"
+        raise UsageError(f"{path} is {what}a folder, not a file", code="BadPath", hint=hint)
+    raise UsageError(f"{path} is {what}something that is no file", code="BadPath", hint="move it away")
 
 
 def _check_names(changed: Iterable[_Item], found: Iterable[_Item]) -> None:
