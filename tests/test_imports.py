@@ -36,7 +36,7 @@ def rooms(package: object) -> list[str]:
 
 
 def test_the_watch_works() -> None:
-    assert {"httpcore2", "httpx2"} <= set(loaded("import httpx2", HEAVY))
+    assert "httpx2" in loaded("import httpx2", HEAVY)
 
 
 def test_import_tenuto() -> None:

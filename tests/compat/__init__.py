@@ -1,0 +1,1 @@
+"""Files that released format versions wrote, and programs of today read."""
