@@ -51,7 +51,7 @@ bytes = 0
 """
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
-safe = st.from_regex(r"[a-z]{2,6}x(/[a-z]{2,6}y)?", fullmatch=True)
+safe = st.from_regex(r"[a-z]{2,6}_x(/[a-z]{2,6}_y)?", fullmatch=True)
 locks = st.lists(
     st.builds(
         Locked,

@@ -13,7 +13,7 @@ import pytest
 
 from tenuto.core.errors import StorageError
 from tenuto.store import disk
-from tenuto.store.disk import BLOCK_BYTES, Layout, copy_bytes, hash_file, sync_filesystem
+from tenuto.store.disk import BLOCK_BYTES, Layout, copy_bytes, hash_file, replace_file, sync_filesystem
 from tenuto.store.local import LocalStore
 
 SIZES = [0, 1, 4095, 4096, 100_000, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 7]
@@ -215,3 +215,40 @@ class TestLayout:
 
 def test_what_counts_as_refusal_is_no_lack_of_room() -> None:
     assert not {errno.ENOSPC, errno.EDQUOT, errno.EIO} & disk._REFUSALS
+
+
+class TestReplaceFile:
+    def test_new_and_old(self, tmp_path: Path) -> None:
+        path = tmp_path / "tenuto.lock"
+        for content in (b"one", b"two, longer", b""):
+            replace_file(str(path), content)
+            assert path.read_bytes() == content
+            assert os.listdir(tmp_path) == ["tenuto.lock"]
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+    def test_a_secret_is_never_readable_by_others(self, tmp_path: Path) -> None:
+        path = tmp_path / "token"
+        path.write_bytes(b"old")
+        path.chmod(0o644)
+        replace_file(str(path), b"secret", 0o600)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+    def test_a_reader_of_the_old_file_keeps_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "file"
+        path.write_bytes(b"old")
+        with path.open("rb") as file:
+            replace_file(str(path), b"new")
+            assert file.read() == b"old"
+
+    def test_a_relative_path(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        replace_file("file", b"x")
+        assert (tmp_path / "file").read_bytes() == b"x"
+
+    def test_refusals(self, tmp_path: Path) -> None:
+        (tmp_path / "folder").mkdir()
+        for path in (tmp_path / "none" / "file", tmp_path / "folder"):
+            with pytest.raises(StorageError) as caught:
+                replace_file(str(path), b"x")
+            assert caught.value.code == "LocalFile"
+        assert os.listdir(tmp_path) == ["folder"], "no spare is left"

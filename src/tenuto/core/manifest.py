@@ -119,6 +119,6 @@ def with_artifact(text: str, name: str, artifact: Artifact) -> str:
         artifacts[name] = tomlkit.inline_table()
         artifacts[name].update(values)
     else:
-        gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+        gap = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
         return text + gap + tomlkit.dumps({"artifacts": {name: values}})
     return tomlkit.dumps(document)

@@ -215,6 +215,8 @@ def replace_file(path: str, content: bytes, mode: int = 0o644) -> None:
                 file.flush()
                 os.fsync(descriptor)
             os.replace(spare, path)
+            folder = os.path.dirname(path) or "."
+            sync_filesystem(folder, [folder])
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(spare)
