@@ -51,7 +51,7 @@ def path(
 def _relative(workspace: Workspace, name: str) -> str:
     full = os.path.normpath(os.path.join(workspace.root, name))
     relative = os.path.relpath(full, workspace.root).replace(os.sep, "/")
-    if relative == "." or relative.startswith("../"):
+    if relative in {".", ".."} or relative.startswith("../"):
         raise UsageError(
             f"{name} is not below the project {workspace.root}", code="BadPath", hint="name a file of an artifact"
         )

@@ -33,7 +33,7 @@ def stored(tmp_path: Path) -> str:
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(os.listdir("/dev/fd"))
 
 
 @pytest.mark.parametrize("mode", ["auto", "hardlink", "symlink", "copy"])

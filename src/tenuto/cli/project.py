@@ -50,7 +50,7 @@ def track(path: str, to: str | None, name: str | None, kind: str | None) -> None
         verb = "Tracked" if tracked.changed else "Unchanged:"
         yield f"{verb} {tracked.path}: {count_text(tracked.files, 'file')}, {size_text(tracked.bytes)}, digest {tracked.digest[:12]}"
         if tracked.changed:
-            yield f"Next: commit tenuto.toml, tenuto.lock and .gitignore, then `tenuto push` to {tracked.repo}"
+            yield f"Next: commit tenuto.toml, tenuto.lock and {tracked.ignored_in}, then `tenuto push` to {tracked.repo}"
 
     run.printer.report(tracked, lines)
 

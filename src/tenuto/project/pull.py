@@ -92,7 +92,7 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
 
 
 def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options) -> _Work | None:
-    entry = workspace.lock.artifacts.get(name)
+    entry = workspace.locked(name)
     pinned = None if options.head else locked_target(workspace, name, artifact)
     here = scan(workspace, artifact).listing
     if pinned is None:
@@ -130,7 +130,7 @@ def _refuse_conflicts(works: Sequence[_Work]) -> None:
 def _carry_out(workspace: Workspace, work: _Work, choice: Choice) -> Pulled:
     steps, aside = _settle_conflicts(workspace, work, choice)
     acting = [step for step in steps if step.action in TAKING]
-    before = workspace.lock.artifacts.get(work.name)
+    before = workspace.locked(work.name)
     if not acting and _agreed(workspace, work, before):
         return _report(work, None)
     taken = take(workspace, work.artifact, work.target, acting, digest=work.digest, aside=aside)

@@ -195,7 +195,7 @@ def _commit(
 
 def _settle(workspace: Workspace, work: _Work, commit: str | None) -> Pushed:
     result = work.result()
-    before = workspace.lock.artifacts.get(work.name)
+    before = workspace.locked(work.name)
     pinned = commit if work.sent and commit else work.target.commit
     if not work.sent and before and before.commit and before.digest == result.digest:
         pinned = before.commit

@@ -64,7 +64,7 @@ def wanted(artifact: Artifact, path: str, content: Content) -> Wanted:
 
 def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target | None:
     """What the lock pins, known without the hub where the store has the listing; None if the lock has no commit for it."""
-    locked = workspace.lock.artifacts.get(name)
+    locked = workspace.locked(name)
     if locked is None or locked.commit is None:
         return None
     listing = workspace.listing(locked.digest)

@@ -50,7 +50,7 @@ def status(workspace: Workspace, names: Sequence[str] = ()) -> StatusReport:
 
 def _status(workspace: Workspace, name: str, artifact: Artifact) -> ArtifactStatus:
     here = scan(workspace, artifact).listing
-    locked = workspace.lock.artifacts.get(name)
+    locked = workspace.locked(name)
     changes = _changes(workspace, locked, here)
     return ArtifactStatus(
         name,

@@ -7,16 +7,17 @@ import msgspec
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.core.ids import Address, is_commit_id
-from tenuto.core.manifest import KINDS, Artifact, check_artifact_name, default_kind, with_artifact
+from tenuto.core.lockfile import LOCK_NAME
+from tenuto.core.manifest import KINDS, MANIFEST_NAME, Artifact, check_artifact_name, default_kind, with_artifact
 from tenuto.core.paths import check_path
 from tenuto.project.record import locked
 from tenuto.project.scan import scan
-from tenuto.project.workspace import Workspace
+from tenuto.project.workspace import STATE_FOLDER, Workspace
 from tenuto.store.disk import disk_errors, replace_file
 
 
 class Tracked(msgspec.Struct, frozen=True):
-    """What is tracked now: totals of the listing, and how much of it had to be read. Sizes in bytes."""
+    """What is tracked now: totals of the listing, how much of it had to be read, and the file that keeps it out of git. Sizes in bytes."""
 
     name: str
     path: str
@@ -27,6 +28,7 @@ class Tracked(msgspec.Struct, frozen=True):
     hashed_files: int
     hashed_bytes: int
     changed: bool
+    ignored_in: str
 
 
 class Request(NamedTuple):
@@ -52,13 +54,14 @@ def track(workspace: Workspace, request: Request) -> Tracked:
         )
     if artifact != workspace.manifest.artifacts.get(name):
         workspace.write_manifest(with_artifact(workspace.manifest_text, name, artifact))
-    entry = locked(name, artifact, result.listing, commit=None)
-    before = workspace.lock.artifacts.get(name)
-    same = before is not None and (before.digest, before.source) == (entry.digest, entry.source)
+    before = workspace.locked(name)
+    same = before is not None and before.digest == result.listing.digest
+    commit = before.commit if before and same else None
+    entry = locked(name, artifact, result.listing, commit, before.license if before else None)
     if not same:
         workspace.store.put(result.listing.text)
-        workspace.write_lock(entry)
-    _ignore(workspace, path)
+    workspace.write_lock(entry)
+    ignored_in = _ignore(workspace, path)
     return Tracked(
         name,
         path,
@@ -69,6 +72,7 @@ def track(workspace: Workspace, request: Request) -> Tracked:
         result.hashed_files,
         result.hashed_bytes,
         changed=not same,
+        ignored_in=ignored_in,
     )
 
 
@@ -78,12 +82,16 @@ def _relative(workspace: Workspace, path: str) -> str:
         raise NotFoundError(f"{path} does not exist", hint="name a folder or file that is there")
     real = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
     relative = os.path.relpath(real, os.path.realpath(workspace.root)).replace(os.sep, "/")
-    if relative == "." or relative.startswith("../"):
+    if relative in {".", ".."} or relative.startswith("../"):
         raise UsageError(
             f"{path} is not below {workspace.root}", code="BadPath", hint="track folders inside the project"
         )
     if os.path.islink(full) and os.path.isdir(full):
         raise UsageError(f"{path} is a symbolic link to a folder", code="BadPath", hint="track the real folder instead")
+    if relative.split("/")[0] == STATE_FOLDER or relative in {MANIFEST_NAME, LOCK_NAME}:
+        raise UsageError(
+            f"{relative} belongs to tenuto itself", code="BadPath", hint="name a folder or file of your own"
+        )
     return check_path(relative)
 
 
@@ -93,6 +101,11 @@ def _artifact(workspace: Workspace, path: str, request: Request) -> tuple[str, A
     if known and known[0] != name:
         raise ConflictError(
             f"{path} is tracked already, as {known[0]!r}", code="Exists", hint=f"use the name {known[0]!r}"
+        )
+    other = workspace.manifest.artifacts.get(name)
+    if other and other.path != path:
+        raise ConflictError(
+            f"the name {name!r} is that of {other.path} already", code="Exists", hint="choose another one with --name"
         )
     if request.to is None and known is None:
         raise UsageError(
@@ -113,16 +126,18 @@ def _artifact(workspace: Workspace, path: str, request: Request) -> tuple[str, A
     return name, Artifact(path, str(address), kind, os.path.isfile(os.path.join(workspace.root, path)))
 
 
-def _ignore(workspace: Workspace, path: str) -> None:
-    """Keep the artifact out of git: one line in the `.gitignore` beside it."""
+def _ignore(workspace: Workspace, path: str) -> str:
+    """Keep the artifact out of git: one line in the `.gitignore` beside it, whose path is returned."""
     parent, name = os.path.split(path)
-    file = os.path.join(workspace.root, parent, ".gitignore")
+    ignored_in = os.path.join(parent, ".gitignore")
+    file = os.path.join(workspace.root, ignored_in)
     with disk_errors(file):
         text = ""
         if os.path.exists(file):
-            with open(file, encoding="utf-8", errors="surrogateescape") as opened:
+            with open(file, encoding="utf-8", errors="surrogateescape", newline="") as opened:
                 text = opened.read()
     line = f"/{name}".replace("[", "\\[").replace(" ", "\\ ")
     if line not in text.splitlines():
         separator = "" if not text or text.endswith("\n") else "\n"
         replace_file(file, f"{text}{separator}{line}\n".encode(errors="surrogateescape"))
+    return ignored_in

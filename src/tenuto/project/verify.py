@@ -56,11 +56,11 @@ def verify(workspace: Workspace, names: Sequence[str] = ()) -> VerifyReport:
 
 def locked_listing(workspace: Workspace, name: str, artifact: Artifact) -> Listing:
     """The listing that the lock pins, from the store or else from the hub; raises NotFoundError."""
-    locked = workspace.lock.artifacts.get(name)
+    locked = workspace.locked(name)
     if locked is None:
-        raise NotFoundError(
-            f"{name} is not locked", code="ArtifactNotFound", hint="run `tenuto pull` or `tenuto track` first"
-        )
+        other = workspace.lock.artifacts.get(name)
+        what = f"is locked from {other.source}, the manifest says {artifact.repo}" if other else "is not locked"
+        raise NotFoundError(f"{name} {what}", code="ArtifactNotFound", hint="run `tenuto pull` or `tenuto track` first")
     listing = workspace.listing(locked.digest)
     if listing is not None:
         return listing

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from tenuto.core.errors import ConflictError, IntegrityError, LockedError, NotFoundError, UsageError
+from tenuto.core.ids import Address
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
 from tenuto.core.manifest import MANIFEST_NAME, Artifact, Manifest, parse_manifest
@@ -53,11 +54,14 @@ class Workspace:
     ) -> None:
         self.root = os.path.abspath(root)
         self.watch = watch
+        self.settings = settings
+        self._connect = connect
+        self._read()
+
+    def _read(self) -> None:
         self.manifest_text = _read_text(os.path.join(self.root, MANIFEST_NAME))
         self.manifest: Manifest = parse_manifest(self.manifest_text)
         self.lock: Lock = parse_lock(_read_text(os.path.join(self.root, LOCK_NAME), missing="version = 1\n"))
-        self.settings = settings
-        self._connect = connect
 
     @classmethod
     def find(
@@ -140,14 +144,24 @@ class Workspace:
         """The folder below the project that the paths of the artifact's listing are relative to; empty for the project itself."""
         return os.path.dirname(artifact.path) if artifact.file else artifact.path
 
+    def locked(self, name: str) -> Locked | None:
+        """What the lock says of an artifact; None if nothing, or if it was resolved for another repo than the manifest names now."""
+        entry = self.lock.artifacts.get(name)
+        same = entry and Address.parse(entry.source) == self.manifest.artifacts[name].address
+        return entry if same else None
+
     def listing(self, digest: str) -> Listing | None:
         """The listing with this digest, if the store has it whole."""
         if not self.store.has(digest):
             return None
         try:
-            return Listing.parse(self.store.read(digest))
+            text = self.store.read(digest)
         except IntegrityError:
             self.store.delete(digest)
+            return None
+        try:
+            return Listing.parse(text)
+        except IntegrityError:  # a sound object, and no listing: a wrong digest is no reason to throw it away
             return None
 
     def base(self, name: str) -> Base | None:
@@ -174,31 +188,32 @@ class Workspace:
         replace_file(os.path.join(self.root, MANIFEST_NAME), text.encode())
 
     def write_lock(self, *changed: Locked) -> None:
-        """Record resolved artifacts; a lock that would not change is not touched."""
+        """Record resolved artifacts, and drop those that the manifest no longer has; a lock that would not change is not touched."""
         lock = self.lock.replace(*changed)
+        for name in lock.artifacts.keys() - self.manifest.artifacts.keys():
+            lock = lock.without(name)
         if lock.text != self.lock.text or not os.path.exists(os.path.join(self.root, LOCK_NAME)):
             replace_file(os.path.join(self.root, LOCK_NAME), lock.text.encode())
         self.lock = lock
 
     @contextlib.contextmanager
     def exclusive(self, *, wait: bool = False) -> Iterator[None]:
-        """Be the only process that changes this project; raises LockedError, which names the other one, unless it shall `wait`."""
+        """Be the only process that changes this project; raises LockedError, which names the other one, unless it shall `wait`.
+
+        Manifest and lock are read anew: the other one may have changed them.
+        """
         path = os.path.join(self.state_folder(), "lock")
         with disk_errors(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError as error:
-                raise _held(os.pread(descriptor, 4096, 0)) from error
-            holder = {
-                "pid": os.getpid(),
-                "host": socket.gethostname(),
-                "since": int(time.time()),
-                "command": _command(),
-            }
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+            with disk_errors(path):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError as error:
+                    raise _held(os.pread(descriptor, 4096, 0)) from error
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, _holder(), 0)
+            self._read()
             yield
         finally:
             os.close(descriptor)
@@ -212,8 +227,15 @@ class Workspace:
         return folder
 
 
-def _command() -> str:
-    return " ".join(["tenuto", *(word for word in sys.argv[1:3] if not word.startswith("-") and "hf_" not in word)])
+def _holder() -> bytes:
+    """Who holds the lock, for those who find it held: no more of the command line than what cannot be a secret."""
+    program, *words = sys.argv or [""]
+    if "tenuto" in {os.path.basename(program), os.path.basename(os.path.dirname(program))}:
+        command = " ".join(["tenuto", *[word for word in words if word.isalpha()][:1]])
+    else:
+        command = os.path.basename(program) or "python"
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time()), "command": command}
+    return json.dumps(holder).encode()
 
 
 def _held(record: bytes) -> LockedError:
