@@ -1,5 +1,6 @@
 """The house is as it is written down: rooms, commands, targets; and tracked files tell nothing of the machine they were made on."""
 
+import os
 import re
 import subprocess
 import sys
@@ -120,3 +121,15 @@ def test_tracked_files_tell_nothing_of_a_machine_and_hold_no_secret() -> None:
         found += [f"{name}: {word}" for word in PRIVATE if word in text]
         found += [f"{name}: a token" for _ in SECRET.findall(text)]
     assert found == []
+
+
+def test_what_runs_on_every_change_is_check_and_test() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert [line for line in script.read_text().splitlines() if line.startswith("make ")] == ["make check", "make test"]
+
+
+def test_no_tests_found_is_a_failure() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "nothing has this name", "tests/test_house.py"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 5
+    assert "|| true" not in read("Makefile") + read(".ci/run")
