@@ -1,4 +1,7 @@
-"""For all tests: a home of their own, no settings from outside, and Hypothesis without a clock."""
+"""For all tests: a home of their own, no settings from outside, and Hypothesis without a clock.
+
+`pytest --hypothesis-profile long` is a campaign: fifty times as many examples.
+"""
 
 import os
 from pathlib import Path
@@ -11,6 +14,7 @@ pytest.register_assert_rewrite("tenuto.testing.store_suite")
 hypothesis.settings.register_profile(
     "tenuto", deadline=None, max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
 )
+hypothesis.settings.register_profile("long", parent=hypothesis.settings.get_profile("tenuto"), max_examples=3000)
 hypothesis.settings.load_profile("tenuto")
 
 _FOREIGN = ("TENUTO_", "HF_", "HUGGING", "GIT_", "XDG_")
