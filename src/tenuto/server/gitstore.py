@@ -161,7 +161,7 @@ class GitReader:
             revision = DEFAULT_BRANCH
         names = [HEADS + revision, TAGS + revision, revision]
         rows = self.connection.execute(_NAMED, {"repo": self.repo_key, "names": names})
-        found: dict[str, str] = dict(rows.tuples().all())
+        found: dict[str, str] = dict(tuple(row) for row in rows)
         return next((found[name] for name in names if name in found), None)
 
     def _commit_id(self, revision: str) -> str | None:
