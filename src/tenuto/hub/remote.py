@@ -10,6 +10,7 @@ import msgspec
 from tenuto.core import wire
 from tenuto.core.errors import UnavailableError, UsageError
 from tenuto.core.ids import RepoId, check_sha1, check_sha256
+from tenuto.core.listing import MAX_SIZE_BYTES
 from tenuto.hub.session import Answer, Session
 
 T = TypeVar("T")
@@ -185,8 +186,8 @@ def _decode(answer: Answer, kind: type[T]) -> T:
 
 def _checked(entry: wire.TreeEntry) -> wire.TreeEntry:
     _check_ids(git_id=entry.oid, sha256=entry.lfs.oid if entry.lfs else None)
-    if min(entry.size, entry.lfs.size if entry.lfs else 0) < 0:
-        raise UnavailableError(f"the hub gives {entry.path} a size below nothing", code="BadAnswer")
+    if not all(0 <= size <= MAX_SIZE_BYTES for size in (entry.size, entry.lfs.size if entry.lfs else 0)):
+        raise UnavailableError(f"the hub gives {entry.path!r} a size that no file has", code="BadAnswer")
     return entry
 
 

@@ -20,7 +20,7 @@ from tenuto.hub.session import Answer
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 Progress = Callable[[int], None]
-_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class Outgoing(NamedTuple):
@@ -148,15 +148,16 @@ class _Sender:
             self._remote.session.request("POST", verify.href, body=body, headers=headers)
 
     def _send_parts(self, file: Outgoing, action: wire.LfsAction) -> None:
-        numbers = sorted(int(key) for key in action.header if _NUMBER.fullmatch(key))
+        addresses = {int(key): address for key, address in action.header.items() if _NUMBER.fullmatch(key)}
         length = action.header["chunk_size"]
         part_bytes = int(length) if _NUMBER.fullmatch(length) else 0
-        if not part_bytes or numbers != list(range(1, -(-file.size // part_bytes) + 1)):
+        numbers = range(1, -(-file.size // part_bytes) + 1) if part_bytes else range(0)
+        if not numbers or addresses.keys() != set(numbers):
             raise UnavailableError(f"the hub cuts {file.path} into parts that do not make it up", code="BadAnswer")
         parts = []
         for number in numbers:
             start = (number - 1) * part_bytes
-            answer = self._put(file, action.header[str(number)], start, min(part_bytes, file.size - start))
+            answer = self._put(file, addresses[number], start, min(part_bytes, file.size - start))
             parts.append({"partNumber": number, "etag": answer.headers.get("ETag", "")})
         body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
         self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
@@ -164,26 +165,27 @@ class _Sender:
     def _put(
         self, file: Outgoing, address: str, start: int, size: int, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        blocks = functools.partial(self._blocks, file, start, size)
+        blocks = functools.partial(self._blocks, file, start, size, [])
         return self._remote.session.send("PUT", address, blocks, size, headers, self.stopped)
 
-    def _blocks(self, file: Outgoing, start: int, size: int) -> Iterator[bytes]:
+    def _blocks(self, file: Outgoing, start: int, size: int, told: list[int]) -> Iterator[bytes]:
+        """The bytes to send. What an earlier try `told` of progress is taken back first."""
+        if told:
+            self._progress(-sum(told))
+            told.clear()
         sent = 0
-        try:
-            with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
-                opened.seek(start)
-                while sent < size:
-                    block = opened.read(min(BLOCK_BYTES, size - sent))
-                    if not block:
-                        raise _changed(file)
-                    if self.stopped.is_set():
-                        raise UnavailableError(f"{file.path} was not sent to the end: another file failed")
-                    yield block
-                    sent += len(block)
-                    self._progress(len(block))
-        except GeneratorExit:
-            self._progress(-sent)
-            raise
+        with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
+            opened.seek(start)
+            while sent < size:
+                block = opened.read(min(BLOCK_BYTES, size - sent))
+                if not block:
+                    raise _changed(file)
+                if self.stopped.is_set():
+                    raise UnavailableError(f"{file.path} was not sent to the end: another file failed")
+                yield block
+                sent += len(block)
+                told.append(len(block))
+                self._progress(len(block))
 
 
 def _changed(file: Outgoing) -> IntegrityError:
