@@ -316,6 +316,31 @@ class TestFullDisk:
                 store.read(found.sha256)
 
 
+BETWEEN_OPEN_AND_LOCK = """
+import sys
+from tenuto.store.local import LocalStore
+store = LocalStore(sys.argv[1])
+first = store.receive(key="k")
+first.write(b"first")
+sealed = []
+def seal_it_now(event, arguments):
+    if event == "fcntl.flock" and not sealed:
+        sealed.append(first.seal())
+sys.addaudithook(seal_it_now)
+with store.receive(key="k") as second:
+    assert sealed, "the other one sealed between our open and our lock"
+    second.write(b"second")
+    sealed.append(second.seal())
+store.publish(sealed)
+print(*(store.read(one.sha256).decode() for one in sealed))
+"""
+
+
+def test_a_part_that_is_sealed_between_open_and_lock_is_left_alone(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", BETWEEN_OPEN_AND_LOCK, str(tmp_path)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "first second\n"
+
+
 FILE_LIMIT = """
 import resource, signal, sys
 from tenuto.core.errors import StorageError
