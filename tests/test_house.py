@@ -130,6 +130,6 @@ def test_what_runs_on_every_change_is_check_and_test() -> None:
 
 
 def test_no_tests_found_is_a_failure() -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-k", "nothing has this name", "tests/test_house.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "nothing_has_this_name", "tests/test_house.py"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 5
     assert "|| true" not in read("Makefile") + read(".ci/run")
