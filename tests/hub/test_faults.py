@@ -241,7 +241,6 @@ class TestFiles:
             Truncated(1000),
             captive_portal(),
             ResetConnection(),
-            ShiftedRange(),
             Gzipped(),
             FLIPPED,
         ]
