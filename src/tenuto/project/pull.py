@@ -14,9 +14,9 @@ from tenuto.core.lockfile import Locked
 from tenuto.core.manifest import Artifact
 from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.record import agree, locked
-from tenuto.project.resolve import Target, head_target, locked_target, name_by_local_files
+from tenuto.project.resolve import Target, head_target, locked_target
 from tenuto.project.scan import scan
-from tenuto.project.take import Aside, Taken, take
+from tenuto.project.take import Aside, Taken, take, with_names
 from tenuto.project.workspace import Workspace
 
 TAKING = frozenset({Action.DOWNLOAD, Action.RESTORE, Action.REMOVE_HERE, Action.CONFLICT})
@@ -99,10 +99,11 @@ def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options)
         if entry and entry.commit is None and not options.head:
             _check_unpushed(name, artifact, here)
             return None
-        pinned = head_target(workspace, artifact)
+        pinned = head_target(workspace, name, artifact)
         entry = None
-    target = name_by_local_files(workspace, artifact, pinned, here)
-    steps = compare(contents(workspace.base_listing(name)), contents(here), target.files, delete=options.delete)
+    base = workspace.base_listing(name)
+    target = with_names(workspace, artifact, pinned, here, base)
+    steps = compare(contents(base), contents(here), target.files, delete=options.delete)
     return _Work(name, artifact, target, here, steps, entry.digest if entry else None)
 
 
@@ -133,20 +134,19 @@ def _carry_out(workspace: Workspace, work: _Work, choice: Choice) -> Pulled:
     before = workspace.locked(work.name)
     if not acting and _agreed(workspace, work, before):
         return _report(work, None)
-    taken = take(workspace, work.artifact, work.target, acting, digest=work.digest, aside=aside)
+    taken = take(workspace, work.artifact, work.target, work.here, acting, digest=work.digest, aside=aside)
     license_name = work.target.license or (before.license if before else None)
     entry = locked(work.name, work.artifact, taken.listing, work.target.commit, license_name)
-    agree(workspace, entry, taken.listing)
+    agree(workspace, entry, taken.listing, work.target.commit)
     return _report(work._replace(steps=steps), taken)
 
 
 def _agreed(workspace: Workspace, work: _Work, before: Locked | None) -> bool:
     """Whether base and lock hold what the hub has already: then not even the locked commit changes."""
-    base = workspace.base(work.name)
-    if not base or not before or not before.commit or base.digest != before.digest:
+    base, listing = workspace.base(work.name), work.target.listing
+    if not base or not before or not before.commit or listing is None or base.digest != listing.digest:
         return False
-    listing = work.target.listing
-    return listing is not None and listing.digest == before.digest
+    return before == locked(work.name, work.artifact, listing, before.commit, before.license)
 
 
 def _settle_conflicts(workspace: Workspace, work: _Work, choice: Choice) -> tuple[list[Step], list[Aside]]:
@@ -162,15 +162,24 @@ def _settle_conflicts(workspace: Workspace, work: _Work, choice: Choice) -> tupl
         if choice is Choice.THEIRS and not there:
             steps.append(Step(Action.REMOVE_HERE, step.path, step.size))
         elif there and choice in {Choice.THEIRS, Choice.KEEP_BOTH}:
-            second = _second_name(path, work.here[step.path].sha256) if choice is Choice.KEEP_BOTH else None
-            aside.append(Aside(path, second))
+            aside.append(Aside(path, _second_name(path, work, step.path) if choice is Choice.KEEP_BOTH else None))
             steps.append(Step(Action.DOWNLOAD, step.path, step.size))
     return steps, aside
 
 
-def _second_name(path: str, sha256: str) -> str:
-    stem, ending = os.path.splitext(path)
-    return f"{stem}.mine-{sha256[:8]}{ending}"
+def _second_name(full_path: str, work: _Work, path: str) -> str | None:
+    """A free name for the own file; None if the same bytes have one already, so that the trash will do."""
+    mine = work.here[path]
+    for digits in (8, 16, 64):
+        second, full = (
+            f"{stem}.mine-{mine.sha256[:digits]}{ending}" for stem, ending in map(os.path.splitext, (path, full_path))
+        )
+        taken = work.here.get(second)
+        if taken and taken.sha256 == mine.sha256:
+            return None
+        if not taken and second not in work.target.files:
+            return full
+    raise AssertionError("a name that holds a whole sha256 is taken by other bytes")
 
 
 def _report(work: _Work, taken: Taken | None) -> Pulled:

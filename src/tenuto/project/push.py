@@ -14,8 +14,9 @@ from tenuto.core.manifest import Artifact
 from tenuto.hub.upload import Outgoing, Upload, upload
 from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.record import agree, locked
-from tenuto.project.resolve import DEFAULT_REVISION, Target, fetch_target, name_by_local_files, repo_path
+from tenuto.project.resolve import DEFAULT_REVISION, Target, repo_path, target_at
 from tenuto.project.scan import scan
+from tenuto.project.take import with_names
 from tenuto.project.workspace import Workspace
 
 TRIES = 8
@@ -23,12 +24,15 @@ SENDING = frozenset({Action.UPLOAD, Action.DELETE_THERE})
 
 
 class Pushed(msgspec.Struct, frozen=True):
-    """What became of one artifact: the steps, and the commit that holds it now. `missing` counts files that are only on the hub."""
+    """What became of one artifact: the steps, and the commit and digest it has now, None in a dry run.
+
+    `missing` counts files that are only on the hub.
+    """
 
     name: str
     repo: str
     commit: str | None
-    digest: str
+    digest: str | None
     steps: list[Step]
     missing: int = 0
 
@@ -64,11 +68,14 @@ class _Work(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How to push: whether files that are gone here shall go on the hub, the title of the commit, and whether to stop after the plan."""
+    """How to push: whether files that are gone here shall go on the hub, the title of the commit, whether to stop after the plan, and
+    whether that is the plan of a push that would follow a pull.
+    """
 
     delete: bool = False
     title: str | None = None
     dry_run: bool = False
+    after_pull: bool = False
 
 
 def push(workspace: Workspace, names: Sequence[str] = (), options: Options = Options()) -> PushReport:  # noqa: B008 - a constant
@@ -81,13 +88,23 @@ def push(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
     for name, artifact in workspace.chosen(names).items():
         address = artifact.address
         groups.setdefault((address.repo, address.revision or DEFAULT_REVISION), {})[name] = artifact
-    scanned = {name: scan(workspace, artifact).listing for group in groups.values() for name, artifact in group.items()}
+    scanned = {name: _scan(workspace, artifact) for group in groups.values() for name, artifact in group.items()}
     reports = [
         _push_repo(workspace, repo, revision, group, scanned, options) for (repo, revision), group in groups.items()
     ]
     pushed = [artifact for report in reports for artifact in report]
     sent = sum(step.size for artifact in pushed for step in artifact.steps if step.action is Action.UPLOAD)
     return PushReport(pushed, sent, options.dry_run)
+
+
+def _scan(workspace: Workspace, artifact: Artifact) -> Listing:
+    found = scan(workspace, artifact)
+    if found.broken:  # else it would count as a file that is gone
+        raise NotFoundError(
+            f"{found.broken[0]} is a symbolic link to nothing",
+            hint="bring its target back or remove it, then push again",
+        )
+    return found.listing
 
 
 def _push_repo(
@@ -105,7 +122,7 @@ def _push_repo(
             _compare(workspace, name, artifact, scanned[name], head, options) for name, artifact in artifacts.items()
         ]
         if options.dry_run:
-            return [_report(work, None) for work in works]
+            return [_report(work, None, None) for work in works]
         try:
             commit = _commit(workspace, repo, revision, head, works, options.title)
         except ConflictError as error:
@@ -138,15 +155,14 @@ def _head(workspace: Workspace, repo: RepoId, revision: str) -> str:
 
 
 def _compare(workspace: Workspace, name: str, artifact: Artifact, here: Listing, head: str, options: Options) -> _Work:
-    base = workspace.base(name)
-    base_listing = workspace.base_listing(name)
-    if base and base.commit == head and base_listing.digest == base.digest:
-        target = Target(head, contents(base_listing))
-    else:
-        target = name_by_local_files(workspace, artifact, fetch_target(workspace, artifact, head), here)
-    steps = compare(contents(base_listing), contents(here), target.files, delete=options.delete)
-    _refuse_moved(name, steps)
-    return _Work(name, artifact, here, target, steps)
+    base = workspace.base_listing(name)
+    target = with_names(workspace, artifact, target_at(workspace, name, artifact, head), here, base)
+    work = _Work(
+        name, artifact, here, target, compare(contents(base), contents(here), target.files, delete=options.delete)
+    )
+    if not options.after_pull:
+        _refuse_moved(name, work.steps)
+    return work
 
 
 def _refuse_moved(name: str, steps: Sequence[Step]) -> None:
@@ -200,10 +216,10 @@ def _settle(workspace: Workspace, work: _Work, commit: str | None) -> Pushed:
     if not work.sent and before and before.commit and before.digest == result.digest:
         pinned = before.commit
     entry = locked(work.name, work.artifact, result, pinned, before.license if before else None)
-    agree(workspace, entry, result)
-    return _report(work, pinned)
+    agree(workspace, entry, result, commit or work.target.commit)
+    return _report(work, pinned, result.digest)
 
 
-def _report(work: _Work, commit: str | None) -> Pushed:
+def _report(work: _Work, commit: str | None, digest: str | None) -> Pushed:
     missing = sum(step.action is Action.RESTORE for step in work.steps)
-    return Pushed(work.name, str(work.artifact.address), commit, work.result().digest, work.sent, missing)
+    return Pushed(work.name, str(work.artifact.address), commit, digest, work.sent, missing)

@@ -24,8 +24,12 @@ def locked(
     )
 
 
-def agree(workspace: Workspace, entry: Locked, listing: Listing) -> None:
-    """Record that the hub holds `listing` at the entry's commit, and that the working folder started from it."""
-    workspace.store.put(listing.text)
-    workspace.set_base(entry.name, entry.digest, entry.commit)
+def agree(workspace: Workspace, entry: Locked, listing: Listing, commit: str | None) -> None:
+    """Record that the hub holds `listing` at `commit`, and that the working folder started from it.
+
+    The lock may go on pinning an older commit with the same files.
+    """
+    if not workspace.store.has(listing.digest):
+        workspace.store.put(listing.text)
+    workspace.set_base(entry.name, entry.digest, commit)
     workspace.write_lock(entry)

@@ -32,20 +32,36 @@ def repair(workspace: Workspace, names: Sequence[str] = (), *, dry_run: bool = F
     A file is touched only after its replacement is at hand, and is moved to `.tenuto/quarantine`, never deleted.
     Raises NotFoundError (ArtifactNotFound); a file without any good source is in `remaining`.
     """
+    quarantine = _Quarantine(workspace)
     reports = [
-        _repair(workspace, name, artifact, dry_run=dry_run) for name, artifact in workspace.chosen(names).items()
+        _repair(workspace, quarantine, name, artifact, dry_run=dry_run)
+        for name, artifact in workspace.chosen(names).items()
     ]
     return RepairReport(
         sum(report.files for report in reports),
         sum(report.bytes for report in reports),
         [finding for report in reports for finding in report.repaired],
         [finding for report in reports for finding in report.remaining],
-        next((report.quarantine for report in reports if report.quarantine), None),
+        quarantine.folder,
         dry_run,
     )
 
 
-def _repair(workspace: Workspace, name: str, artifact: Artifact, *, dry_run: bool) -> RepairReport:
+class _Quarantine:
+    """The folder for what damaged files held, made when the first one moves."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.folder: str | None = None
+
+    def take(self, folder: Folder, path: str) -> None:
+        self.folder = self.folder or self._workspace.trash("quarantine")
+        folder.move_away(path, self.folder)
+
+
+def _repair(
+    workspace: Workspace, quarantine: _Quarantine, name: str, artifact: Artifact, *, dry_run: bool
+) -> RepairReport:
     listing = locked_listing(workspace, name, artifact)
     report = verify_listing(workspace, name, listing, artifact)
     if dry_run or not report.findings:
@@ -54,22 +70,21 @@ def _repair(workspace: Workspace, name: str, artifact: Artifact, *, dry_run: boo
     skip = len(top) + 1 if top else 0
     by_path = {finding.path[skip:]: finding for finding in report.findings}
     ready, failure = _obtain(workspace, name, artifact, listing, list(by_path))
-    quarantine = _replace(
-        workspace, artifact, listing, ready, {path: finding.path for path, finding in by_path.items()}
-    )
+    _replace(workspace, quarantine, artifact, listing, {path: by_path[path] for path in sorted(ready)})
     reason = failure.message if failure else "the store has no good copy, and it was never pushed"
     remaining = [
         msgspec.structs.replace(finding, detail=reason) for path, finding in by_path.items() if path not in ready
     ]
     repaired = [finding for path, finding in by_path.items() if path in ready]
-    return RepairReport(report.files, report.bytes, repaired, remaining, quarantine)
+    return RepairReport(report.files, report.bytes, repaired, remaining)
 
 
 def _obtain(
     workspace: Workspace, name: str, artifact: Artifact, listing: Listing, paths: Sequence[str]
 ) -> tuple[set[str], TenutoError | None]:
     """Bring good copies into the store; returns the paths that have one now, and what kept the others from it."""
-    commit = workspace.lock.artifacts[name].commit
+    entry = workspace.locked(name)
+    commit = entry.commit if entry else None
     target = Target(commit or "", contents(listing))
     failure = None
     if commit:
@@ -83,13 +98,10 @@ def _obtain(
 
 
 def _replace(
-    workspace: Workspace, artifact: Artifact, listing: Listing, ready: set[str], full_paths: dict[str, str]
-) -> str | None:
-    if not ready:
-        return None
-    quarantine = workspace.trash("quarantine")
+    workspace: Workspace, quarantine: _Quarantine, artifact: Artifact, listing: Listing, ready: dict[str, Finding]
+) -> None:
     with Folder(workspace.root) as folder:
-        for path in sorted(ready):
-            folder.move_away(full_paths[path], quarantine)
-        place(workspace, folder, artifact, listing, sorted(ready))
-    return quarantine
+        for finding in ready.values():
+            if finding.fault != "missing":
+                quarantine.take(folder, finding.path)
+        place(workspace, folder, artifact, listing, list(ready))

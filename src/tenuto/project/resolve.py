@@ -1,5 +1,6 @@
 """What a hub holds of an artifact at a commit, as paths and contents."""
 
+import hashlib
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -73,14 +74,20 @@ def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target
     return fetch_target(workspace, artifact, locked.commit)
 
 
-def head_target(workspace: Workspace, artifact: Artifact) -> Target:
+def head_target(workspace: Workspace, name: str, artifact: Artifact) -> Target:
     """What the hub holds today; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
     address = artifact.address
     info = workspace.remote.info(address.repo, address.revision or DEFAULT_REVISION)
-    target = fetch_target(workspace, artifact, info.sha or "")
-    card = info.card or {}
-    license_name = card.get("license")
+    license_name = (info.card or {}).get("license")
+    target = target_at(workspace, name, artifact, info.sha or "")
     return target._replace(license=license_name if isinstance(license_name, str) else None)
+
+
+def target_at(workspace: Workspace, name: str, artifact: Artifact, commit: str) -> Target:
+    """What the hub holds at a commit, known without asking if that is where folder and hub last agreed."""
+    base = workspace.base(name)
+    listing = workspace.listing(base.digest) if base and base.commit == commit else None
+    return fetch_target(workspace, artifact, commit) if listing is None else Target(commit, contents(listing))
 
 
 def fetch_target(workspace: Workspace, artifact: Artifact, commit: str) -> Target:
@@ -113,21 +120,30 @@ def _name_known(workspace: Workspace, target: Target) -> Target:
     return target.with_sha256({f"git:{git_id}": sha256 for git_id, sha256 in known.items()})
 
 
-def name_by_local_files(workspace: Workspace, artifact: Artifact, target: Target, here: Mapping[str, Entry]) -> Target:
-    """Learn the sha256 of small files that the hub names by git id only, where the same file lies in the working folder."""
+def name_by_files(
+    workspace: Workspace, artifact: Artifact, target: Target, here: Mapping[str, Entry], base: Mapping[str, Entry]
+) -> Target:
+    """Learn the sha256 of small files that the hub names by git id only, where the same file lies here or is stored from the last sync."""
     pairs = []
     folder = os.path.join(workspace.root, workspace.folder_of(artifact))
     for path, content in target.files.items():
-        local = here.get(path)
-        if content.sha256 is None and local and local.size == content.size:
-            pairs.append((_git_id(os.path.join(folder, path), local.size), local.sha256))
+        if content.sha256 is not None:
+            continue
+        candidates = [(os.path.join(folder, path), here.get(path))]
+        if (old := base.get(path)) and workspace.store.has(old.sha256):
+            candidates.append((workspace.store.file(old.sha256), old))
+        for file, entry in candidates:
+            if entry and entry.size == content.size and (git_id := _git_id(file, entry)):
+                pairs.append((git_id, entry.sha256))
     workspace.state.remember_git_ids(pairs)
     return target.with_sha256({f"git:{git_id}": sha256 for git_id, sha256 in pairs})
 
 
-def _git_id(file: str, size: int) -> str:
-    hasher = object_hasher("blob", size)
+def _git_id(file: str, entry: Entry) -> str | None:
+    """The git id of a file, if it still holds the bytes that the entry says."""
+    git, sha256 = object_hasher("blob", entry.size), hashlib.sha256()
     with disk_errors(file), open(file, "rb", buffering=0) as opened:
         while block := opened.read(BLOCK_BYTES):
-            hasher.update(block)
-    return hasher.hexdigest()
+            git.update(block)
+            sha256.update(block)
+    return git.hexdigest() if sha256.hexdigest() == entry.sha256 else None

@@ -30,10 +30,8 @@ def sync(
     for attempt in range(TRIES):
         pulled = pulling.pull(workspace, names, taking)
         try:
-            return SyncReport(pulled, pushing.push(workspace, names, options))
+            return SyncReport(pulled, pushing.push(workspace, names, options._replace(after_pull=options.dry_run)))
         except ConflictError as error:
-            if options.dry_run and error.code == "RemoteMoved":
-                return SyncReport(pulled, pushing.PushReport([], 0, dry_run=True))
-            if error.code != "RemoteMoved" or attempt == TRIES - 1:
+            if error.code not in {"RemoteMoved", "BothMoved"} or attempt == TRIES - 1:
                 raise
     raise AssertionError("unreachable")

@@ -1,14 +1,16 @@
 """From the hub into the working folder: fetch and verify everything first, then change files."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tenuto.core.listing import Listing
+from tenuto.core.errors import ConflictError
+from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
 from tenuto.hub.download import Fetched, download
 from tenuto.project.folder import Folder
 from tenuto.project.plan import Action, Content, Step
-from tenuto.project.resolve import Target, checked_listing, wanted
+from tenuto.project.resolve import Target, checked_listing, name_by_files, wanted
+from tenuto.project.scan import scan
 from tenuto.project.statcache import Seen
 from tenuto.project.workspace import Workspace
 from tenuto.store.hashing import ToHash, hash_files
@@ -36,21 +38,23 @@ def take(
     workspace: Workspace,
     artifact: Artifact,
     target: Target,
+    here: Mapping[str, Entry],
     steps: Sequence[Step],
     *,
     digest: str | None = None,
     aside: Sequence[Aside] = (),
 ) -> Taken:
-    """Carry out the steps that change the working folder.
+    """Carry out the steps that change the working folder, which held `here` when they were planned.
 
     Every byte is in the store, verified, before the first file changes; with `digest`, the listing must have it. Files that leave
-    go to the trash. Raises IntegrityError (DigestMismatch, HashMismatch); then the working folder is as it was.
+    go to the trash. Raises IntegrityError (DigestMismatch, HashMismatch), ConflictError (LocalChanges); then the folder is as it was.
     """
     fetching = [step.path for step in steps if step.action in FETCHING]
     nameless = [path for path, content in target.files.items() if content.sha256 is None]
     target, downloaded = fetch(workspace, artifact, target, dict.fromkeys([*nameless, *fetching]))
     listing = checked_listing(artifact, target, digest)
     workspace.store.put(listing.text)
+    refuse_changed(workspace, artifact, here, [step.path for step in steps])
     with Folder(workspace.root) as folder:
         _set_aside(workspace, folder, aside)
         placed = place(workspace, folder, artifact, listing, fetching)
@@ -67,6 +71,36 @@ def _set_aside(workspace: Workspace, folder: Folder, aside: Sequence[Aside]) -> 
             folder.move_away(path, trash)
         else:
             folder.rename(path, second_name)
+
+
+def refuse_changed(
+    workspace: Workspace, artifact: Artifact, here: Mapping[str, Entry], paths: Sequence[str], at: str | None = None
+) -> None:
+    """Raise ConflictError (LocalChanges) if one of the paths is no longer what it was `here`: a transfer takes long, and work goes on."""
+    now = scan(workspace, artifact, at=at).listing if paths else {}
+    changed = [path for path in paths if now.get(path) != here.get(path)]
+    if changed:
+        raise ConflictError(
+            f"{changed[0]} of {artifact.path} changed while the hub's was fetched",
+            code="LocalChanges",
+            hint="nothing was changed by us; run the command again",
+        )
+
+
+def with_names(
+    workspace: Workspace, artifact: Artifact, target: Target, here: Mapping[str, Entry], base: Mapping[str, Entry]
+) -> Target:
+    """The target with the sha256 of every file that could be as it is here, or as it was last synced.
+
+    What the hub knows by git id only can be told from no other content without it; it is small, and fetched if need be.
+    """
+    target = name_by_files(workspace, artifact, target, here, base)
+    unsure = [
+        path
+        for path, content in target.files.items()
+        if content.sha256 is None and path in base and base[path].size == content.size
+    ]
+    return fetch(workspace, artifact, target, unsure)[0]
 
 
 def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Iterable[str]) -> tuple[Target, int]:
@@ -100,18 +134,19 @@ def _learn(workspace: Workspace, fetched: Iterable[Fetched]) -> dict[str, str]:
 
 
 def verified(workspace: Workspace, needed: set[Content]) -> set[str]:
-    """The ids of those contents that the store has, undamaged; what is damaged is thrown out."""
+    """The ids of those contents that the store has, undamaged; what is damaged is thrown out. Raises StorageError."""
     here = [content for content in needed if content.sha256 and workspace.store.has(content.id)]
     if not here:
         return set()
     files = [ToHash(content.id, workspace.store.file(content.id), content.size) for content in here]
     with workspace.watch("checking the store", sum(content.size for content in here)) as progress:
         outcomes = hash_files(files, progress)
-    good = {outcome.name for outcome in outcomes if outcome.sha256 == outcome.name}
-    for content in here:
-        if content.id not in good:
-            workspace.store.delete(content.id)
-    return good
+    for outcome in outcomes:
+        if outcome.fault and workspace.store.has(outcome.name):
+            raise outcome.fault  # it could not be read, which does not say that it is damaged
+        if not outcome.fault and outcome.sha256 != outcome.name:
+            workspace.store.delete(outcome.name)
+    return {outcome.name for outcome in outcomes if outcome.sha256 == outcome.name}
 
 
 def place(workspace: Workspace, folder: Folder, artifact: Artifact, listing: Listing, paths: Sequence[str]) -> int:
