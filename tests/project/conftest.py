@@ -97,9 +97,9 @@ class Clone:
         with self.opened() as workspace:
             return pushing.push(workspace, names, pushing.Options(**options))  # type: ignore[arg-type]
 
-    def pull(self, *names: str, **options: object) -> pulling.PullReport:
+    def pull(self, *names: str, choice: str = "refuse", **options: bool) -> pulling.PullReport:
         with self.opened() as workspace:
-            return pulling.pull(workspace, names, pulling.Options(**options))  # type: ignore[arg-type]
+            return pulling.pull(workspace, names, pulling.Options(pulling.Choice(choice), **options))
 
     def sync(self, choice: str = "refuse", names: Sequence[str] = (), **options: object) -> SyncReport:
         with self.opened() as workspace:

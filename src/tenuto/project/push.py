@@ -14,7 +14,7 @@ from tenuto.core.manifest import Artifact
 from tenuto.hub.upload import Outgoing, Upload, upload
 from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.record import agree, locked
-from tenuto.project.resolve import DEFAULT_REVISION, Target, repo_path, target_at
+from tenuto.project.resolve import DEFAULT_REVISION, Target, find_head, repo_path, target_at
 from tenuto.project.scan import scan
 from tenuto.project.take import with_names
 from tenuto.project.workspace import Workspace
@@ -117,7 +117,7 @@ def _push_repo(
 ) -> list[Pushed]:
     lost = 0
     for _ in range(TRIES):
-        head = _head(workspace, repo, revision)
+        head = find_head(workspace, repo, revision).sha or ""
         works = [
             _compare(workspace, name, artifact, scanned[name], head, options) for name, artifact in artifacts.items()
         ]
@@ -139,19 +139,6 @@ def _push_repo(
     raise ConflictError(
         f"{repo} moved on {TRIES} times while this push was under way", code="RemoteMoved", hint="push again"
     )
-
-
-def _head(workspace: Workspace, repo: RepoId, revision: str) -> str:
-    try:
-        return workspace.remote.info(repo, revision).sha or ""
-    except NotFoundError as error:
-        if error.code != "RepoNotFound":
-            raise
-        raise NotFoundError(
-            f"{repo} is not on {workspace.remote.endpoint}, or you may not see it",
-            code="RepoNotFound",
-            hint=f"make it with `tenuto repo create {repo}`, or log in with `tenuto login`",
-        ) from error
 
 
 def _compare(workspace: Workspace, name: str, artifact: Artifact, here: Listing, head: str, options: Options) -> _Work:

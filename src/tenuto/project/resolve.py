@@ -1,15 +1,18 @@
 """What a hub holds of an artifact at a commit, as paths and contents."""
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
 from tenuto.core.gitobj import object_hasher
+from tenuto.core.ids import RepoId, is_commit_id
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
 from tenuto.core.paths import check_path, twins
+from tenuto.core.wire import RepoInfo, TreeEntry
 from tenuto.hub.download import Wanted
 from tenuto.project.plan import Content, contents
 from tenuto.project.scan import is_left_out
@@ -77,10 +80,40 @@ def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target
 def head_target(workspace: Workspace, name: str, artifact: Artifact) -> Target:
     """What the hub holds today; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
     address = artifact.address
-    info = workspace.remote.info(address.repo, address.revision or DEFAULT_REVISION)
+    info = find_head(workspace, address.repo, address.revision or DEFAULT_REVISION)
     license_name = (info.card or {}).get("license")
     target = target_at(workspace, name, artifact, info.sha or "")
     return target._replace(license=license_name if isinstance(license_name, str) else None)
+
+
+def find_head(workspace: Workspace, repo: RepoId, revision: str) -> RepoInfo:
+    """What the hub says of a repo's branch; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
+    with named(workspace, repo, revision):
+        return workspace.remote.info(repo, revision)
+
+
+@contextlib.contextmanager
+def named(workspace: Workspace, repo: RepoId, revision: str) -> Iterator[None]:
+    """Say which repo or revision it is that a hub does not find."""
+    try:
+        yield
+    except NotFoundError as error:
+        if error.code == "RepoNotFound":
+            raise NotFoundError(
+                f"{repo} is not on {workspace.remote.endpoint}, or you may not see it",
+                code="RepoNotFound",
+                hint=f"make it with `tenuto repo create {repo}`, or log in with `tenuto login`",
+            ) from error
+        if error.code == "RevisionNotFound":
+            what = f"commit {revision[:12]}" if is_commit_id(revision) else f"branch {revision!r}"
+            raise NotFoundError(
+                f"{repo} has no {what}",
+                code="RevisionNotFound",
+                hint="its history was rewritten, or the lock is not for this repo: `tenuto sync` takes what is there now"
+                if is_commit_id(revision)
+                else "make the branch on the hub, or name another one",
+            ) from error
+        raise
 
 
 def target_at(workspace: Workspace, name: str, artifact: Artifact, commit: str) -> Target:
@@ -97,12 +130,11 @@ def fetch_target(workspace: Workspace, artifact: Artifact, commit: str) -> Targe
     only = os.path.basename(artifact.path) if artifact.file else None
     files: dict[str, Content] = {}
     try:
-        for entry in workspace.remote.tree(address.repo, commit, address.path):
-            path = entry.path.removeprefix(prefix)
-            if path == only or (only is None and not is_left_out(artifact, path)):
-                files[check_path(path)] = (
-                    Content(entry.lfs.oid, entry.lfs.size) if entry.lfs else Content(f"git:{entry.oid}", entry.size)
-                )
+        with named(workspace, address.repo, commit):
+            for entry in workspace.remote.tree(address.repo, commit, address.path):
+                path = entry.path.removeprefix(prefix)
+                if path == only or (only is None and not is_left_out(artifact, path)):
+                    files[check_path(path)] = _content(entry)
     except NotFoundError as error:
         if error.code != "EntryNotFound":
             raise
@@ -112,6 +144,10 @@ def fetch_target(workspace: Workspace, artifact: Artifact, commit: str) -> Targe
             f"{address.repo} holds {clash[0]} and {clash[1]}, which are one name on some systems", code="BadPath"
         )
     return _name_known(workspace, Target(commit, files))
+
+
+def _content(entry: TreeEntry) -> Content:
+    return Content(entry.lfs.oid, entry.lfs.size) if entry.lfs else Content(f"git:{entry.oid}", entry.size)
 
 
 def _name_known(workspace: Workspace, target: Target) -> Target:

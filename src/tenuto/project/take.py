@@ -9,7 +9,7 @@ from tenuto.core.manifest import Artifact
 from tenuto.hub.download import Fetched, download
 from tenuto.project.folder import Folder
 from tenuto.project.plan import Action, Content, Step
-from tenuto.project.resolve import Target, checked_listing, name_by_files, wanted
+from tenuto.project.resolve import Target, checked_listing, name_by_files, named, wanted
 from tenuto.project.scan import scan
 from tenuto.project.statcache import Seen
 from tenuto.project.workspace import Workspace
@@ -114,10 +114,11 @@ def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Itera
     if not lacking:
         return target, 0
     total = sum(file.size for file in {file.key: file for file in lacking}.values())
-    with workspace.watch("downloading", total) as progress:
+    repo = artifact.address.repo
+    with workspace.watch("downloading", total) as progress, named(workspace, repo, target.commit):
         fetched = download(
             workspace.remote,
-            artifact.address.repo,
+            repo,
             target.commit,
             lacking,
             workspace.store,
