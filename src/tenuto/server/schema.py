@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -111,4 +112,57 @@ lfs_objects = Table(
     Column("sha256", String(64), primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+)
+
+# Generations of the address under which clients remember what a repo holds as chunks; a repo without a row has the first one.
+xet_scopes = Table(
+    "xet_scopes",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+)
+
+# A stored xorb and its packed table of chunks (docs/formats/xet.md), the same for all repos that hold it.
+xorbs = Table(
+    "xorbs",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("stored_bytes", BigInteger, nullable=False),
+    Column("raw_bytes", BigInteger, nullable=False),
+    Column("chunks", LargeBinary, nullable=False),
+)
+
+# Which xorbs a repo holds; as with large objects, only a row here gives a right to the bytes.
+repo_xorbs = Table(
+    "repo_xorbs",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("hash", String(64), ForeignKey("xorbs.hash"), primary_key=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "hash"),
+)
+
+# Files that are stored as chunks: sha256 computed by the hub, and the packed terms (docs/formats/xet.md).
+xet_files = Table(
+    "xet_files",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("hash", String(64), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("terms", LargeBinary, nullable=False),
+    Index(None, "repo_id", "sha256"),
+)
+
+# The few chunks that clients ask for, and the term of a file that begins with them or holds them.
+xet_hints = Table(
+    "xet_hints",
+    metadata,
+    Column("repo_id", Integer, primary_key=True),
+    Column("chunk", String(64), primary_key=True),
+    Column("file_hash", String(64), nullable=False),
+    Column("term", Integer, nullable=False),
+    ForeignKeyConstraint(["repo_id", "file_hash"], ["xet_files.repo_id", "xet_files.hash"], ondelete="CASCADE"),
+    Index(None, "repo_id", "file_hash"),
 )
