@@ -7,6 +7,7 @@ import fcntl
 import functools
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 
@@ -15,6 +16,7 @@ from tenuto.core.errors import StorageError
 BLOCK_BYTES = 1 << 20
 _FICLONE = 0x40049409
 _SYNC_EACH_LIMIT = 4
+_SPARE = re.compile(r"\.tenuto-[0-9a-f]{16}")
 
 
 @contextlib.contextmanager
@@ -123,14 +125,19 @@ class Layout:
     @staticmethod
     def _place(mode: str, source: str, folder: int, name: str) -> None:
         method = _METHODS[mode]
+        if (
+            mode in _LINKS
+        ):  # a link is whole from the beginning; what is filled would be seen, and left by a crash, half full
+            with contextlib.suppress(FileExistsError):
+                method(source, folder, name)
+                return
+        spare = f".tenuto-place-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
         try:
-            method(source, folder, name)
-            return
-        except FileExistsError:
-            pass
-        spare = f".tenuto-{secrets.token_hex(8)}"
-        try:
-            method(source, folder, spare)
+            try:
+                method(source, folder, spare)
+            except FileExistsError:  # a process that was killed here left it: one at a time changes a project
+                os.unlink(spare, dir_fd=folder)
+                method(source, folder, spare)
             os.replace(spare, name, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
             with contextlib.suppress(FileNotFoundError):
@@ -191,6 +198,7 @@ _METHODS: dict[str, Callable[[str, int, str], None]] = {
     "symlink": _symlink,
     "copy": _copy,
 }
+_LINKS = {"hardlink", "symlink"}
 _REFUSALS = {
     errno.ENOTTY,
     errno.EOPNOTSUPP,
@@ -205,18 +213,49 @@ _REFUSALS = {
 
 
 def replace_file(path: str, content: bytes, mode: int = 0o644) -> None:
-    """Make `path` hold `content`, in one step and durably: a reader sees the old bytes or the new ones. Raises StorageError."""
-    spare = os.path.join(os.path.dirname(path), f".tenuto-{secrets.token_hex(8)}")
+    """Make `path` hold `content`, in one step and durably: a reader sees the old bytes or the new ones. Raises StorageError.
+
+    What a killed process left of the same work in that folder is removed.
+    """
+    folder = os.path.dirname(path) or "."
     with disk_errors(path):
+        _remove_abandoned(folder)
+        spare, descriptor = _open_spare(folder, mode)
         try:
-            descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
             with open(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(descriptor)
-            os.replace(spare, path)
-            folder = os.path.dirname(path) or "."
+                os.replace(spare, path)
             sync_filesystem(folder, [folder])
         finally:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(spare)
+
+
+def _open_spare(folder: str, mode: int) -> tuple[str, int]:
+    """A new file beside the one to replace; it is locked, so that nobody takes it for abandoned."""
+    while True:
+        spare = os.path.join(folder, f".tenuto-{secrets.token_hex(8)}")
+        descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with contextlib.suppress(OSError):  # without locks nobody removes it
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.exists(spare):
+            return spare, descriptor
+        os.close(descriptor)  # removed between open and lock
+
+
+def _remove_abandoned(folder: str) -> None:
+    for name in os.listdir(folder):
+        if _SPARE.fullmatch(name):
+            with contextlib.suppress(OSError):
+                _remove_unlocked(os.path.join(folder, name))
+
+
+def _remove_unlocked(file: str) -> None:
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(file)
+    finally:
+        os.close(descriptor)

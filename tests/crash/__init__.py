@@ -1,0 +1,1 @@
+"""Processes that are killed, hubs that are killed, and several processes at once."""
