@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tenuto.core.errors import StorageError, UnavailableError
@@ -104,10 +104,12 @@ def _database_errors() -> Iterator[None]:
             raise _busy() from error
         code = "DiskFull" if "full" in text else "LocalFile"
         raise StorageError(f"the database of the hub refused: {text}", code=code) from error
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise _busy() from error
-        raise
+    except DatabaseError as error:
+        if type(error) is not DatabaseError:
+            raise
+        raise StorageError(
+            f"the database of the hub cannot be used: {error.orig}", hint="restore it from a backup"
+        ) from error
 
 
 def _busy() -> UnavailableError:

@@ -53,6 +53,8 @@ class Service:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
+        if not 0 <= port <= 65535:
+            raise OverflowError("a port is a number from 0 to 65535")  # getaddrinfo would wrap it around
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
         try:
