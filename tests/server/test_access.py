@@ -4,7 +4,7 @@ import pytest
 
 from tenuto.core.errors import TenutoError
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.access import ANYBODY, Action, Actor, Repo, Role, check, may
+from tenuto.server.access import ANYBODY, Action, Actor, Gate, Repo, Role, Standing, check, may, may_steer
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route
 
@@ -15,7 +15,16 @@ ALICE_READS = ALICE._replace(role=Role.READ)
 BOB = Actor(2, "bob", role=Role.WRITE, token_id=2)
 ADMIN = Actor(3, "admin", is_admin=True, role=Role.WRITE, token_id=3)
 ADMIN_READS = ADMIN._replace(role=Role.READ)
+GATED = OPEN._replace(gate=Gate.MANUAL)
+PENDING = GATED._replace(standing=Standing.PENDING)
+REJECTED = GATED._replace(standing=Standing.REJECTED)
+ACCEPTED = GATED._replace(standing=Standing.ACCEPTED)
+HIDDEN_ACCEPTED = HIDDEN._replace(gate=Gate.AUTO, standing=Standing.ACCEPTED)
+SEEING = {Action.SEE}
 READING = {Action.SEE, Action.READ}
+ENGAGING = {Action.ENGAGE}
+TALKING = {Action.ENGAGE, Action.DISCUSS}
+PROPOSING = {Action.ENGAGE, Action.DISCUSS, Action.PROPOSE}
 CHANGING = {Action.CREATE, Action.WRITE, Action.ADMINISTER}
 
 
@@ -24,22 +33,35 @@ CHANGING = {Action.CREATE, Action.WRITE, Action.ADMINISTER}
     [
         (ANYBODY, OPEN, READING),
         (ANYBODY, HIDDEN, set()),
-        (BOB, OPEN, READING),
+        (BOB, OPEN, READING | PROPOSING),
+        (BOB._replace(role=Role.READ), OPEN, READING | ENGAGING),
         (BOB, HIDDEN, set()),
-        (ALICE, OPEN, READING | CHANGING),
-        (ALICE, HIDDEN, READING | CHANGING),
-        (ALICE_READS, OPEN, READING),
-        (ALICE_READS, HIDDEN, READING),
-        (ADMIN, HIDDEN, READING | CHANGING),
-        (ADMIN_READS, HIDDEN, READING),
+        (ALICE, OPEN, READING | PROPOSING | CHANGING),
+        (ALICE, HIDDEN, READING | PROPOSING | CHANGING),
+        (ALICE_READS, OPEN, READING | ENGAGING),
+        (ALICE_READS, HIDDEN, READING | ENGAGING),
+        (ADMIN, HIDDEN, READING | PROPOSING | CHANGING),
+        (ADMIN_READS, HIDDEN, READING | ENGAGING),
+        (ANYBODY, GATED, SEEING),
+        (ANYBODY, ACCEPTED, SEEING),
+        (BOB, GATED, SEEING | TALKING),
+        (BOB, PENDING, SEEING | TALKING),
+        (BOB, REJECTED, SEEING | TALKING),
+        (BOB, ACCEPTED, READING | PROPOSING),
+        (BOB._replace(role=Role.READ), ACCEPTED, READING | ENGAGING),
+        (BOB, HIDDEN_ACCEPTED, set()),
+        (ALICE, GATED, READING | PROPOSING | CHANGING),
+        (ALICE_READS, REJECTED, READING | ENGAGING),
+        (ADMIN, GATED, READING | PROPOSING | CHANGING),
         (ALICE, None, set()),
         (ADMIN, None, set()),
         (ANYBODY, None, set()),
     ],
 )
 def test_the_policy(actor: Actor, repo: Repo | None, allowed: set[Action]) -> None:
-    assert {action for action in READING | CHANGING if may(actor, action, repo)} == allowed
+    assert {action for action in READING | PROPOSING | CHANGING if may(actor, action, repo)} == allowed
     assert may(actor, Action.SERVE, repo)
+    assert may(actor, Action.BROWSE, repo)
     assert may(actor, Action.IDENTIFY, repo) is actor.is_known
 
 
@@ -49,7 +71,7 @@ def code_of(actor: Actor, action: Action, repo: Repo | None) -> tuple[str, str]:
     return caught.value.code, caught.value.message
 
 
-@pytest.mark.parametrize("action", sorted(set(Action) - {Action.SERVE, Action.IDENTIFY, Action.CREATE}))
+@pytest.mark.parametrize("action", sorted(set(Action) - {Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.CREATE}))
 @pytest.mark.parametrize("actor", [ANYBODY, BOB])
 def test_hidden_and_unknown_are_one_answer(actor: Actor, action: Action) -> None:
     assert code_of(actor, action, HIDDEN) == code_of(actor, action, None)
@@ -63,6 +85,29 @@ def test_refusals_say_what_would_help() -> None:
     assert code_of(ANYBODY, Action.IDENTIFY, None)[0] == "NoToken"
     assert code_of(ANYBODY, Action.CREATE, OPEN)[0] == "NoToken"
     assert code_of(BOB, Action.CREATE, OPEN)[0] == "Forbidden"
+
+
+@pytest.mark.parametrize("repo", [GATED, PENDING, REJECTED])
+@pytest.mark.parametrize("action", [Action.READ, Action.PROPOSE])
+def test_a_gate_says_what_is_missing(repo: Repo, action: Action) -> None:
+    code, message = code_of(BOB, action, repo)
+    assert code == "GatedRepo"
+    assert {GATED: "ask for access", PENDING: "awaiting a review", REJECTED: "rejected"}[repo] in message
+    assert code_of(ANYBODY, action, repo)[0] == "GatedRepo"
+    assert "authenticated" in code_of(ANYBODY, action, repo)[1]
+
+
+def test_who_steers_a_discussion() -> None:
+    assert may_steer(BOB, OPEN, BOB.user_id)
+    assert may_steer(ALICE, OPEN, BOB.user_id)
+    assert may_steer(ADMIN, HIDDEN, None)
+    assert not may_steer(BOB, OPEN, ALICE.user_id)
+    assert not may_steer(BOB, OPEN, None)
+    assert not may_steer(ANYBODY, OPEN, 0)
+    assert not may_steer(BOB._replace(role=Role.READ), OPEN, BOB.user_id)
+    assert not may_steer(BOB, HIDDEN, BOB.user_id), (
+        "what was made private is out of reach, also of those who talked about it"
+    )
 
 
 def test_every_route_names_an_action() -> None:
@@ -92,4 +137,4 @@ def test_what_changes_a_repo_needs_more_than_reading() -> None:
         if route.method in {"GET", "HEAD"} or route.action is Action.SERVE:
             continue
         if not any(route.pattern.endswith(end) for end in reading_posts):
-            assert route.action in CHANGING, route
+            assert route.action in PROPOSING | CHANGING, route

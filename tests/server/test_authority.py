@@ -212,5 +212,4 @@ def test_showing_and_hiding(owner: Owner, speak) -> None:
         owner.talk.client.put(f"{path}/settings", json=body).raise_for_status()
         assert stranger.get(path).status_code == status
         assert owner.talk.get(path).json()["private"] is (status == 404)
-    assert owner.talk.client.put(f"{path}/settings", json={"gated": "auto"}).status_code == 501
     assert owner.talk.client.put(f"{path}/settings", json={"visibility": "protected"}).status_code == 400

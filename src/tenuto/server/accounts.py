@@ -140,7 +140,7 @@ def create_token(connection: Connection, user: str, role: str, name: str, now_ms
         raise UsageError(f"{role!r} is not a role of a token", hint="use read or write")
     token = TOKEN_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARACTERS))
     row = {
-        "user_id": _user_id(connection, user),
+        "user_id": user_id_of(connection, user),
         "digest": digest_of(token),
         "role": role,
         "name": name[:96] or "token",
@@ -153,7 +153,7 @@ def create_token(connection: Connection, user: str, role: str, name: str, now_ms
 def list_tokens(connection: Connection, user: str) -> list[TokenFacts]:
     """The tokens of a user that are not revoked, oldest first; raises NotFoundError (UserNotFound)."""
     columns = (tokens.c.id, tokens.c.name, tokens.c.role, tokens.c.created_ms, tokens.c.last_used_ms)
-    query = select(*columns).where(tokens.c.user_id == _user_id(connection, user), tokens.c.revoked_ms.is_(None))
+    query = select(*columns).where(tokens.c.user_id == user_id_of(connection, user), tokens.c.revoked_ms.is_(None))
     rows = connection.execute(query.order_by(tokens.c.id)).all()
     return [TokenFacts(row[0], user, row[1], Role(row[2]), row[3], row[4]) for row in rows]
 
@@ -164,7 +164,8 @@ def revoke_token(connection: Connection, token_id: int, now_ms: int) -> bool:
     return connection.execute(update(tokens).where(live).values(revoked_ms=now_ms)).rowcount > 0
 
 
-def _user_id(connection: Connection, name: str) -> int:
+def user_id_of(connection: Connection, name: str) -> int:
+    """The id of the user of that name, in any case; raises NotFoundError (UserNotFound)."""
     found = connection.execute(select(users.c.id).where(users.c.name_key == name.lower())).scalar()
     if found is None:
         raise NotFoundError(f"there is no user {name}", code="UserNotFound", hint="add it with `tenuto hub user add`")

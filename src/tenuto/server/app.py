@@ -96,13 +96,14 @@ class Exchange:
     async def _answer(self) -> Answer:
         route, params = self._app.find(self._method, self._raw_path)
         self._route = route
-        call = self._call = Call(self._method, params, self._query, self._headers, self._base_url())
-        if route.streams:
-            await self._app.in_thread(admit, self._app.parts, route, call)
-            return await self._stream(route, call)
-        if route.body_bytes and route.target is None:
+        call = self._call = Call(self._method, params, self._query, self._headers, self._base_url(), self._raw_path)
+        if route.streams or (route.body_bytes and route.target is None):
             # Strangers are turned away before their body is read.
-            await self._app.in_thread(admit, self._app.parts, route, call)
+            elsewhere = await self._app.in_thread(admit, self._app.parts, route, call)
+            if elsewhere:
+                return elsewhere
+            if route.streams:
+                return await self._stream(route, call)
             call.body = await self._read_body(route.body_bytes)
             result = await self._app.in_thread(route.handler, self._app.parts, call)
         else:
@@ -112,8 +113,7 @@ class Exchange:
         return result
 
     def _admit_and_handle(self, route: Route, call: Call) -> Answer | Sink:
-        admit(self._app.parts, route, call)
-        return route.handler(self._app.parts, call)
+        return admit(self._app.parts, route, call) or route.handler(self._app.parts, call)
 
     def _base_url(self) -> str:
         host = self._headers.get("host", "")
@@ -184,14 +184,14 @@ class Exchange:
 
     def _failure(self, error: TenutoError) -> Answer:
         route = self._route
+        anonymous = self._call is None or not self._call.actor.is_known
+        answer = error_answer(error, status=401 if anonymous and error.code == "GatedRepo" else None)
         if route is None or not route.basic:
-            return error_answer(error)
-        answer = error_answer(error)
+            return answer
         assert isinstance(answer.body, bytes)
         # git and git-lfs read `message`, and send their token only when they are asked for it.
         body = msgspec.json.encode({**msgspec.json.decode(answer.body), "message": error.message})
-        anonymous = self._call is None or not self._call.actor.is_known
-        if anonymous and error.code in {"RepoNotFound", "NoToken", "BadToken"}:
+        if anonymous and error.code in {"RepoNotFound", "NoToken", "BadToken", "GatedRepo"}:
             return Answer(401, {**answer.headers, **_CHALLENGE}, body)
         return answer._replace(body=body)
 

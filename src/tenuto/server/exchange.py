@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import BinaryIO, NamedTuple, TypeVar
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 import msgspec
 
@@ -21,12 +21,20 @@ class Call:
     """One request: what was asked, by whom, and of which repo."""
 
     def __init__(
-        self, method: str, params: Mapping[str, str], query: str, headers: Mapping[str, str], base_url: str
+        self,
+        method: str,
+        params: Mapping[str, str],
+        query: str,
+        headers: Mapping[str, str],
+        base_url: str,
+        raw_path: str = "",
     ) -> None:
         self.method = method
         self.params = params
         self.headers = headers
         self.base_url = base_url
+        self.raw_path = raw_path
+        """The path as it was sent, still encoded."""
         self.actor: Actor = ANYBODY
         self.body = b""
         self._query = query
@@ -52,6 +60,11 @@ class Call:
     @claims.setter
     def claims(self, claims: Claims) -> None:
         self._claims = claims
+
+    @property
+    def place(self) -> str:
+        """Path and query as they were sent."""
+        return f"{self.raw_path}?{self._query}" if self._query else self.raw_path
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
@@ -81,6 +94,19 @@ class Call:
         if not (text.isascii() and text.isdecimal() and int(text[:18]) > 0):
             raise UsageError(f"{key} must be a whole number above 0")
         return min(int(text[:18]), highest)
+
+    def form(self) -> dict[str, str]:
+        """The body as the fields of a form, the last value of each; raises UsageError (BadRequest)."""
+        try:
+            fields = parse_qs(self.body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
+        except ValueError as error:
+            raise UsageError("the form cannot be read") from error
+        return {key: values[-1] for key, values in fields.items()}
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is said to be JSON."""
+        return "json" in self.headers.get("content-type", "")
 
     def json(self, kind: type[T]) -> T:
         """The body as a value of `kind`; raises UsageError (BadRequest), which says what does not fit."""
@@ -133,6 +159,12 @@ class Sink(ABC):
 def json_answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """An answer that holds `value` as JSON."""
     return Answer(status, {**JSON_HEADERS, **(headers or {})}, msgspec.json.encode(value))
+
+
+def next_page(call: Call, cursor: object) -> dict[str, str]:
+    """The header that leads to the page behind `cursor`: the same question once more, under an absolute address."""
+    kept = [(key, value) for key, values in call.query.items() if key != "cursor" for value in values]
+    return {"Link": f'<{call.base_url}{call.raw_path}?{urlencode([*kept, ("cursor", str(cursor))])}>; rel="next"'}
 
 
 def error_answer(error: TenutoError, headers: Mapping[str, str] | None = None, status: int | None = None) -> Answer:

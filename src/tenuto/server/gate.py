@@ -7,21 +7,22 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.access import ANYBODY, Action, Actor, Repo, check
+from tenuto.server.access import ANYBODY, Action, Actor, Gate, Repo, check, may
 from tenuto.server.accounts import TOUCH_INTERVAL_MS, actor_of_token, find_actor, touch
-from tenuto.server.exchange import Call
+from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
-from tenuto.server.repos import find_repo, find_repo_by_key
+from tenuto.server.repos import find_moved_repo, find_repo, find_repo_by_key, find_standing
 from tenuto.server.routing import Route
 
 
-def admit(parts: Parts, route: Route, call: Call) -> None:
+def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
     """Return with `call.actor` and `call.repo` set if the policy lets the caller in.
 
-    Raises AuthenticationError (BadToken, NoToken), AccessDeniedError (Forbidden), NotFoundError (RepoNotFound).
+    A repo that was moved, and that the caller may see, gives the answer that leads to its new name. Raises AuthenticationError
+    (BadToken, NoToken), AccessDeniedError (Forbidden, GatedRepo), NotFoundError (RepoNotFound).
     """
     if route.action is Action.SERVE:
-        return
+        return None
     stale_token = 0
     with parts.database.read() as connection:
         if route.link:
@@ -29,11 +30,16 @@ def admit(parts: Parts, route: Route, call: Call) -> None:
         else:
             call.actor, stale_token = _identify(parts, connection, route, call)
             repo = _find_target(parts, connection, route, call)
-        check(call.actor, route.action, repo)
+        if repo is None and (moved := _find_moved(connection, route, call)):
+            return _redirect(call, moved)
+        if repo:
+            repo = with_standing(connection, call.actor, repo)
+        check(call.actor, route.needed(call), repo)
         call.repo = repo
     if stale_token:
         with parts.database.write() as connection:
             touch(connection, stale_token, parts.now_ms())
+    return None
 
 
 def _admit_by_link(parts: Parts, connection: Connection, route: Route, call: Call) -> Repo | None:
@@ -44,6 +50,26 @@ def _admit_by_link(parts: Parts, connection: Connection, route: Route, call: Cal
         raise AccessDeniedError("this link is no longer good", hint="ask the hub for a new one")
     call.actor, call.claims = actor, claims
     return find_repo_by_key(connection, claims.repo_key)
+
+
+def with_standing(connection: Connection, actor: Actor, repo: Repo) -> Repo:
+    """`repo` as the policy needs it: with how `actor` stands with its gate."""
+    if repo.gate is Gate.OPEN or not actor.is_known:
+        return repo
+    return repo._replace(standing=find_standing(connection, repo.key, actor.user_id))
+
+
+def _find_moved(connection: Connection, route: Route, call: Call) -> Repo | None:
+    """The repo that had the name in the path before; None as well if the caller may not see it."""
+    if route.target or route.link or "name" not in call.params:
+        return None
+    moved = find_moved_repo(connection, _repo_id(call))
+    return moved if moved and may(call.actor, Action.SEE, moved) else None
+
+
+def _redirect(call: Call, moved: Repo) -> Answer:
+    old = f"/{call.params['namespace']}/{call.params['name']}"
+    return Answer(307, {"Location": call.place.replace(old, f"/{moved.id.full_name}", 1)})
 
 
 def _identify(parts: Parts, connection: Connection, route: Route, call: Call) -> tuple[Actor, int]:
@@ -78,5 +104,8 @@ def _find_target(parts: Parts, connection: Connection, route: Route, call: Call)
         return route.target(parts, connection, call)
     if "name" not in call.params:
         return None
-    kind = RepoKind(call.params["kind"])
-    return find_repo(connection, RepoId(kind, call.params["namespace"], call.params["name"]))
+    return find_repo(connection, _repo_id(call))
+
+
+def _repo_id(call: Call) -> RepoId:
+    return RepoId(RepoKind(call.params["kind"]), call.params["namespace"], call.params["name"])

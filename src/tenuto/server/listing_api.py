@@ -58,7 +58,7 @@ def info(parts: Parts, call: Call) -> Answer:
         "author": repo.id.namespace,
         "sha": commit.oid,
         "private": repo.private,
-        "gated": False,
+        "gated": repo.gate.value or False,
         "disabled": False,
         "lastModified": timestamp_text(max(repo.modified_ms, repo.created_ms)),
         "createdAt": timestamp_text(repo.created_ms),

@@ -5,14 +5,14 @@ from typing import Literal
 import msgspec
 from sqlalchemy import Connection
 
-from tenuto.core.errors import ConflictError, NotFoundError, UnavailableError, UsageError
+from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Repo
+from tenuto.server.access import Gate, Repo
 from tenuto.server.accounts import check_namespace
 from tenuto.server.commits import begin
 from tenuto.server.exchange import Answer, Call, error_answer, json_answer
 from tenuto.server.hub import Parts
-from tenuto.server.repos import create_repo, delete_repo, find_repo, set_private
+from tenuto.server.repos import create_repo, delete_repo, find_repo, set_gate, set_private
 
 _Visibility = Literal["public", "private", "protected"]
 
@@ -40,6 +40,15 @@ class SettingsRequest(msgspec.Struct, frozen=True):
     visibility: _Visibility | None = None
     private: bool | None = None
     gated: bool | str | None = None
+
+    @property
+    def gate(self) -> Gate | None:
+        """The gate to put up, or None to leave it as it is; raises UsageError (BadRequest)."""
+        if self.gated is None:
+            return None
+        if self.gated is True or self.gated not in {False, "auto", "manual"}:
+            raise UsageError("gated must be auto, manual or false")
+        return Gate(str(self.gated or ""))
 
 
 def _wants_private(request: RepoRequest | SettingsRequest) -> bool | None:
@@ -83,17 +92,18 @@ def delete(parts: Parts, call: Call) -> Answer:
 
 
 def settings(parts: Parts, call: Call) -> Answer:
-    """Change the visibility of a repo; the answer echoes what was asked."""
+    """Change visibility and gate of a repo; the answer echoes what was asked."""
     request = call.json(SettingsRequest)
-    if request.gated:
-        raise UnavailableError("this hub has no gated repos", code="NotSupported", hint="make the repo private")
-    private = _wants_private(request)
-    if private is not None:
-        with parts.database.write() as connection:
+    private, gate = _wants_private(request), request.gate
+    answer: dict[str, object] = {}
+    with parts.database.write() as connection:
+        if private is not None:
             set_private(connection, call.repo.key, private)
-    return json_answer(
-        {} if private is None else {"private": private, "visibility": "private" if private else "public"}
-    )
+            answer |= {"private": private, "visibility": "private" if private else "public"}
+        if gate is not None:
+            set_gate(connection, call.repo.key, gate)
+            answer["gated"] = gate.value or False
+    return json_answer(answer)
 
 
 def whoami(parts: Parts, call: Call) -> Answer:

@@ -4,10 +4,10 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from tenuto.core.errors import ConflictError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Repo
-from tenuto.server.schema import repos
+from tenuto.server.access import Gate, Repo, Standing
+from tenuto.server.schema import access_requests, repo_aliases, repos
 
-_COLUMNS = (
+REPO_COLUMNS = (
     repos.c.id,
     repos.c.kind,
     repos.c.namespace,
@@ -15,27 +15,43 @@ _COLUMNS = (
     repos.c.private,
     repos.c.created_ms,
     repos.c.modified_ms,
+    repos.c.gate,
 )
-_BY_NAME = select(*_COLUMNS).where(repos.c.kind == bindparam("kind"), repos.c.name_key == bindparam("name_key"))
-_BY_KEY = select(*_COLUMNS).where(repos.c.id == bindparam("key"))
+_BY_NAME = select(*REPO_COLUMNS).where(repos.c.kind == bindparam("kind"), repos.c.name_key == bindparam("name_key"))
+_BY_KEY = select(*REPO_COLUMNS).where(repos.c.id == bindparam("key"))
 
 
 def find_repo(connection: Connection, repo: RepoId) -> Repo | None:
     """The repo of that name, or None. Case counts."""
     row = connection.execute(_BY_NAME, {"kind": repo.kind.value, "name_key": repo.full_name.lower()}).first()
-    found = _repo(tuple(row)) if row else None
+    found = repo_of_row(tuple(row)) if row else None
     return found if found and found.id == repo else None
+
+
+def find_moved_repo(connection: Connection, repo: RepoId) -> Repo | None:
+    """The repo that had that name before it was moved, or None. Case counts."""
+    named = (repo_aliases.c.kind == repo.kind.value) & (repo_aliases.c.name_key == repo.full_name.lower())
+    query = select(*REPO_COLUMNS).join(repo_aliases, repo_aliases.c.repo_id == repos.c.id)
+    row = connection.execute(query.where(named & (repo_aliases.c.name == repo.full_name))).first()
+    return repo_of_row(tuple(row)) if row else None
+
+
+def find_standing(connection: Connection, repo_key: int, user_id: int) -> Standing:
+    """How a user stands with the gate of a repo."""
+    of_user = (access_requests.c.repo_id == repo_key) & (access_requests.c.user_id == user_id)
+    return Standing(connection.execute(select(access_requests.c.status).where(of_user)).scalar() or "")
 
 
 def find_repo_by_key(connection: Connection, key: int) -> Repo | None:
     """The repo with that id in the database, or None."""
     row = connection.execute(_BY_KEY, {"key": key}).first()
-    return _repo(tuple(row)) if row else None
+    return repo_of_row(tuple(row)) if row else None
 
 
-def _repo(row: tuple[int, str, str, str, bool, int, int]) -> Repo:
-    key, kind, namespace, name, private, created_ms, modified_ms = row
-    return Repo(key, RepoId(RepoKind(kind), namespace, name), private, created_ms, modified_ms)
+def repo_of_row(row: tuple[int, str, str, str, bool, int, int, str]) -> Repo:
+    """The repo in a row of `REPO_COLUMNS`."""
+    key, kind, namespace, name, private, created_ms, modified_ms, gate = row
+    return Repo(key, RepoId(RepoKind(kind), namespace, name), private, created_ms, modified_ms, Gate(gate))
 
 
 def create_repo(connection: Connection, repo: RepoId, *, private: bool, now_ms: int) -> Repo:
@@ -45,6 +61,8 @@ def create_repo(connection: Connection, repo: RepoId, *, private: bool, now_ms: 
     key = repo.full_name.lower()
     if connection.execute(_BY_NAME, {"kind": repo.kind.value, "name_key": key}).first():
         raise ConflictError(f"You already created this {repo.kind} repo: {repo.full_name}", code="Exists")
+    same_name = (repo_aliases.c.kind == repo.kind.value) & (repo_aliases.c.name_key == key)
+    connection.execute(delete(repo_aliases).where(same_name))
     row = {
         "kind": repo.kind.value,
         "namespace": repo.namespace,
@@ -61,6 +79,11 @@ def create_repo(connection: Connection, repo: RepoId, *, private: bool, now_ms: 
 def set_private(connection: Connection, key: int, private: bool) -> None:
     """Show a repo to everybody, or hide it."""
     connection.execute(update(repos).where(repos.c.id == key).values(private=private))
+
+
+def set_gate(connection: Connection, key: int, gate: Gate) -> None:
+    """Put a gate before the bytes of a repo, or take it away. Who was accepted or rejected before stays so."""
+    connection.execute(update(repos).where(repos.c.id == key).values(gate=gate.value))
 
 
 def mark_modified(connection: Connection, key: int, now_ms: int) -> None:

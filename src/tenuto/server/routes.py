@@ -1,6 +1,6 @@
 """All routes of the hub (hub-protocol section 4)."""
 
-from tenuto.server import files, lfs, listing_api, repo_api, upload_api
+from tenuto.server import access_requests, files, lfs, listing_api, repo_api, upload_api
 from tenuto.server.access import Action
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 
@@ -12,7 +12,7 @@ _MANY_PATHS_BYTES = 4 * SMALL_BODY_BYTES
 
 def make_routes() -> list[Route]:
     """The table."""
-    return [*_hub_routes(), *_repo_routes(), *_content_routes(), *_upload_routes(), *_lfs_routes()]
+    return [*_hub_routes(), *_repo_routes(), *_gate_routes(), *_content_routes(), *_upload_routes(), *_lfs_routes()]
 
 
 def _hub_routes() -> list[Route]:
@@ -48,6 +48,17 @@ def _repo_routes() -> list[Route]:
         Route("PUT", f"{_API}/settings", Action.ADMINISTER, repo_api.settings, body_bytes=small),
         Route("GET", f"{_API}/auth-check", Action.READ, repo_api.allowed),
         Route("GET", f"{_API}/auth-check/write", Action.WRITE, repo_api.allowed),
+    ]
+
+
+def _gate_routes() -> list[Route]:
+    small, requests = SMALL_BODY_BYTES, f"{_API}/user-access-request"
+    return [
+        Route("POST", f"{_WEB}/ask-access", Action.ENGAGE, access_requests.ask, body_bytes=small),
+        Route("POST", f"{requests}/cancel", Action.ENGAGE, access_requests.withdraw, body_bytes=small),
+        Route("GET", f"{requests}/{{status}}", Action.ADMINISTER, access_requests.list_requests),
+        Route("POST", f"{requests}/handle", Action.ADMINISTER, access_requests.handle, body_bytes=small),
+        Route("POST", f"{requests}/grant", Action.ADMINISTER, access_requests.grant, body_bytes=small),
     ]
 
 

@@ -41,6 +41,7 @@ class Route:
         body_bytes: int = 0,
         streams: bool = False,
         basic: bool = False,
+        proposal: bool = False,
     ) -> None:
         if not isinstance(action, Action):
             raise TypeError(f"{method} {pattern} must name the action that it needs")
@@ -49,6 +50,12 @@ class Route:
         self.body_bytes, self.streams = body_bytes, streams
         self.basic = basic
         """Whether git and git-lfs come here, which log in by Basic and only after a 401."""
+        self._proposal = proposal
+
+    def needed(self, call: Call) -> Action:
+        """The action that a call needs: on a route that takes proposals, to propose is enough with `create_pr` or for `refs/pr/N`."""
+        is_proposal = self._proposal and (call.flag("create_pr") or call.params.get("rev", "").startswith("refs/pr/"))
+        return Action.PROPOSE if is_proposal else self.action
 
     def __repr__(self) -> str:
         return f"Route({self.method} {self.pattern} needs {self.action})"

@@ -65,6 +65,7 @@ repos = Table(
     Column("private", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("modified_ms", BigInteger, nullable=False),
+    Column("gate", String(8), nullable=False, server_default=""),  # empty, auto or manual
     UniqueConstraint("kind", "name_key"),
     sqlite_autoincrement=True,
 )
@@ -95,12 +96,7 @@ git_commits = Table(
     Column("message", Text, nullable=False),
 )
 
-git_refs = Table(
-    "git_refs",
-    metadata,
-    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
-    Column("name", String(260), primary_key=True),
-    Column("target_oid", String(40), nullable=False),  # a commit, or the tag object of an annotated tag
+# a commit, or the tag object of an annotated tag
     Column("commit_oid", String(40), nullable=False),
 )
 
@@ -165,4 +161,124 @@ xet_hints = Table(
     Column("term", Integer, nullable=False),
     ForeignKeyConstraint(["repo_id", "file_hash"], ["xet_files.repo_id", "xet_files.hash"], ondelete="CASCADE"),
     Index(None, "repo_id", "file_hash"),
+)
+
+# Names that repos had before they were moved; a repo made under such a name takes it away.
+repo_aliases = Table(
+    "repo_aliases",
+    metadata,
+    Column("kind", String(8), primary_key=True),
+    Column("name_key", String(193), primary_key=True),
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(193), nullable=False),
+    Index(None, "repo_id"),
+)
+
+# Who asked to get through the gate of a repo, and what became of it.
+access_requests = Table(
+    "access_requests",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("fields", Text, nullable=False),  # what the user filled in, as JSON
+    Column("created_ms", BigInteger, nullable=False),
+    Column("reviewed_ms", BigInteger),
+    Column("reviewer_id", Integer, ForeignKey("users.id", ondelete="SET NULL")),
+    Column("reason", Text),
+    UniqueConstraint("repo_id", "user_id"),
+    Index(None, "user_id"),
+    sqlite_autoincrement=True,
+)
+
+# Talk about a repo. A pull request is a discussion with the ref refs/pr/<number>.
+discussions = Table(
+    "discussions",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("title", String(300), nullable=False),
+    Column("author_id", Integer, ForeignKey("users.id", ondelete="SET NULL")),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("status", String(8), nullable=False),
+    Column("is_pull_request", Boolean, nullable=False),
+    Column("merge_oid", String(40)),
+)
+
+discussion_events = Table(
+    "discussion_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repo_id", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("author_id", Integer, ForeignKey("users.id", ondelete="SET NULL")),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("data", Text, nullable=False),  # JSON, by kind
+    ForeignKeyConstraint(["repo_id", "number"], ["discussions.repo_id", "discussions.number"], ondelete="CASCADE"),
+    Index(None, "repo_id", "number"),
+    sqlite_autoincrement=True,
+)
+
+likes = Table(
+    "likes",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "user_id"),
+)
+
+# Logins that began on a device without a browser. Neither code is kept, only their sha256.
+device_logins = Table(
+    "device_logins",
+    metadata,
+    Column("device_digest", String(64), primary_key=True),
+    Column("user_digest", String(64), nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("polled_ms", BigInteger),
+    Column("status", String(8), nullable=False),
+    Column("token_id", Integer, ForeignKey("tokens.id", ondelete="CASCADE")),  # the token by which it was approved
+    UniqueConstraint("user_digest"),
+)
+
+# Large objects that an owner deleted for good, where the history was left as it is: their pointers lead nowhere on purpose.
+purged_objects = Table(
+    "purged_objects",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("purged_ms", BigInteger, nullable=False),
+)
+
+# What a search looks at, read from the README of the head of `main`; rows of another head are read anew when a search meets them.
+repo_cards = Table(
+    "repo_cards",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("commit_oid", String(40), nullable=False),
+    Column("card", Text, nullable=False),  # front matter as JSON, or null
+)
+
+repo_tags = Table(
+    "repo_tags",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(200), primary_key=True),
+    Index(None, "tag"),
+)
+
+# Files that somebody works on, as git-lfs tells others.
+file_locks = Table(
+    "file_locks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), nullable=False),
+    Column("path", String(1024), nullable=False),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("repo_id", "path"),
+    Index(None, "user_id"),
+    sqlite_autoincrement=True,
 )
