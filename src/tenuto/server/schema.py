@@ -96,7 +96,12 @@ git_commits = Table(
     Column("message", Text, nullable=False),
 )
 
-# a commit, or the tag object of an annotated tag
+git_refs = Table(
+    "git_refs",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(260), primary_key=True),
+    Column("target_oid", String(40), nullable=False),  # a commit, or the tag object of an annotated tag
     Column("commit_oid", String(40), nullable=False),
 )
 
