@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from tenuto.core.ids import RepoId, RepoKind
+from tenuto.core.manifest import parse_manifest
 from tenuto.hub.remote import Remote
 from tenuto.hub.session import Session
 from tenuto.server.hub import Limits
@@ -30,6 +31,11 @@ class Scene(NamedTuple):
         repo = RepoId(RepoKind.MODEL, self.user, f"repo{next(_NUMBERS)}")
         self.remote.create_repo(repo, private=True)
         return repo
+
+    def repo_of(self, clone: Clone) -> RepoId:
+        """The repo that the first artifact of a clone is in."""
+        manifest = parse_manifest((clone.folder / "tenuto.toml").read_text())
+        return next(iter(manifest.artifacts.values())).address.repo
 
     def clone(self, name: str | None = None, store: Path | None = None) -> Clone:
         """An empty working folder."""
