@@ -8,6 +8,7 @@ CODE := src tests bench scripts examples
 ONLY ?=
 SCALE ?= 1
 REPEAT ?= 3
+CORES ?= 0
 DATA ?=
 
 .DEFAULT_GOAL := help
@@ -44,7 +45,7 @@ fix: setup ## format, and mend what lint can mend
 	$(BIN)/ruff format $(CODE)
 
 bench: setup ## measure beside DVC and huggingface_hub; ONLY=W1,W3 SCALE=0.1 REPEAT=3
-	@$(BIN)/python -m bench --only "$(ONLY)" --scale $(SCALE) --repeat $(REPEAT)
+	@$(BIN)/python -m bench --only "$(ONLY)" --scale $(SCALE) --repeat $(REPEAT) --cores $(CORES)
 
 docs: setup ## write the generated pages anew
 	@$(BIN)/python scripts/make_docs.py

@@ -148,6 +148,7 @@ def machine() -> dict[str, object]:
         "cpus": len(os.sched_getaffinity(0)),
         "processor": processor(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "load": os.getloadavg()[0],
         "system": f"{platform.system()}, Python {platform.python_version()}",
     }
 

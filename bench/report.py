@@ -1,6 +1,6 @@
 """Results as tables: medians, how many times as long the others take, and how near to the limit of the machine we are.
 
-python -m bench.report bench/results/latest.json [--markdown]
+python -m bench.report bench/results/latest.json [--markdown | --summary]
 """
 
 import argparse
@@ -88,7 +88,8 @@ def machine_text(results: dict[str, Any]) -> str:
     programs = ", ".join(f"{name} {version}" for name, version in results["programs"].items())
     return (
         f"{count_text(machine['cpus'], 'core')} of {machine['processor']}, {size_text(machine['memory_bytes'])} of memory, "
-        f"{machine['system']}; {programs}; scale {results['scale']:g}, up to {count_text(results['repeat'], 'run')}"
+        f"{machine['system']}; {programs}; scale {results['scale']:g}, up to {count_text(results['repeat'], 'run')}, "
+        f"load {machine['load']:.1f} before the first"
     )
 
 
@@ -116,14 +117,39 @@ def markdown(results: dict[str, Any]) -> str:
     return "\n\n".join([*parts, f"{machine_text(results)}.\n\n{NOTE}"])
 
 
+def summary(results: dict[str, Any]) -> str:
+    """One Markdown table of everything, for people in a hurry."""
+    lines = [
+        "| | | tenuto | DVC | | huggingface_hub | | limit |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, workload in results["workloads"].items():
+        what = title(name, workload)
+        for step in STEPS:
+            tools = workload["steps"][step]
+            ours, dvc, stock = (median(tools.get(tool)) for tool in ("tenuto", "dvc", "huggingface_hub"))
+            times = [time_text(ours), *times_text(dvc, ours), *times_text(stock, ours)]
+            cells = [what, MEANINGS[step], *times, time_text(LIMITS[step](workload["limits"]))]
+            lines.append(f"| {' | '.join(cells)} |")
+            what = ""
+    return "\n".join([*lines, "", f"{machine_text(results)}."])
+
+
+def times_text(theirs: float | None, ours: float | None) -> tuple[str, str]:
+    """What another one takes, and how many times as long that is; both empty if it has no such step."""
+    return ("", "") if theirs is None else (time_text(theirs), f"{ratio_text(theirs, ours, 1)}x")
+
+
 def main(arguments: list[str]) -> int:
     """Print a file of results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
-    parser.add_argument("--markdown", action="store_true")
+    parser.add_argument("--markdown", action="store_true", help="one Markdown table a workload")
+    parser.add_argument("--summary", action="store_true", help="one short Markdown table")
     options = parser.parse_args(arguments)
     results = json.loads(options.file.read_text(encoding="utf-8"))
-    print(markdown(results) if options.markdown else plain(results))
+    form = summary if options.summary else markdown if options.markdown else plain
+    print(form(results))
     return 0
 
 
