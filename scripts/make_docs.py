@@ -2,14 +2,17 @@
 
 import argparse
 import os
+import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from tenuto.core.errors import CODES, TenutoError
 from tenuto.core.settings import SETTINGS, Setting
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOTE = "<!-- Written by scripts/make_docs.py: change the table in code, then run `make docs`. -->"
+FIGURES, END = "<!-- figures of the benchmark, by `make docs` -->", "<!-- end of figures -->"
+RESULTS = "bench/results/2-cores.json"
 TYPE_WORDS = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
 
 
@@ -83,21 +86,42 @@ Exit status 0 says: done, and clean. 1 says: done, and the answer is no (drift, 
 """
 
 
-PAGES = {"docs/settings.md": settings_page, "docs/errors.md": errors_page}
+def readme(text: str) -> str:
+    """README.md with the figures of the committed benchmark between its two marks; a text without marks stays as it is."""
+    if END not in text or not os.path.exists(os.path.join(ROOT, RESULTS)):
+        return text
+    before, _, rest = text.partition(FIGURES)
+    after = rest.partition(END)[2]
+    report = [sys.executable, "-m", "bench.report", "--summary", RESULTS]
+    figures = subprocess.run(report, cwd=ROOT, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+    return f"{before}{FIGURES}\n{figures}{END}{after}"
 
 
-def stale_pages(root: str) -> list[str]:
-    """The generated pages whose text is not what the code says now."""
-    return [path for path, make in PAGES.items() if read_text(os.path.join(root, path)) != make()]
+PAGES: dict[str, Callable[[str], str]] = {
+    "docs/settings.md": lambda _: settings_page(),
+    "docs/errors.md": lambda _: errors_page(),
+    "README.md": readme,
+}
 
 
-def read_text(path: str) -> str | None:
-    """The text of a file, or None if it is missing."""
+def stale_pages(root: str) -> dict[str, str]:
+    """What the generated pages should be, for those that are not."""
+    found = {}
+    for path, make in PAGES.items():
+        text = read_text(os.path.join(root, path))
+        wanted = make(text)
+        if text != wanted:
+            found[path] = wanted
+    return found
+
+
+def read_text(path: str) -> str:
+    """The text of a file; nothing if it is missing."""
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
     except FileNotFoundError:
-        return None
+        return ""
 
 
 def main(arguments: list[str]) -> int:
@@ -107,12 +131,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--root", default=ROOT, help="the folder of the project")
     options = parser.parse_args(arguments)
     stale = stale_pages(options.root)
-    for path in stale:
+    for path, text in stale.items():
         if options.check:
             print(f"docs: {path} is not fresh; run `make docs`", file=sys.stderr)
             continue
         with open(os.path.join(options.root, path), "w", encoding="utf-8") as file:
-            file.write(PAGES[path]())
+            file.write(text)
         print(f"docs: wrote {path}")
     return 1 if options.check and stale else 0
 
