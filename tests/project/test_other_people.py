@@ -76,6 +76,11 @@ def test_a_change_elsewhere_in_the_repo_is_no_obstacle(scene: Scene) -> None:
     ann.track("lora", f"{scene.repo}/lora")
     ann.push()
     scene.upload("README.md", b"# Somebody wrote a card\n")
+    lock = ann.lock
+    for run in (ann.push, ann.sync, ann.pull, ann.push):
+        run()
+        assert ann.lock == lock, "the same files need no newer commit"
+    assert ann.requests == 1
     ann.write("lora/weights.bin", b"22")
     ann.write("lora/config.json", '{"rank": 8}\n')
     ann.push()

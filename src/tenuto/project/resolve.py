@@ -156,21 +156,15 @@ def _name_known(workspace: Workspace, target: Target) -> Target:
     return target.with_sha256({f"git:{git_id}": sha256 for git_id, sha256 in known.items()})
 
 
-def name_by_files(
-    workspace: Workspace, artifact: Artifact, target: Target, here: Mapping[str, Entry], base: Mapping[str, Entry]
-) -> Target:
-    """Learn the sha256 of small files that the hub names by git id only, where the same file lies here or is stored from the last sync."""
+def name_by_files(workspace: Workspace, artifact: Artifact, target: Target, here: Mapping[str, Entry]) -> Target:
+    """Learn the sha256 of small files that the hub names by git id only, where the same file lies in the working folder."""
     pairs = []
     folder = os.path.join(workspace.root, workspace.folder_of(artifact))
     for path, content in target.files.items():
-        if content.sha256 is not None:
-            continue
-        candidates = [(os.path.join(folder, path), here.get(path))]
-        if (old := base.get(path)) and workspace.store.has(old.sha256):
-            candidates.append((workspace.store.file(old.sha256), old))
-        for file, entry in candidates:
-            if entry and entry.size == content.size and (git_id := _git_id(file, entry)):
-                pairs.append((git_id, entry.sha256))
+        local = here.get(path)
+        if content.sha256 is None and local and local.size == content.size:
+            git_id = _git_id(os.path.join(folder, path), local)
+            pairs += [(git_id, local.sha256)] if git_id else []
     workspace.state.remember_git_ids(pairs)
     return target.with_sha256({f"git:{git_id}": sha256 for git_id, sha256 in pairs})
 

@@ -82,10 +82,6 @@ class StateIndex:
         """Replace the damaged database by an empty one, unless somebody has done so already; the old one is kept beside it."""
         with _alone(self._path):
             if _inode(self._path) == self._inode:
-                # The journal belongs to the old file: left behind, it would be played into the new one.
-                for ending in ("-wal", "-shm"):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(self._path + ending)
                 os.replace(self._path, f"{self._path}.damaged")
         self._database = self._open()
 

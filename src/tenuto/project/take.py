@@ -94,7 +94,7 @@ def with_names(
 
     What the hub knows by git id only can be told from no other content without it; it is small, and fetched if need be.
     """
-    target = name_by_files(workspace, artifact, target, here, base)
+    target = name_by_files(workspace, artifact, target, here)
     unsure = [
         path
         for path, content in target.files.items()
