@@ -68,8 +68,8 @@ class Attempt:
 
 class TestBeforeACall:
     @pytest.mark.parametrize("first", [True, False], ids=["first push", "second push"])
-    def test_eight_points(self, scene: Scene, forge: Forge, first: bool) -> None:
-        self.campaign(scene, forge, first, 8)
+    def test_six_points(self, scene: Scene, forge: Forge, first: bool) -> None:
+        self.campaign(scene, forge, first, 6)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("first", [True, False], ids=["first push", "second push"])
@@ -97,7 +97,7 @@ class TestBeforeACall:
         whole = Attempt(scene, forge)
         calls = forge.run(whole.author, PUSH, die_at=1_000_000).calls
         reached = 0
-        for point in range(calls - 30, calls, 5):
+        for point in range(calls - 36, calls, 6):
             attempt = Attempt(scene, forge)
             forge.run(attempt.author, PUSH, die_at=point)
             attempt.check_killed()
