@@ -3,11 +3,11 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import IntegrityError as RowRefused
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
@@ -37,6 +37,9 @@ from tenuto.server.trees import TreeEditor
 
 STAGE_BYTES = 16 << 20
 MESSAGE_BYTES = 1 << 16
+_HELD = select(lfs_objects.c.sha256, lfs_objects.c.size).where(
+    lfs_objects.c.repo_id == bindparam("repo"), lfs_objects.c.sha256.in_(bindparam("oids", expanding=True))
+)
 _COMMIT_ID = re.compile(r"[0-9a-f]{5,40}")
 
 
@@ -260,7 +263,11 @@ def _content(value: FileValue) -> bytes:
         raise UsageError(f"the content of {value.path!r} is not base64") from error
 
 
-def commit(parts: Parts, repo: Repo, actor: Actor, revision: str, file: BinaryIO) -> str:
+Enter: TypeAlias = Callable[[GitReader, HeaderValue], str]
+"""Says inside the transaction of a commit to which branch it goes; may make the branch, or refuse."""
+
+
+def commit(parts: Parts, repo: Repo, actor: Actor, revision: str | Enter, file: BinaryIO) -> str:
     """Apply the lines in `file` to a branch and return its head afterwards; no change makes no commit.
 
     All or nothing. Raises ConflictError (StaleParent) if the head is not the one that the caller built on,
@@ -279,10 +286,13 @@ def _repo_is_gone() -> NotFoundError:
     return NotFoundError("Repository not found", code="RepoNotFound")
 
 
-def _apply(parts: Parts, repo: Repo, actor: Actor, revision: str, reader: CommitReader, connection: Connection) -> str:
+def _apply(
+    parts: Parts, repo: Repo, actor: Actor, place: str | Enter, reader: CommitReader, connection: Connection
+) -> str:
     if find_repo_by_key(connection, repo.key) is None:
         raise _repo_is_gone()
     git = GitReader(connection, repo.key, parts.cache)
+    revision = place if isinstance(place, str) else place(git, reader.header)
     ref, head = find_branch(git, revision)
     if reader.header.parent is not None and not head.oid.startswith(reader.header.parent):
         raise ConflictError(
@@ -372,9 +382,7 @@ def held_sizes(connection: Connection, repo_key: int, oids: Iterable[str]) -> di
     """Which of these large objects a repo holds, with their sizes."""
     found: dict[str, int] = {}
     for some in chunks(list(dict.fromkeys(oids))):
-        query = select(lfs_objects.c.sha256, lfs_objects.c.size)
-        here = (lfs_objects.c.repo_id == repo_key) & lfs_objects.c.sha256.in_(some)
-        found.update(tuple(row) for row in connection.execute(query.where(here)))
+        found.update(tuple(row) for row in connection.execute(_HELD, {"repo": repo_key, "oids": some}))
     return found
 
 
