@@ -11,9 +11,9 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 
-from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError, UsageError
+from tenuto.core.errors import IntegrityError, InternalError, NotFoundError, TenutoError, UnavailableError, UsageError
 from tenuto.core.wire import REQUEST_ID
-from tenuto.server.exchange import Answer, Call, FileBody, Sink, error_answer
+from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
 from tenuto.server.gate import admit
 from tenuto.server.hub import Parts
 from tenuto.server.routes import make_routes
@@ -80,14 +80,17 @@ class Exchange:
         """Answer, whatever happens, and write one line to the log."""
         started = time.perf_counter()
         try:
+            file = None
             try:
                 answer = await self._answer()
+                if isinstance(answer.body, FileBody) and self._method != "HEAD":
+                    file = await self._app.in_thread(_opened, answer.body)
             except TenutoError as error:
                 answer = self._failure(error)
             except Exception as error:  # noqa: BLE001  # the last resort: no bug may show a stranger more than this
                 self._log_bug(error)
                 answer = self._failure(InternalError("the hub failed; its log says where"))
-            await self._deliver(answer)
+            await self._deliver(answer, file)
         except DisconnectedError:
             self._status = self._status or 499
         finally:
@@ -195,11 +198,11 @@ class Exchange:
             return Answer(401, {**answer.headers, **_CHALLENGE}, body)
         return answer._replace(body=body)
 
-    async def _deliver(self, answer: Answer) -> None:
+    async def _deliver(self, answer: Answer, file: BinaryIO | None) -> None:
         self._status = answer.status
-        length = answer.body.length if isinstance(answer.body, FileBody) else len(answer.body)
         headers = {REQUEST_ID: self._request_id, **answer.headers}
-        if answer.status != 304:
+        if answer.status != 304 and not isinstance(answer.body, Pieces):
+            length = answer.body.length if isinstance(answer.body, FileBody) else len(answer.body)
             headers["Content-Length"] = str(length)
         encoded = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": encoded})
@@ -207,19 +210,39 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": b""})
         elif isinstance(answer.body, bytes):
             await self._send({"type": "http.response.body", "body": answer.body})
-            self._sent_bytes = length
+            self._sent_bytes = len(answer.body)
+        elif isinstance(answer.body, Pieces):
+            await self._send_pieces(answer.body)
         else:
-            await self._send_file(answer.body)
+            assert file is not None
+            await self._send_file(answer.body, file)
 
-    async def _send_file(self, body: FileBody) -> None:
+    async def _send_pieces(self, body: Pieces) -> None:
+        """Send pieces as they are made; nothing more is made once the client is gone."""
+        gone = asyncio.ensure_future(self._wait_until_gone())
+        try:
+            while (piece := await self._app.in_thread(next, body.steps, None)) is not None:
+                if gone.done():
+                    raise DisconnectedError
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+                self._sent_bytes += len(piece)
+            await self._send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
+            await self._app.in_thread(body.steps.close)
+
+    async def _send_file(self, body: FileBody, file: BinaryIO) -> None:
         """Send the blocks of a file; while one is sent, the next one is read."""
-        file = await self._app.in_thread(_opened, body)
         gone = asyncio.ensure_future(self._wait_until_gone()) if body.length > BLOCK_BYTES else None
         reading: asyncio.Future[bytes] | None = None
         try:
             left = body.length
             while left:
-                block = await (reading or self._app.in_thread(file.read, min(BLOCK_BYTES, left)))
+                try:
+                    block = await (reading or self._app.in_thread(file.read, min(BLOCK_BYTES, left)))
+                except IntegrityError as error:  # rather too few bytes than wrong ones
+                    self._log_damage(error)
+                    raise DisconnectedError from error
                 if not block or (gone and gone.done()):
                     raise DisconnectedError  # a file that is shorter than its row says ends the connection
                 left -= len(block)
@@ -253,6 +276,11 @@ class Exchange:
             bytes=self._sent_bytes,
             actor=self._call.actor.name if self._call else "",
             id=self._request_id,
+        )
+
+    def _log_damage(self, error: IntegrityError) -> None:
+        self._app.parts.log.write(
+            "damage", self._app.parts.now_ms(), message=error.message, path=self._raw_path, id=self._request_id
         )
 
     def _log_bug(self, error: Exception) -> None:

@@ -1,7 +1,7 @@
 """What a handler gets and what it gives: a call, and an answer or a sink. Values only; the network is in `app`."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
 from typing import BinaryIO, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlencode
@@ -129,12 +129,18 @@ class FileBody(NamedTuple):
     length: int
 
 
+class Pieces(NamedTuple):
+    """A body that is made while it is sent, of a length that nobody knows yet; each step may take a moment, and runs in a thread."""
+
+    steps: Generator[bytes, None, None]
+
+
 class Answer(NamedTuple):
     """Status, headers and body of an answer. `Content-Length` is added by whoever sends it."""
 
     status: int
     headers: Mapping[str, str]
-    body: "bytes | FileBody" = b""
+    body: "bytes | FileBody | Pieces" = b""
 
 
 class Sink(ABC):

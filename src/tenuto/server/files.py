@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Mapping
+from typing import BinaryIO, cast
 from urllib.parse import quote
 
 from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
@@ -64,7 +65,7 @@ def _serve(parts: Parts, call: Call, *, follow: bool) -> Answer:
         if facts.pointer and follow:
             return _large(parts, call, git, facts, headers)
         body = git.body(item.oid) if call.method != "HEAD" else b""
-    return _deliver(call, FileBody(lambda: io.BytesIO(body), 0, facts.size), facts.oid, headers)
+    return deliver(call, FileBody(lambda: io.BytesIO(body), 0, facts.size), facts.oid, headers)
 
 
 def _large(parts: Parts, call: Call, git: GitReader, facts: BlobFacts, headers: Mapping[str, str]) -> Answer:
@@ -73,7 +74,7 @@ def _large(parts: Parts, call: Call, git: GitReader, facts: BlobFacts, headers: 
     if held_sizes(git.connection, git.repo_key, [sha256]).get(sha256) != size:
         raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
     headers = {**headers, LINKED_ETAG: f'"{sha256}"', LINKED_SIZE: str(size)}
-    return _deliver(call, FileBody(lambda: parts.store.open(sha256), 0, size), sha256, headers)
+    return deliver(call, large_body(parts, git.repo_key, sha256, size), sha256, headers)
 
 
 def download(parts: Parts, call: Call) -> Answer:
@@ -83,7 +84,19 @@ def download(parts: Parts, call: Call) -> Answer:
         size = held_sizes(connection, claims.repo_key, [claims.oid]).get(claims.oid)
     if size is None:
         raise NotFoundError(f"this repo holds no object {claims.oid}", code="ObjectNotFound")
-    return _deliver(call, FileBody(lambda: parts.store.open(claims.oid), 0, size), claims.oid, {})
+    return deliver(call, large_body(parts, claims.repo_key, claims.oid, size), claims.oid, {})
+
+
+def large_body(parts: Parts, repo_key: int, sha256: str, size: int) -> FileBody:
+    """The bytes of a large object that a repo holds, whether it is stored as a whole or as chunks."""
+
+    def opened() -> BinaryIO:
+        try:
+            return parts.store.open(sha256)
+        except NotFoundError:
+            return cast("BinaryIO", parts.xorbs.open(repo_key, sha256))
+
+    return FileBody(opened, 0, size)
 
 
 def _disposition(path: str) -> dict[str, str]:
@@ -95,7 +108,7 @@ def _disposition(path: str) -> dict[str, str]:
     }
 
 
-def _deliver(call: Call, file: FileBody, tag: str, headers: Mapping[str, str]) -> Answer:
+def deliver(call: Call, file: FileBody, tag: str, headers: Mapping[str, str]) -> Answer:
     """All of `file`, or the part that was asked for."""
     etag = f'"{tag}"'
     headers = {"Content-Type": "application/octet-stream", **_GUARDS, **headers, "ETag": etag}

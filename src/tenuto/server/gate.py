@@ -44,9 +44,10 @@ def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
 
 def _admit_by_link(parts: Parts, connection: Connection, route: Route, call: Call) -> Repo | None:
     """A link stands for the token that it was signed for, with the rights that this token has now."""
-    claims = parts.signer.read(call.text("link") or "", str(route.link), parts.now_ms() / 1000)
+    claims = parts.signer.read(_link(call), str(route.link), parts.now_ms() / 1000)
     actor = actor_of_token(connection, claims.token_id) if claims.token_id else ANYBODY
-    if actor is None or claims.oid != call.params.get("oid"):
+    scope = call.params.get("scope", str(claims.repo_key))
+    if actor is None or (scope, call.params.get("oid")) != (str(claims.repo_key), claims.oid):
         raise AccessDeniedError("this link is no longer good", hint="ask the hub for a new one")
     call.actor, call.claims = actor, claims
     return find_repo_by_key(connection, claims.repo_key)
@@ -70,6 +71,13 @@ def _find_moved(connection: Connection, route: Route, call: Call) -> Repo | None
 def _redirect(call: Call, moved: Repo) -> Answer:
     old = f"/{call.params['namespace']}/{call.params['name']}"
     return Answer(307, {"Location": call.place.replace(old, f"/{moved.id.full_name}", 1)})
+
+
+def _link(call: Call) -> str:
+    """The signed part of a link; Xet clients carry it as their token instead, `scope` stands in the path then."""
+    if "scope" in call.params:
+        return read_token(call.headers.get("authorization", ""), basic=False) or ""
+    return call.text("link") or ""
 
 
 def _identify(parts: Parts, connection: Connection, route: Route, call: Call) -> tuple[Actor, int]:

@@ -8,6 +8,7 @@ from tenuto.server.gitstore import GitCache
 from tenuto.server.log import Log
 from tenuto.server.publisher import Publisher
 from tenuto.server.signing import Signer
+from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.base import Store
 
 MIB = 1 << 20
@@ -36,6 +37,7 @@ class Parts:
     database: Database
     store: Store
     publisher: Publisher
+    xorbs: Xorbs
     signer: Signer
     cache: GitCache
     log: Log

@@ -3,6 +3,7 @@
 from tenuto.server import access_requests, files, lfs, listing_api, repo_api, upload_api
 from tenuto.server.access import Action
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
+from tenuto.server.xet_routes import xet_routes
 
 _API = "/api/{T}/{namespace}/{name}"
 _WEB = "/{W}/{namespace}/{name}"
@@ -12,7 +13,15 @@ _MANY_PATHS_BYTES = 4 * SMALL_BODY_BYTES
 
 def make_routes() -> list[Route]:
     """The table."""
-    return [*_hub_routes(), *_repo_routes(), *_gate_routes(), *_content_routes(), *_upload_routes(), *_lfs_routes()]
+    return [
+        *_hub_routes(),
+        *_repo_routes(),
+        *_gate_routes(),
+        *_content_routes(),
+        *_upload_routes(),
+        *_lfs_routes(),
+        *xet_routes(),
+    ]
 
 
 def _hub_routes() -> list[Route]:

@@ -18,8 +18,10 @@ from tenuto.server.migrate import migrate
 from tenuto.server.publisher import Publisher
 from tenuto.server.serving import Service
 from tenuto.server.signing import Signer, load_secret
+from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.disk import disk_errors
 from tenuto.store.local import LocalStore
+from tenuto.store.xet.folder import XorbFolder
 
 ADMINISTRATOR = "admin"
 THREADS = 16
@@ -70,6 +72,7 @@ class Hub:
             database=database,
             store=store,
             publisher=Publisher(database, store),
+            xorbs=Xorbs(database, XorbFolder(store.root)),
             signer=Signer(secret),
             cache=GitCache(),
             log=Log(log or sys.stderr),

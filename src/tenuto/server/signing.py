@@ -11,9 +11,10 @@ import msgspec
 
 from tenuto.core.errors import AccessDeniedError
 
-Operation = Literal["upload", "part", "complete", "verify", "download"]
+Operation = Literal["upload", "part", "complete", "verify", "download", "xet-read", "xet-write", "xet-data"]
 SECRET_BYTES = 32
 LINK_LIFE_S = 3600
+_INCLUDED: dict[Operation, Operation] = {"xet-write": "xet-read"}
 
 
 class Claims(msgspec.Struct, frozen=True, array_like=True):
@@ -41,8 +42,15 @@ class Signer:
         payload = msgspec.json.encode(claims)
         return f"{_encode(payload)}.{_encode(self._mac(payload))}"
 
+    def key(self, purpose: str) -> bytes:
+        """A key of 32 bytes for one purpose: always the same, and told apart from every signature."""
+        return self._mac(b"key for " + purpose.encode())
+
     def read(self, link: str, operation: str, now_s: float) -> Claims:
-        """The claims of a link for `operation`; raises AccessDeniedError (Forbidden) if it is forged, expired or for something else."""
+        """The claims of a link for `operation`; raises AccessDeniedError (Forbidden) if it is forged, expired or for something else.
+
+        What permits to write chunks permits to read them.
+        """
         payload_text, _, mac_text = link.partition(".")
         try:
             payload, mac = _decode(payload_text), _decode(mac_text)
@@ -51,7 +59,7 @@ class Signer:
         if not hmac.compare_digest(mac, self._mac(payload)):
             raise _refused("was not signed by this hub")
         claims = msgspec.json.decode(payload, type=Claims)
-        if claims.operation != operation:
+        if operation not in {claims.operation, _INCLUDED.get(claims.operation)}:
             raise _refused("is for something else")
         if claims.expires_s < now_s:
             raise _refused("has expired")

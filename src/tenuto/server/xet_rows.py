@@ -1,0 +1,205 @@
+"""Chunk storage as rows: which xorbs and files a repo holds, what clients ask for, and the generation of its address."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError as RowRefused
+
+from tenuto.core.errors import ConflictError, NotFoundError
+from tenuto.server.db import Database, chunks
+from tenuto.server.schema import lfs_objects, repo_xorbs, xet_files, xet_hints, xet_scopes, xorbs
+from tenuto.store.xet.table import FileTable, XorbTable
+
+_FIRST_GENERATION = 1
+
+
+class Scope(NamedTuple):
+    """What clients may refer to: a repo in one generation."""
+
+    repo_key: int
+    generation: int
+
+
+class NewFile(NamedTuple):
+    """A file whose terms and sha256 were verified; `hints` says in which term a chunk is that clients may ask for."""
+
+    hash: str
+    sha256: str
+    table: FileTable
+    hints: Mapping[str, int]
+
+
+class Hint(NamedTuple):
+    """The file that holds a chunk, and the term from where on it is worth telling."""
+
+    table: FileTable
+    term: int
+
+
+_GENERATION = select(xet_scopes.c.generation).where(xet_scopes.c.repo_id == bindparam("repo"))
+_TABLE = select(xorbs.c.chunks).where(xorbs.c.hash == bindparam("hash"))
+_TERMS = select(xet_files.c.terms).where(
+    xet_files.c.repo_id == bindparam("repo"), xet_files.c.hash == bindparam("hash")
+)
+_TERMS_BY_SHA256 = (
+    select(xet_files.c.terms)
+    .where(xet_files.c.repo_id == bindparam("repo"), xet_files.c.sha256 == bindparam("sha256"))
+    .limit(1)
+)
+_HINT = (
+    select(xet_files.c.terms, xet_hints.c.term)
+    .join(xet_files, (xet_files.c.repo_id == xet_hints.c.repo_id) & (xet_files.c.hash == xet_hints.c.file_hash))
+    .where(xet_hints.c.repo_id == bindparam("repo"), xet_hints.c.chunk == bindparam("chunk"))
+)
+
+
+@contextmanager
+def write_for_repo(database: Database) -> Iterator[Connection]:
+    """A transaction that adds rows to a repo; raises NotFoundError (RepoNotFound) if that was deleted meanwhile."""
+    try:
+        with database.write() as connection:
+            yield connection
+    except RowRefused as error:
+        raise NotFoundError("Repository not found", code="RepoNotFound") from error
+
+
+def generation(connection: Connection, repo_key: int) -> int:
+    """The generation that clients of a repo are in."""
+    return connection.execute(_GENERATION, {"repo": repo_key}).scalar() or _FIRST_GENERATION
+
+
+def check_generation(connection: Connection, scope: Scope) -> None:
+    """Return if the scope is the current one of its repo; else raise ConflictError: what the client remembers is gone."""
+    if generation(connection, scope.repo_key) != scope.generation:
+        raise ConflictError("this repo dropped stored data meanwhile", hint="start the upload again")
+
+
+def held_xorbs(connection: Connection, repo_key: int, names: Iterable[str]) -> set[str]:
+    """Which of these xorbs a repo holds."""
+    found: set[str] = set()
+    for some in chunks(list(names)):
+        here = (repo_xorbs.c.repo_id == repo_key) & repo_xorbs.c.hash.in_(some)
+        found.update(connection.execute(select(repo_xorbs.c.hash).where(here)).scalars())
+    return found
+
+
+def xorb_table(connection: Connection, name: str) -> XorbTable | None:
+    """The chunks of a xorb, if any repo holds it: a fact, no right."""
+    packed = connection.execute(_TABLE, {"hash": name}).scalar()
+    return None if packed is None else XorbTable.unpack(packed)
+
+
+def keep_xorb_table(connection: Connection, name: str, table: XorbTable) -> None:
+    """Write the chunks of a xorb, in place of what was there."""
+    row = {"stored_bytes": table.stored[-1], "raw_bytes": table.raw[-1], "chunks": table.pack()}
+    if not connection.execute(update(xorbs).where(xorbs.c.hash == name).values(row)).rowcount:
+        connection.execute(insert(xorbs).values({"hash": name, **row}))
+
+
+def hold_xorb(database: Database, connection: Connection, repo_key: int, name: str, now_ms: int) -> bool:
+    """Let a repo hold a xorb; whether it did not before."""
+    row = {"repo_id": repo_key, "hash": name, "created_ms": now_ms}
+    return connection.execute(database.insert_new(repo_xorbs), row).rowcount > 0
+
+
+def find_file(connection: Connection, repo_key: int, name: str) -> FileTable | None:
+    """The terms of a file that a repo holds, by the hash of its chunks."""
+    packed = connection.execute(_TERMS, {"repo": repo_key, "hash": name}).scalar()
+    return None if packed is None else FileTable.unpack(packed)
+
+
+def find_file_by_sha256(connection: Connection, repo_key: int, sha256: str) -> FileTable | None:
+    """The terms of a file that a repo holds as chunks; if there are several ways to make it, any of them."""
+    packed = connection.execute(_TERMS_BY_SHA256, {"repo": repo_key, "sha256": sha256}).scalar()
+    return None if packed is None else FileTable.unpack(packed)
+
+
+def known_sha256s(connection: Connection, repo_key: int, names: Iterable[str]) -> dict[str, str]:
+    """The sha256, computed before, of those of these files that a repo holds, by the hash of their chunks."""
+    found: dict[str, str] = {}
+    for some in chunks(list(names)):
+        here = (xet_files.c.repo_id == repo_key) & xet_files.c.hash.in_(some)
+        found.update(tuple(row) for row in connection.execute(select(xet_files.c.hash, xet_files.c.sha256).where(here)))
+    return found
+
+
+def file_hashes(connection: Connection, repo_key: int, sha256s: Iterable[str]) -> dict[str, str]:
+    """The hash of its chunks for each of these files that a repo holds as chunks, by sha256."""
+    found: dict[str, str] = {}
+    for some in chunks(list(dict.fromkeys(sha256s))):
+        here = (xet_files.c.repo_id == repo_key) & xet_files.c.sha256.in_(some)
+        found.update(tuple(row) for row in connection.execute(select(xet_files.c.sha256, xet_files.c.hash).where(here)))
+    return found
+
+
+def add_files(database: Database, connection: Connection, scope: Scope, files: Sequence[NewFile], now_ms: int) -> int:
+    """Let a repo hold verified files; how many it did not hold before. They count as large objects from now on.
+
+    Raises ConflictError if a xorb that they need was dropped meanwhile.
+    """
+    check_generation(connection, scope)
+    needed = {name for one in files for name in one.table.xorbs}
+    if held_xorbs(connection, scope.repo_key, needed) != needed:
+        raise ConflictError("a xorb of these files was dropped meanwhile", hint="start the upload again")
+    key = {"repo_id": scope.repo_key, "created_ms": now_ms}
+    added = 0
+    for one in files:
+        size = one.table.size
+        row = {**key, "hash": one.hash, "sha256": one.sha256, "size": size, "terms": one.table.pack()}
+        added += connection.execute(database.insert_new(xet_files), row).rowcount
+        connection.execute(database.insert_new(lfs_objects), {**key, "sha256": one.sha256, "size": size})
+    hints = {
+        chunk: {"repo_id": scope.repo_key, "chunk": chunk, "file_hash": one.hash, "term": term}
+        for one in files
+        for chunk, term in one.hints.items()
+    }
+    _replace_hints(connection, scope.repo_key, hints)
+    return added
+
+
+def _replace_hints(connection: Connection, repo_key: int, hints: Mapping[str, Mapping[str, object]]) -> None:
+    """The newest file that has a chunk is the one to tell of: it refers to what was there before, too."""
+    for some in chunks(list(hints)):
+        here = (xet_hints.c.repo_id == repo_key) & xet_hints.c.chunk.in_(some)
+        connection.execute(delete(xet_hints).where(here))
+        connection.execute(insert(xet_hints), [hints[chunk] for chunk in some])
+
+
+def find_hint(connection: Connection, repo_key: int, chunk: str) -> Hint | None:
+    """Where a repo has a chunk, if clients may ask for it."""
+    row = connection.execute(_HINT, {"repo": repo_key, "chunk": chunk}).first()
+    return None if row is None else Hint(FileTable.unpack(row.terms), row.term)
+
+
+def drop_files(database: Database, connection: Connection, repo_key: int, sha256s: Iterable[str]) -> list[str]:
+    """Forget files for good, with every xorb of the repo that no file of it needs any more; the names of these xorbs.
+
+    The generation moves on, so that clients forget what they remember of this repo. Bytes are freed by whoever finds that no repo
+    holds a xorb.
+    """
+    for some in chunks(list(sha256s)):
+        for table in (xet_files, lfs_objects):
+            connection.execute(delete(table).where(table.c.repo_id == repo_key, table.c.sha256.in_(some)))
+    kept = connection.execute(select(xet_files.c.terms).where(xet_files.c.repo_id == repo_key)).scalars()
+    needed = {name for packed in kept for name in FileTable.unpack(packed).xorbs}
+    here = select(repo_xorbs.c.hash).where(repo_xorbs.c.repo_id == repo_key)
+    dropped = sorted(set(connection.execute(here).scalars()) - needed)
+    for some in chunks(dropped):
+        connection.execute(delete(repo_xorbs).where(repo_xorbs.c.repo_id == repo_key, repo_xorbs.c.hash.in_(some)))
+    following = generation(connection, repo_key) + 1
+    connection.execute(database.insert_new(xet_scopes), {"repo_id": repo_key, "generation": following})
+    connection.execute(update(xet_scopes).where(xet_scopes.c.repo_id == repo_key).values(generation=following))
+    return dropped
+
+
+def drop_unheld_xorbs(connection: Connection, names: Iterable[str]) -> list[str]:
+    """Forget those of these xorbs that no repo holds; their names, whose bytes may go inside the same transaction."""
+    gone: list[str] = []
+    for some in chunks(list(names)):
+        held = set(connection.execute(select(repo_xorbs.c.hash).where(repo_xorbs.c.hash.in_(some))).scalars())
+        gone += [name for name in some if name not in held]
+    for some in chunks(gone):
+        connection.execute(delete(xorbs).where(xorbs.c.hash.in_(some)))
+    return gone

@@ -1,0 +1,23 @@
+"""Tells clients which chunks a repo has, under a key that changes slowly: who has a chunk finds it, nobody learns of others."""
+
+from itertools import chain, islice
+
+from tenuto.server.hub import Parts
+from tenuto.server.xet_rows import Hint
+from tenuto.store.xet.shard import Telling, tell
+
+PERIOD_S = 7 * 24 * 3600
+_TOLD_XORBS = 32
+
+
+def tell_of(parts: Parts, repo_key: int, hint: Hint) -> bytes:
+    """A shard with the xorbs that a file needs from a term on, then those before it, as many as are worth sending.
+
+    The same question gets the same bytes for a week, so that clients keep one copy.
+    """
+    table = hint.table
+    order = chain(range(hint.term, table.terms), range(hint.term))
+    names = islice(dict.fromkeys(table.xorbs[table.which[index]] for index in order), _TOLD_XORBS)
+    period = parts.now_ms() // 1000 // PERIOD_S
+    telling = Telling(parts.signer.key(f"chunks/{repo_key}/{period}"), period * PERIOD_S, (period + 2) * PERIOD_S)
+    return tell((parts.xorbs.told(name, telling.key) for name in names), telling)

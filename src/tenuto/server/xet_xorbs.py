@@ -1,0 +1,115 @@
+"""The xorbs of a hub: bytes in a folder, tables in rows, the tables read last in memory."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from tenuto.core.errors import IntegrityError
+from tenuto.server.db import Database
+from tenuto.server.xet_rows import (
+    Scope,
+    check_generation,
+    drop_unheld_xorbs,
+    find_file_by_sha256,
+    hold_xorb,
+    keep_xorb_table,
+    write_for_repo,
+    xorb_table,
+)
+from tenuto.store.xet.assemble import ChunkedFile
+from tenuto.store.xet.folder import IncomingXorb, XorbFolder
+from tenuto.store.xet.hashes import from_text
+from tenuto.store.xet.shard import ToldXorb, tell_xorb
+from tenuto.store.xet.table import FileTable, XorbTable
+
+_CACHED_CHUNKS = 400_000  # 40 bytes each
+_CACHED_TOLD = 256  # about 50 kB each
+
+
+class Xorbs:
+    """Safe for use from many threads. Never asks the database while the caller's own connection would be needed for it."""
+
+    def __init__(self, database: Database, folder: XorbFolder) -> None:
+        self.folder = folder
+        self._database = database
+        self._lock = threading.Lock()
+        self._tables: OrderedDict[str, XorbTable] = OrderedDict()
+        self._cached_chunks = 0
+        self._told: OrderedDict[tuple[str, bytes], ToldXorb] = OrderedDict()
+
+    def table(self, name: str) -> XorbTable:
+        """The chunks of a xorb that is known to be stored; raises IntegrityError (CorruptObject) if it is not."""
+        with self._lock:
+            table = self._tables.get(name)
+            if table is not None:
+                self._tables.move_to_end(name)
+                return table
+        with self._database.read() as connection:
+            table = xorb_table(connection, name)
+        if table is None:
+            raise IntegrityError(f"the hub lacks the table of the xorb {name}", code="CorruptObject")
+        self._keep(name, table)
+        return table
+
+    def _keep(self, name: str, table: XorbTable) -> None:
+        with self._lock:
+            self._forget(name)
+            self._tables[name] = table
+            self._cached_chunks += table.chunks
+            while self._cached_chunks > _CACHED_CHUNKS:
+                self._forget(next(iter(self._tables)))
+
+    def _forget(self, name: str) -> None:
+        table = self._tables.pop(name, None)
+        if table is not None:
+            self._cached_chunks -= table.chunks
+
+    def publish(self, scope: Scope, name: str, table: XorbTable, sealed: IncomingXorb, now_ms: int) -> bool:
+        """A sealed xorb is stored and its repo holds it; whether it did not before.
+
+        Where the bytes are here already, they stay: offsets in them have been told. Raises StorageError, NotFoundError (RepoNotFound),
+        ConflictError if the repo dropped data meanwhile.
+        """
+        # The bytes appear inside the transaction: nobody can find them unheld, and drop them, before the row is there.
+        with write_for_repo(self._database) as connection:
+            check_generation(connection, scope)
+            if xorb_table(connection, name) is None or not self.folder.has(name):
+                self.folder.publish(name, sealed)
+                keep_xorb_table(connection, name, table)
+                with self._lock:
+                    self._forget(name)
+            return hold_xorb(self._database, connection, scope.repo_key, name, now_ms)
+
+    def told(self, name: str, key: bytes) -> ToldXorb:
+        """What clients are told of a xorb that is known to be stored; the chunks are named under `key`."""
+        with self._lock:
+            found = self._told.get((name, key))
+        if found is None:
+            found = tell_xorb(from_text(name), self.table(name), key)
+            with self._lock:
+                self._told[name, key] = found
+                while len(self._told) > _CACHED_TOLD:
+                    self._told.popitem(last=False)
+        return found
+
+    def file(self, table: FileTable, *, checked: bool = True) -> ChunkedFile:
+        """The bytes of a file."""
+        return ChunkedFile(table, self.table, self.folder, checked=checked)
+
+    def open(self, repo_key: int, sha256: str) -> ChunkedFile:
+        """The bytes of a file that a repo holds as chunks; raises IntegrityError (CorruptObject) if it holds none of them."""
+        with self._database.read() as connection:
+            table = find_file_by_sha256(connection, repo_key, sha256)
+        if table is None:
+            raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
+        return self.file(table)
+
+    def free(self, names: Iterable[str]) -> int:
+        """Remove the bytes of those of these xorbs that no repo holds; how many bytes that were."""
+        with self._database.write() as connection:
+            gone = drop_unheld_xorbs(connection, names)
+            freed = sum(self.folder.delete(name) for name in gone)
+        with self._lock:
+            for name in gone:
+                self._forget(name)
+        return freed

@@ -1,0 +1,189 @@
+"""Files put together from chunks: any part of them, each chunk checked before a byte of it is given away."""
+
+import io
+import os
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple
+
+from tenuto.core.errors import IntegrityError, UsageError
+from tenuto.store.xet.chunks import HEADER_BYTES, Decoder, read_header
+from tenuto.store.xet.folder import XorbFolder
+from tenuto.store.xet.hashes import chunk_hash
+from tenuto.store.xet.table import FileTable, XorbTable
+
+FindXorb = Callable[[str], XorbTable]
+_BATCH_BYTES = 2 << 20
+_OPEN_XORBS = 8
+
+
+class ChunkedFile(io.RawIOBase):
+    """A file that is stored as terms, readable and seekable; for one thread at a time.
+
+    Reading raises IntegrityError (CorruptObject) where a chunk is not what it was. With `checked` False only its length is looked at,
+    for callers who hash the whole file.
+    """
+
+    def __init__(self, table: FileTable, find_xorb: FindXorb, folder: XorbFolder, *, checked: bool = True) -> None:
+        self._table, self._find_xorb, self._folder, self._checked = table, find_xorb, folder, checked
+        self._decoder = Decoder()
+        self._files: OrderedDict[str, BinaryIO] = OrderedDict()
+        self._position = 0
+        self._ready: deque[memoryview] = deque()
+        self._term = self._chunk = self._skip = -1
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a position, counted from the start, from here or from the end."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._table.size}[whence]
+        self._position = max(base + offset, 0)
+        self._ready.clear()
+        self._term = -1
+        return self._position
+
+    def read(self, size: int | None = -1) -> bytes:
+        """That many bytes, or all that are left; fewer only at the end."""
+        left = max(self._table.size - self._position, 0)
+        wanted = left if size is None or size < 0 else min(size, left)
+        pieces = []
+        self._position += wanted
+        while wanted:
+            if not self._ready:
+                self._load(self._position - wanted, wanted)
+            piece = self._ready.popleft()
+            if len(piece) > wanted:
+                self._ready.appendleft(piece[wanted:])
+                piece = piece[:wanted]
+            pieces.append(piece)
+            wanted -= len(piece)
+        return b"".join(pieces)
+
+    def _load(self, position: int, wanted: int) -> None:
+        """Make the next chunks ready, enough for `wanted` bytes or as many as one batch may have."""
+        table = self._table
+        if self._term < 0:
+            self._place(position)
+        term = table.term(self._term)
+        xorb = self._find_xorb(term.xorb)
+        first = max(self._chunk, term.start)
+        target = xorb.raw[first] + self._skip + min(wanted, _BATCH_BYTES)
+        last = bisect_left(xorb.raw, target, first + 1, term.end)
+        raws = self._decode(term.xorb, xorb, first, last)
+        raws[0] = raws[0][self._skip :]
+        self._ready.extend(raws)
+        self._skip, self._chunk = 0, last
+        if last == term.end:
+            self._term, self._chunk = self._term + 1, 0
+
+    def _place(self, position: int) -> None:
+        table = self._table
+        self._term = table.find(position)
+        term = table.term(self._term)
+        raw = self._find_xorb(term.xorb).raw
+        offset = raw[term.start] + position - table.start(self._term)
+        self._chunk = bisect_right(raw, offset) - 1
+        self._skip = offset - raw[self._chunk]
+
+    def _decode(self, name: str, xorb: XorbTable, first: int, last: int) -> list[memoryview]:
+        start, end = xorb.stored[first], xorb.stored[last]
+        data = memoryview(os.pread(self._file(name).fileno(), end - start, start))
+        if len(data) != end - start:
+            raise _damaged(name, first, "it ends too early")
+        raws = []
+        for index in range(first, last):
+            at, until = xorb.stored[index] - start, xorb.stored[index + 1] - start
+            try:
+                header = read_header(data[at : at + HEADER_BYTES])
+                raw = self._decoder.decode(header, data[at + HEADER_BYTES : until])
+            except UsageError as error:
+                raise _damaged(name, index, error.message) from error
+            if len(raw) != xorb.raw[index + 1] - xorb.raw[index]:
+                raise _damaged(name, index, f"it has {len(raw)} bytes")
+            if self._checked and chunk_hash(raw) != xorb.chunk(index):
+                raise _damaged(name, index, "its bytes have another hash")
+            raws.append(memoryview(raw))
+        return raws
+
+    def _file(self, name: str) -> BinaryIO:
+        file = self._files.get(name)
+        if file is None:
+            file = self._files[name] = self._folder.open(name)
+            if len(self._files) > _OPEN_XORBS:
+                self._files.popitem(last=False)[1].close()
+        return file
+
+    def close(self) -> None:
+        """Release what is held."""
+        while self._files:
+            self._files.popitem()[1].close()
+        super().close()
+
+
+def _damaged(name: str, index: int, reason: str) -> IntegrityError:
+    return IntegrityError(f"chunk {index} of the stored xorb {name} is damaged: {reason}", code="CorruptObject")
+
+
+class Part(NamedTuple):
+    """Chunks `start` to `end` (exclusive) of a xorb, which make `length` bytes of the file."""
+
+    xorb: str
+    start: int
+    end: int
+    length: int
+
+
+class Span(NamedTuple):
+    """Chunks of a xorb that are fetched at once, and the stored bytes `first_byte` to `end_byte` (exclusive) that hold them."""
+
+    start: int
+    end: int
+    first_byte: int
+    end_byte: int
+
+
+class Plan(NamedTuple):
+    """How to put a part of a file together: drop `skip` bytes of the first part; spans by xorb, in order, apart from each other."""
+
+    skip: int
+    parts: list[Part]
+    spans: dict[str, list[Span]]
+
+
+def plan(table: FileTable, start: int, end: int, find_xorb: FindXorb) -> Plan:
+    """The plan for bytes `start` to `end` (exclusive) of a file, `0 <= start < end <= size`; whole chunks, no more than needed."""
+    parts: list[Part] = []
+    by_xorb: dict[str, list[tuple[int, int]]] = {}
+    skip = 0
+    for index in range(table.find(start), table.find_last(end) + 1):
+        term = table.term(index)
+        raw = find_xorb(term.xorb).raw
+        shift = table.start(index) - raw[term.start]  # from offsets in the xorb to positions in the file
+        low, high = max(start - shift, raw[term.start]), min(end - shift, raw[term.end])
+        first, last = bisect_right(raw, low, term.start) - 1, bisect_left(raw, high, term.start, term.end)
+        if not parts:
+            skip = low - raw[first]
+        parts.append(Part(term.xorb, first, last, raw[last] - raw[first]))
+        by_xorb.setdefault(term.xorb, []).append((first, last))
+    return Plan(skip, parts, {name: _spans(find_xorb(name), ranges) for name, ranges in by_xorb.items()})
+
+
+def _spans(xorb: XorbTable, ranges: list[tuple[int, int]]) -> list[Span]:
+    merged: list[list[int]] = []
+    for start, end in sorted(ranges):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    return [Span(start, end, xorb.stored[start], xorb.stored[end]) for start, end in merged]
