@@ -14,6 +14,7 @@ from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
 
+_SHORT_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PLAIN_NAME = re.compile(r"[^\x20-\x7e]|[\"\\%]")
 # Nothing that a browser would run: what people upload is served from the address of the hub itself.
@@ -121,10 +122,22 @@ def deliver(call: Call, file: FileBody, tag: str, headers: Mapping[str, str]) ->
     except UsageError as error:
         return error_answer(error, {"Content-Range": f"bytes */{file.length}"})
     if part is None:
-        return Answer(200, headers, file)
+        return Answer(200, headers, _at_hand(call, file))
     start, end = part
     headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.length}"
-    return Answer(206, headers, file._replace(start=start, length=end - start))
+    return Answer(206, headers, _at_hand(call, file._replace(start=start, length=end - start)))
+
+
+def _at_hand(call: Call, file: FileBody) -> bytes | FileBody:
+    """A short body is read here, in the thread that found it; a long one is read while it is sent."""
+    if file.length > _SHORT_BYTES or call.method == "HEAD":
+        return file
+    with file.open() as opened:
+        opened.seek(file.start)
+        data = opened.read(file.length)
+    if len(data) != file.length:
+        raise IntegrityError("a stored object is shorter than the hub knows it", code="CorruptObject")
+    return data
 
 
 def parse_range(text: str | None, size: int) -> tuple[int, int] | None:
