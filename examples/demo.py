@@ -91,9 +91,9 @@ def make_files(stage: Stage, project: Path, data: Path | None) -> tuple[str, dic
         folder = project / (data.resolve().name if data.is_dir() else "data")
         copy_data(data, folder)
     wanted = hashes(folder)
-    if not wanted:
-        raise DemoError(f"{data} holds no files")
     total = sum((folder / path).stat().st_size for path in wanted)
+    if not total:
+        raise DemoError(f"{data} holds no files with anything in them")
     for path in list(wanted)[:10]:
         stage.say(f"{size_text((folder / path).stat().st_size):>8}  {folder.name}/{path}")
     stage.say(f"{count_text(len(wanted), 'file')}, {size_text(total)}")

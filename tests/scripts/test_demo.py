@@ -73,6 +73,7 @@ def test_the_demo_takes_files_of_the_user_and_leaves_them_alone(scratch: Path, t
 
 def test_an_empty_folder_is_refused_in_words(scratch: Path, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "empty.bin").touch()
     process = start(scratch, "--data", str(tmp_path / "nothing"))
     told, _ = process.communicate(timeout=30)
     assert process.returncode == 1
