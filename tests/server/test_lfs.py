@@ -256,8 +256,3 @@ def test_git_lfs_is_asked_to_log_in(hub: LiveHub, owner: Owner, make_owner, spea
     assert with_password.headers["Content-Type"] == "application/vnd.git-lfs+json"
     wrong = httpx2.post(f"{hub.url}/{owner.repo}.git/info/lfs/objects/batch", json=body, auth=("x", "hf_wrong"))
     assert (wrong.status_code, wrong.headers["X-Error-Code"]) == (401, "BadToken")
-
-
-def test_there_are_no_locks(owner: Owner) -> None:
-    answer = owner.talk.post(f"/{owner.repo}.git/info/lfs/locks/verify", {"ref": {"name": "refs/heads/main"}})
-    assert answer.status_code == 404

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
 
 from tenuto.core.errors import IntegrityError, NotFoundError
-from tenuto.core.gitobj import EMPTY_TREE, Pointer, TreeItem, parse_pointer, parse_tree
+from tenuto.core.gitobj import EMPTY_TREE, Pointer, TreeItem, parse_commit, parse_pointer, parse_tree
 from tenuto.core.ids import is_commit_id
 from tenuto.server.db import Database, chunks
-from tenuto.server.schema import git_commits, git_objects, git_refs
+from tenuto.server.schema import git_commits, git_objects, git_parents, git_refs
 
 DEFAULT_BRANCH = "main"
 HEADS = "refs/heads/"
@@ -297,17 +297,36 @@ def add_objects(database: Database, connection: Connection, rows: Sequence[Objec
 
 
 def add_commit(database: Database, connection: Connection, repo_key: int, facts: CommitFacts) -> None:
-    """Add the facts of a commit whose object is there."""
-    row = {
-        "repo_id": repo_key,
-        "oid": facts.oid,
-        "parent_oid": facts.parent,
-        "tree_oid": facts.tree,
-        "time_ms": facts.time_ms,
-        "author": facts.author[:200],
-        "message": facts.message,
-    }
-    connection.execute(database.insert_new(git_commits), row)
+    """Add the facts of a commit whose object is there; all its parents are read from the object."""
+    body = connection.execute(_BODY, {"repo": repo_key, "oid": facts.oid}).scalar_one()
+    add_commits(database, connection, repo_key, [(facts, parse_commit(body).parents)])
+
+
+def add_commits(
+    database: Database, connection: Connection, repo_key: int, commits: Sequence[tuple[CommitFacts, Sequence[str]]]
+) -> None:
+    """Add the facts of commits whose objects are there, each with all its parents; those that are there already stay."""
+    rows = [
+        {
+            "repo_id": repo_key,
+            "oid": facts.oid,
+            "parent_oid": facts.parent,
+            "tree_oid": facts.tree,
+            "time_ms": facts.time_ms,
+            "author": facts.author[:200],
+            "message": facts.message,
+        }
+        for facts, _ in commits
+    ]
+    lines = [
+        {"repo_id": repo_key, "oid": facts.oid, "position": position, "parent_oid": parent}
+        for facts, parents in commits
+        for position, parent in enumerate(parents)
+    ]
+    if rows:
+        connection.execute(database.insert_new(git_commits), rows)
+    if lines:
+        connection.execute(database.insert_new(git_parents), lines)
 
 
 def add_ref(connection: Connection, repo_key: int, ref: Ref) -> None:

@@ -28,6 +28,11 @@ class Limits:
     object: int = 1 << 40
     page_entries: int = 1000
     request_stall_s: float = 120.0
+    push_body: int = 1024 * MIB
+    push_objects: int = 500_000
+    push_unpacked: int = 8192 * MIB
+    """What a push may make the hub unpack, counting what differences build on anew for each of them."""
+    tree_files: int = 1_000_000
 
 
 @dataclass(frozen=True)

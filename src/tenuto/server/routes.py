@@ -2,6 +2,7 @@
 
 from tenuto.server import access_requests, files, lfs, listing_api, repo_api, upload_api
 from tenuto.server.access import Action
+from tenuto.server.git_routes import make_git_routes
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 from tenuto.server.xet_routes import xet_routes
 
@@ -20,6 +21,7 @@ def make_routes() -> list[Route]:
         *_content_routes(),
         *_upload_routes(),
         *_lfs_routes(),
+        *make_git_routes(),
         *xet_routes(),
     ]
 
@@ -101,7 +103,6 @@ def _lfs_routes() -> list[Route]:
     small = SMALL_BODY_BYTES
     return [
         Route("POST", f"{_LFS}/objects/batch", Action.READ, lfs.batch, body_bytes=small, basic=True),
-        Route("POST", f"{_LFS}/locks/verify", Action.READ, repo_api.no_route, body_bytes=small, basic=True),
         Route("PUT", "/lfs/upload/{oid}", Action.WRITE, lfs.upload, link="upload", streams=True),
         Route("PUT", "/lfs/part/{oid}", Action.WRITE, lfs.upload_part, link="part", streams=True),
         Route("POST", "/lfs/complete/{oid}", Action.WRITE, lfs.complete, link="complete", body_bytes=_MANY_PATHS_BYTES),

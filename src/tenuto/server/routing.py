@@ -42,6 +42,7 @@ class Route:
         streams: bool = False,
         basic: bool = False,
         proposal: bool = False,
+        plain: bool = False,
     ) -> None:
         if not isinstance(action, Action):
             raise TypeError(f"{method} {pattern} must name the action that it needs")
@@ -50,6 +51,8 @@ class Route:
         self.body_bytes, self.streams = body_bytes, streams
         self.basic = basic
         """Whether git and git-lfs come here, which log in by Basic and only after a 401."""
+        self.plain = plain
+        """Whether failures are told as plain text, which is what git shows to its user."""
         self._proposal = proposal
 
     def needed(self, call: Call) -> Action:
@@ -72,7 +75,7 @@ class _Node:
 
 
 class Router:
-    """Finds the route of a request. Literals win over words, words over rests."""
+    """Finds the route of a request. Literals win over words, words with an end over those without, words over rests."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()
@@ -89,7 +92,9 @@ class Router:
             elif match[2]:
                 node = node.rest.setdefault(match[1], _Node())
             else:
-                node = node.words.setdefault((match[1], match[3]), _Node())
+                child = node.words.setdefault((match[1], match[3]), _Node())
+                node.words = dict(sorted(node.words.items(), key=lambda word: -len(word[0][1])))
+                node = child
         if route.method in node.routes:
             raise ValueError(f"{route} and {node.routes[route.method][0]} are the same")
         node.routes[route.method] = (route, fixed)

@@ -96,6 +96,17 @@ git_commits = Table(
     Column("message", Text, nullable=False),
 )
 
+# All parents of each commit, by place, so that the graph of a repo is walked without reading its objects.
+git_parents = Table(
+    "git_parents",
+    metadata,
+    Column("repo_id", Integer, primary_key=True),
+    Column("oid", String(40), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("parent_oid", String(40), nullable=False),
+    ForeignKeyConstraint(["repo_id", "oid"], ["git_commits.repo_id", "git_commits.oid"], ondelete="CASCADE"),
+)
+
 git_refs = Table(
     "git_refs",
     metadata,
