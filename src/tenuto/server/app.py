@@ -194,10 +194,10 @@ class Exchange:
         assert isinstance(answer.body, bytes)
         # git shows plain text, git-lfs reads `message`; both send their token only when they are asked for it.
         body = msgspec.json.encode({**msgspec.json.decode(answer.body), "message": error.message})
-        if anonymous and error.code in {"RepoNotFound", "NoToken", "BadToken", "GatedRepo"}:
         if route.plain:
             answer = answer._replace(headers={**answer.headers, "Content-Type": "text/plain; charset=utf-8"})
             body = f"{error.message}\n".encode()
+        if anonymous and error.code in {"RepoNotFound", "NoToken", "BadToken", "GatedRepo"}:
             return Answer(401, {**answer.headers, **_CHALLENGE}, body)
         return answer._replace(body=body)
 
