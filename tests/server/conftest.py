@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pytest
+from huggingface_hub import HfApi, constants
 
 from tenuto.server.hub import Limits
 from tenuto.testing.live_hub import LiveHub
@@ -66,3 +67,11 @@ def make_owner(hub: LiveHub, speak: Callable[[str | None], Talk]) -> Callable[..
 @pytest.fixture
 def owner(make_owner: Callable[..., Owner]) -> Owner:
     return make_owner()
+
+
+@pytest.fixture
+def stock(hub: LiveHub, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | bool], HfApi]:
+    """Makes stock clients with a token, or without (False): plain transfers, no progress bars."""
+    for name in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_PROGRESS_BARS"):
+        monkeypatch.setattr(constants, name, True)
+    return lambda token: HfApi(endpoint=hub.url, token=token)

@@ -25,6 +25,7 @@ def requests_for(repo: str) -> list[tuple[str, str, dict]]:
     namespace, name = repo.split("/")
     oid = hashlib.sha256(SECRET).hexdigest()
     api, batch = f"/api/models/{repo}", f"/{repo}.git/info/lfs/objects/batch"
+    ref = {"name": "refs/heads/main"}
     commit = b'{"key":"header","value":{"summary":"x"}}\n{"key":"file","value":{"path":"evil","content":"x"}}\n'
     return [
         ("GET", api, {}),
@@ -50,7 +51,7 @@ def requests_for(repo: str) -> list[tuple[str, str, dict]]:
         ("POST", f"{api}/tag/main", {"json": {"tag": "v1"}}),
         ("DELETE", f"{api}/tag/v1", {}),
         ("POST", batch, {"json": {"operation": "download", "objects": [{"oid": oid, "size": len(SECRET)}]}}),
-        ("POST", batch, {"json": {"operation": "upload", "objects": [{"oid": oid, "size": len(SECRET)}]}}),
+        ("POST", batch, {"json": {"operation": "upload", "ref": ref, "objects": [{"oid": oid, "size": len(SECRET)}]}}),
         ("POST", f"/{repo}.git/info/lfs/locks/verify", {"json": {}}),
         ("DELETE", "/api/repos/delete", {"json": {"name": name, "organization": namespace}}),
     ]

@@ -228,14 +228,6 @@ def test_only_branches_take_commits(owner: Owner) -> None:
     assert set(talk.listing(repo, "feat/one")) == {".gitattributes", "a", "b"}
 
 
-def test_a_pull_request_is_refused_not_turned_into_a_commit(owner: Owner) -> None:
-    head = owner.talk.head(owner.repo)
-    for route, body in (("commit", b'{"key":"header","value":{}}\n'), ("preupload", b'{"files":[]}')):
-        answer = owner.talk.client.post(f"/api/models/{owner.repo}/{route}/main?create_pr=1", content=body)
-        assert code(answer) == (501, "NotSupported")
-    assert owner.talk.head(owner.repo) == head
-
-
 def test_names_of_every_kind(owner: Owner) -> None:
     names = [
         "a b",

@@ -25,6 +25,25 @@ _ETAG = re.compile(r'"?([0-9a-f]{64})"?')
 _UPLOAD = re.compile(r"[0-9a-f]{32}")
 
 
+class BranchName(msgspec.Struct, frozen=True):
+    """The branch that objects are for."""
+
+    name: str = ""
+
+
+class BatchRequest(LfsBatchRequest, frozen=True):
+    """A batch, with the branch that it is for; none is named before a pull request has one."""
+
+    ref: BranchName | None = None
+
+    @property
+    def action(self) -> Action:
+        """What the policy is asked."""
+        if self.operation == "download":
+            return Action.READ
+        return Action.PROPOSE if self.ref is None or self.ref.name.startswith("refs/pr/") else Action.WRITE
+
+
 class TimedAction(LfsAction, frozen=True):
     """An action and how many seconds it may be begun in."""
 
@@ -33,7 +52,7 @@ class TimedAction(LfsAction, frozen=True):
 
 def batch(parts: Parts, call: Call) -> Answer:
     """Links to upload or download objects. Only what this very repo holds counts as being there."""
-    request = call.json(LfsBatchRequest)
+    request = call.json(BatchRequest)
     if len(request.objects) > BATCH_LIMIT:
         raise UsageError(f"ask for {BATCH_LIMIT} objects at most", code="TooLarge")
     if request.hash_algo != "sha256":
@@ -41,7 +60,7 @@ def batch(parts: Parts, call: Call) -> Answer:
     for one in request.objects:
         check_sha256(one.oid)
     is_upload = request.operation == "upload"
-    check(call.actor, Action.WRITE if is_upload else Action.READ, call.repo)
+    check(call.actor, request.action, call.repo)
     with parts.database.read() as connection:
         held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
     links = _Links(parts, call)

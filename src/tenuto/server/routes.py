@@ -1,7 +1,8 @@
 """All routes of the hub (hub-protocol section 4)."""
 
-from tenuto.server import access_requests, files, lfs, listing_api, repo_api, upload_api
+from tenuto.server import files, lfs, listing_api, repo_api, upload_api
 from tenuto.server.access import Action
+from tenuto.server.community_routes import community_routes
 from tenuto.server.git_routes import make_git_routes
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 from tenuto.server.xet_routes import xet_routes
@@ -17,12 +18,12 @@ def make_routes() -> list[Route]:
     return [
         *_hub_routes(),
         *_repo_routes(),
-        *_gate_routes(),
         *_content_routes(),
         *_upload_routes(),
         *_lfs_routes(),
-        *make_git_routes(),
         *xet_routes(),
+        *community_routes(),
+        *make_git_routes(),
     ]
 
 
@@ -62,17 +63,6 @@ def _repo_routes() -> list[Route]:
     ]
 
 
-def _gate_routes() -> list[Route]:
-    small, requests = SMALL_BODY_BYTES, f"{_API}/user-access-request"
-    return [
-        Route("POST", f"{_WEB}/ask-access", Action.ENGAGE, access_requests.ask, body_bytes=small),
-        Route("POST", f"{requests}/cancel", Action.ENGAGE, access_requests.withdraw, body_bytes=small),
-        Route("GET", f"{requests}/{{status}}", Action.ADMINISTER, access_requests.list_requests),
-        Route("POST", f"{requests}/handle", Action.ADMINISTER, access_requests.handle, body_bytes=small),
-        Route("POST", f"{requests}/grant", Action.ADMINISTER, access_requests.grant, body_bytes=small),
-    ]
-
-
 def _content_routes() -> list[Route]:
     return [
         Route("GET", _API, Action.SEE, listing_api.info),
@@ -90,8 +80,15 @@ def _content_routes() -> list[Route]:
 def _upload_routes() -> list[Route]:
     small = SMALL_BODY_BYTES
     return [
-        Route("POST", f"{_API}/preupload/{{rev}}", Action.WRITE, upload_api.preupload, body_bytes=_MANY_PATHS_BYTES),
-        Route("POST", f"{_API}/commit/{{rev}}", Action.WRITE, upload_api.receive_commit, streams=True),
+        Route(
+            "POST",
+            f"{_API}/preupload/{{rev}}",
+            Action.WRITE,
+            upload_api.preupload,
+            body_bytes=_MANY_PATHS_BYTES,
+            proposal=True,
+        ),
+        Route("POST", f"{_API}/commit/{{rev}}", Action.WRITE, upload_api.receive_commit, streams=True, proposal=True),
         Route("POST", f"{_API}/branch/{{branch}}", Action.WRITE, upload_api.create_branch, body_bytes=small),
         Route("DELETE", f"{_API}/branch/{{branch}}", Action.WRITE, upload_api.delete_branch, body_bytes=small),
         Route("POST", f"{_API}/tag/{{rev}}", Action.WRITE, upload_api.create_tag, body_bytes=small),
@@ -103,9 +100,11 @@ def _lfs_routes() -> list[Route]:
     small = SMALL_BODY_BYTES
     return [
         Route("POST", f"{_LFS}/objects/batch", Action.READ, lfs.batch, body_bytes=small, basic=True),
-        Route("PUT", "/lfs/upload/{oid}", Action.WRITE, lfs.upload, link="upload", streams=True),
-        Route("PUT", "/lfs/part/{oid}", Action.WRITE, lfs.upload_part, link="part", streams=True),
-        Route("POST", "/lfs/complete/{oid}", Action.WRITE, lfs.complete, link="complete", body_bytes=_MANY_PATHS_BYTES),
-        Route("POST", "/lfs/verify/{oid}", Action.WRITE, lfs.verify, link="verify", body_bytes=small),
+        Route("PUT", "/lfs/upload/{oid}", Action.PROPOSE, lfs.upload, link="upload", streams=True),
+        Route("PUT", "/lfs/part/{oid}", Action.PROPOSE, lfs.upload_part, link="part", streams=True),
+        Route(
+            "POST", "/lfs/complete/{oid}", Action.PROPOSE, lfs.complete, link="complete", body_bytes=_MANY_PATHS_BYTES
+        ),
+        Route("POST", "/lfs/verify/{oid}", Action.PROPOSE, lfs.verify, link="verify", body_bytes=small),
         Route("GET", "/lfs/download/{oid}", Action.READ, files.download, link="download"),
     ]

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, UnavailableError, UsageError
+from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, UsageError
 from tenuto.core.gitobj import object_id
 from tenuto.core.ids import check_revision, is_commit_id
 from tenuto.core.wire import (
@@ -20,6 +20,7 @@ from tenuto.core.wire import (
 )
 from tenuto.server.card import CardError, read_card
 from tenuto.server.commits import commit
+from tenuto.server.discussions import PULL_REQUESTS
 from tenuto.server.exchange import Answer, Call, Sink, json_answer
 from tenuto.server.gitstore import (
     DEFAULT_BRANCH,
@@ -35,6 +36,7 @@ from tenuto.server.gitstore import (
 )
 from tenuto.server.hub import Parts
 from tenuto.server.patterns import IgnoreRules, LargeFileRules
+from tenuto.server.proposals import Opening, continue_proposal
 
 RULES_BYTES = 1 << 18
 _MEMORY_BYTES = 1 << 20
@@ -60,7 +62,6 @@ def validate_yaml(parts: Parts, call: Call) -> Answer:
 
 def preupload(parts: Parts, call: Call) -> Answer:
     """For each file: how to send it, whether to leave it out, and what is under its name now."""
-    refuse_pull_request(call)
     request = call.json(PreuploadRequest)
     if len(request.files) > PREUPLOAD_LIMIT:
         raise UsageError(f"ask for {PREUPLOAD_LIMIT} files at most", code="TooLarge")
@@ -101,15 +102,8 @@ def _coming_attributes(files: list[PreuploadFile]) -> str | None:
     return sample.decode(errors="replace") if len(sample) == coming.size else None
 
 
-def refuse_pull_request(call: Call) -> None:
-    """Raise UnavailableError (NotSupported) if the caller wants a pull request: a commit to the branch itself would be worse."""
-    if call.flag("create_pr"):
-        raise UnavailableError("this hub has no pull requests", code="NotSupported", hint="commit to a branch")
-
-
 def receive_commit(parts: Parts, call: Call) -> Sink:
     """Take in a commit, then apply it."""
-    refuse_pull_request(call)
     return CommitSink(parts, call)
 
 
@@ -125,10 +119,18 @@ class CommitSink(Sink):
         self._file.write(data)
 
     def finish(self) -> Answer:
-        call = self._call
+        call, revision = self._call, self._call.params["rev"]
+        page = f"{call.base_url}/{call.repo.id.web_path}"
         self._file.seek(0)
-        oid = commit(self._parts, call.repo, call.actor, call.params["rev"], self._file)
-        return json_answer(CommitResult(oid, f"{call.base_url}/{call.repo.id.web_path}/commit/{oid}"))
+        if call.flag("create_pr"):
+            opening = Opening(self._parts, call.repo, call.actor, revision)
+            oid = commit(self._parts, call.repo, call.actor, opening, self._file)
+            answer = {"success": True, "commitOid": oid, "commitUrl": f"{page}/commit/{oid}", "hookOutput": ""}
+            return json_answer({**answer, "pullRequestUrl": f"{page}/discussions/{opening.number}"})
+        is_proposal = revision.startswith(PULL_REQUESTS)
+        place = continue_proposal(call.repo, call.actor, revision) if is_proposal else revision
+        oid = commit(self._parts, call.repo, call.actor, place, self._file)
+        return json_answer(CommitResult(oid, f"{page}/commit/{oid}"))
 
     def close(self) -> None:
         self._file.close()

@@ -1,0 +1,48 @@
+"""Routes by which people find repos, talk about them, get access to them, and keep them in order (hub-protocol section 4.2)."""
+
+from tenuto.server import access_requests, discussion_api, moves, squash
+from tenuto.server.access import Action
+from tenuto.server.routing import SMALL_BODY_BYTES, Route
+
+_API = "/api/{T}/{namespace}/{name}"
+_WEB = "/{W}/{namespace}/{name}"
+
+
+def community_routes() -> list[Route]:
+    """The rows of the table."""
+    return [*_keeping_routes(), *_gate_routes(), *_talk_routes()]
+
+
+def _keeping_routes() -> list[Route]:
+    small = SMALL_BODY_BYTES
+    return [
+        Route("POST", "/api/repos/move", Action.ADMINISTER, moves.move, target=moves.repo_to_move, body_bytes=small),
+        Route("POST", f"{_API}/super-squash/{{branch}}", Action.WRITE, squash.super_squash, body_bytes=small),
+    ]
+
+
+def _gate_routes() -> list[Route]:
+    small, requests = SMALL_BODY_BYTES, f"{_API}/user-access-request"
+    return [
+        Route("POST", f"{_WEB}/ask-access", Action.ENGAGE, access_requests.ask, body_bytes=small),
+        Route("POST", f"{requests}/cancel", Action.ENGAGE, access_requests.withdraw, body_bytes=small),
+        Route("GET", f"{requests}/{{status}}", Action.ADMINISTER, access_requests.list_requests),
+        Route("POST", f"{requests}/handle", Action.ADMINISTER, access_requests.handle, body_bytes=small),
+        Route("POST", f"{requests}/grant", Action.ADMINISTER, access_requests.grant, body_bytes=small),
+    ]
+
+
+def _talk_routes() -> list[Route]:
+    small, talk = SMALL_BODY_BYTES, f"{_API}/discussions"
+    one = f"{talk}/{{num}}"
+    return [
+        Route("GET", talk, Action.SEE, discussion_api.list_discussions),
+        Route("POST", talk, Action.DISCUSS, discussion_api.create, body_bytes=small),
+        Route("GET", one, Action.SEE, discussion_api.details),
+        Route("POST", f"{one}/comment", Action.DISCUSS, discussion_api.add_comment, body_bytes=small),
+        Route("POST", f"{one}/comment/{{comment}}/edit", Action.DISCUSS, discussion_api.edit_comment, body_bytes=small),
+        Route("POST", f"{one}/comment/{{comment}}/hide", Action.DISCUSS, discussion_api.hide_comment, body_bytes=small),
+        Route("POST", f"{one}/title", Action.DISCUSS, discussion_api.rename, body_bytes=small),
+        Route("POST", f"{one}/status", Action.DISCUSS, discussion_api.change_status, body_bytes=small),
+        Route("POST", f"{one}/merge", Action.WRITE, discussion_api.merge_proposal, body_bytes=small),
+    ]
