@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tenuto.server.hub import Limits
+from tenuto.server.log import Log
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
 from tests.server.talk import large, small
@@ -163,3 +164,16 @@ def test_log_without_a_stream_is_standard_error(tmp_path, capsys: pytest.Capture
     with Hub.open(str(tmp_path / "d")) as hub:
         hub.parts.log.write("hello", 0, answer=42)
     assert json.loads(capsys.readouterr().err) == {"time": "1970-01-01T00:00:00.000Z", "event": "hello", "answer": 42}
+
+
+def test_a_log_that_cannot_be_written_fails_no_request(tmp_path) -> None:
+    from tenuto.server.service import Hub
+
+    with open(tmp_path / "log", "w") as stream:
+        hub = Hub.open(str(tmp_path / "d"), log=stream)
+    with hub:
+        hub.parts.log.write("to a closed stream", 0)
+    full = open("/dev/full", "w")
+    Log(full).write("to a full disk", 0)
+    with pytest.raises(OSError, match="space"):
+        full.close()

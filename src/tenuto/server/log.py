@@ -1,5 +1,6 @@
 """One JSON object a line: what happened, never a secret. Queries are left out, since signatures travel in them."""
 
+import contextlib
 import threading
 import traceback
 from typing import TextIO
@@ -21,7 +22,8 @@ class Log:
         if self._stream is None:
             return
         line = msgspec.json.encode({"time": timestamp_text(now_ms), "event": event, **facts}).decode()
-        with self._lock:
+        # Nobody's request fails because the place of the log is full or was closed.
+        with self._lock, contextlib.suppress(OSError, ValueError):
             self._stream.write(line + "\n")
             self._stream.flush()
 
