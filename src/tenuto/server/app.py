@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 
-from tenuto.core.errors import IntegrityError, InternalError, NotFoundError, TenutoError, UnavailableError, UsageError
+from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError, UsageError
 from tenuto.core.wire import REQUEST_ID
 from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
 from tenuto.server.gate import admit
@@ -243,7 +243,7 @@ class Exchange:
             while left:
                 try:
                     block = await (reading or self._app.in_thread(file.read, min(BLOCK_BYTES, left)))
-                except IntegrityError as error:  # rather too few bytes than wrong ones
+                except TenutoError as error:  # rather too few bytes than wrong ones
                     self._log_damage(error)
                     raise DisconnectedError from error
                 if not block or (gone and gone.done()):
@@ -281,7 +281,7 @@ class Exchange:
             id=self._request_id,
         )
 
-    def _log_damage(self, error: IntegrityError) -> None:
+    def _log_damage(self, error: TenutoError) -> None:
         self._app.parts.log.write(
             "damage", self._app.parts.now_ms(), message=error.message, path=self._raw_path, id=self._request_id
         )

@@ -89,15 +89,19 @@ def download(parts: Parts, call: Call) -> Answer:
 
 
 def large_body(parts: Parts, repo_key: int, sha256: str, size: int) -> FileBody:
-    """The bytes of a large object that a repo holds, whether it is stored as a whole or as chunks."""
+    """The bytes of a large object as the body of an answer."""
+    return FileBody(lambda: open_large(parts, repo_key, sha256), 0, size)
 
-    def opened() -> BinaryIO:
-        try:
-            return parts.store.open(sha256)
-        except NotFoundError:
-            return cast("BinaryIO", parts.xorbs.open(repo_key, sha256))
 
-    return FileBody(opened, 0, size)
+def open_large(parts: Parts, repo_key: int, sha256: str) -> BinaryIO:
+    """A large object that a repo holds, stored as a whole or as chunks; raises IntegrityError (CorruptObject) if it is missing.
+
+    Chunks are checked while they are read, which raises the same.
+    """
+    try:
+        return parts.store.open(sha256)
+    except NotFoundError:
+        return cast("BinaryIO", parts.xorbs.open(repo_key, sha256))
 
 
 def _disposition(path: str) -> dict[str, str]:

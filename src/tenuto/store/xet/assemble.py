@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
 from tenuto.core.errors import IntegrityError, UsageError
+from tenuto.store.disk import disk_errors
 from tenuto.store.xet.chunks import HEADER_BYTES, Decoder, read_header
 from tenuto.store.xet.folder import XorbFolder
 from tenuto.store.xet.hashes import chunk_hash
@@ -98,7 +99,9 @@ class ChunkedFile(io.RawIOBase):
 
     def _decode(self, name: str, xorb: XorbTable, first: int, last: int) -> list[memoryview]:
         start, end = xorb.stored[first], xorb.stored[last]
-        data = memoryview(os.pread(self._file(name).fileno(), end - start, start))
+        file = self._file(name)
+        with disk_errors(name):
+            data = memoryview(os.pread(file.fileno(), end - start, start))
         if len(data) != end - start:
             raise _damaged(name, first, "it ends too early")
         raws = []
