@@ -1,13 +1,16 @@
 """Files of a repo into a store: in parallel, hashed in the stream, resumed after an interruption, published in batches."""
 
+import contextlib
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
 from tenuto.core.ids import RepoId
+from tenuto.core.pack import FILE_LIMIT_BYTES
+from tenuto.hub.packs import PACK_FROM_FILES, by_pack, unpack
 from tenuto.hub.remote import Remote
 from tenuto.hub.session import Attempt, Stream
 from tenuto.store.base import Incoming, Sealed, Store
@@ -73,20 +76,18 @@ class _Transfer:
 
     def run(self, files: Sequence[Wanted], jobs: int) -> dict[str, str]:
         found: dict[str, str] = {}
-        failure: BaseException | None = None
-        ordered = sorted(files, key=lambda wanted: -wanted.size)
+        failure: TenutoError | None = None
         with ThreadPoolExecutor(max(1, min(jobs, len(files))), "download") as pool:
-            futures = [pool.submit(self._fetch, wanted) for wanted in ordered]
+            futures = [pool.submit(self._fetch_group, group) for group in self._groups(files)]
             try:
                 for future in as_completed(futures):
-                    error = future.exception()
+                    done, error = future.result()
+                    for key, sealed in done.items():
+                        found[key] = sealed.sha256
+                        self._collect(sealed)
                     if error is not None:
                         failure = failure or error
                         self._stopped.set()  # what is queued begins and ends at once; a cancelled future would never complete
-                    elif (outcome := future.result()) is not None:
-                        wanted, sealed = outcome
-                        found[wanted.key] = sealed.sha256
-                        self._collect(sealed)
             except BaseException:
                 self._stopped.set()
                 raise
@@ -95,6 +96,54 @@ class _Transfer:
         if failure is not None:
             raise failure
         return found
+
+    def _groups(self, files: Sequence[Wanted]) -> Iterator[list[Wanted]]:
+        """Large files alone, the largest first; then small ones by the pack, unless the hub knows no packs."""
+        small = [wanted for wanted in files if wanted.size <= FILE_LIMIT_BYTES]
+        if self._remote.session.speaks_pack is False or len(small) < PACK_FROM_FILES:
+            small = []
+        packed = {wanted.key for wanted in small}
+        yield from ([wanted] for wanted in sorted(files, key=lambda one: -one.size) if wanted.key not in packed)
+        yield from by_pack(small, lambda wanted: wanted.size)
+
+    def _fetch_group(self, group: Sequence[Wanted]) -> tuple[dict[str, Sealed], TenutoError | None]:
+        """What of the group came whole, by key, and the error that kept the rest. What a pack does not bring is fetched by itself."""
+        done: dict[str, Sealed] = {}
+        try:
+            if len(group) > 1:
+                self._fetch_pack(group, done)
+            for wanted in group:
+                if wanted.key not in done and not self._stopped.is_set():
+                    done[wanted.key] = self._fetch(wanted)
+        except TenutoError as error:
+            return done, error
+        return done, None
+
+    def _fetch_pack(self, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
+        session = self._remote.session
+        if session.speaks_pack is None:  # the answer to a first file tells
+            done[group[0].key] = self._fetch(group[0])
+        if session.speaks_pack and not self._stopped.is_set():
+            with contextlib.suppress(TenutoError):  # each file by itself will say what is wrong
+                session.persist(
+                    lambda: self._unpack([one for one in group if one.key not in done], done),
+                    gained=lambda: len(done),
+                    stopped=self._stopped,
+                )
+
+    def _unpack(self, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
+        by_path = {wanted.path: wanted for wanted in group}
+        address, body = self._remote.pack_request(self._repo, self._commit, list(by_path))
+        with self._remote.session.open("POST", address, body, {"Content-Type": "application/json"}) as stream:
+            for path, content in unpack(stream):
+                wanted = by_path.get(path)
+                if wanted is None or self._stopped.is_set():
+                    return
+                git_size = wanted.size if wanted.sha256 is None else None
+                with contextlib.suppress(IntegrityError), self._store.receive(git_size=git_size) as incoming:
+                    incoming.write(content)
+                    done[wanted.key] = incoming.seal(sha256=wanted.sha256, git_id=wanted.git_id)
+                    self._progress(wanted.size)
 
     def _collect(self, sealed: Sealed) -> None:
         self._pending.append(sealed)
@@ -106,14 +155,12 @@ class _Transfer:
         batch, self._pending, self._pending_bytes = self._pending, [], 0
         self._store.publish(batch)
 
-    def _fetch(self, wanted: Wanted) -> tuple[Wanted, Sealed] | None:
-        if self._stopped.is_set():
-            return None
+    def _fetch(self, wanted: Wanted) -> Sealed:
         try:
-            return wanted, self._receive(wanted)
+            return self._receive(wanted)
         except IntegrityError:
             # A resumed part or a broken proxy can be at fault: one whole new transfer decides.
-            return wanted, self._receive(wanted)
+            return self._receive(wanted)
 
     def _receive(self, wanted: Wanted) -> Sealed:
         git_size = wanted.size if wanted.sha256 is None else None

@@ -1,7 +1,7 @@
 """The verbs of a hub, one method a route (hub-protocol section 4). Each raises the error tree; none retries what may have been done."""
 
 import base64
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from tenuto.core import wire
 from tenuto.core.errors import UnavailableError, UsageError
 from tenuto.core.ids import RepoId, check_sha1, check_sha256
 from tenuto.core.listing import MAX_SIZE_BYTES
+from tenuto.core.pack import MEDIA_TYPE
 from tenuto.hub.session import Answer, Session
 
 T = TypeVar("T")
@@ -146,6 +147,14 @@ class Remote:
         result = _decode(answer, wire.CommitResult)
         _check_ids(git_id=result.commit)
         return result
+
+    def pack_request(self, repo: RepoId, commit: str, paths: Sequence[str]) -> tuple[str, bytes]:
+        """Address and body of a request (POST) for many small files in one answer."""
+        return f"{repo.api_path}/pack/{quote(commit, safe='')}", msgspec.json.encode({"paths": paths})
+
+    def send_pack(self, repo: RepoId, blocks: Callable[[], Iterable[bytes]], size: int) -> None:
+        """Send many small objects in one body; raises IntegrityError (HashMismatch)."""
+        self.session.send("PUT", f"{repo.api_path}/pack", blocks, size, {"Content-Type": MEDIA_TYPE})
 
     def file_address(self, repo: RepoId, commit: str, path: str) -> str:
         """The path under which the bytes of a file are served."""

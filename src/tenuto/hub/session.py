@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 
 from tenuto.core.errors import AuthenticationError, TenutoError, UnavailableError
+from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import error_from_answer, wait_s
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -41,11 +42,15 @@ class Stream(NamedTuple):
 
 
 class Attempt(Exception):  # noqa: N818 - a carrier inside this room, never shown
-    """One try that failed: the error it stands for, whether another try may help, and how long the hub asks to wait."""
+    """One try that failed: the error it stands for, whether another try may help, how long the hub asks to wait, and whether it
+    said that it did nothing.
+    """
 
-    def __init__(self, error: TenutoError, *, again: bool, wait_s: float | None = None) -> None:
+    def __init__(
+        self, error: TenutoError, *, again: bool, wait_s: float | None = None, untouched: bool = False
+    ) -> None:
         super().__init__(error.message)
-        self.error, self.again, self.wait_s = error, again, wait_s
+        self.error, self.again, self.wait_s, self.untouched = error, again, wait_s, untouched
 
 
 class Session:
@@ -74,6 +79,8 @@ class Session:
         self.endpoint = endpoint
         self.offline = offline
         self.requests_made = 0
+        self.speaks_pack: bool | None = None
+        """Whether the hub takes and sends packs, as its last answer said; None until it has answered."""
         self._counting = threading.Lock()
         self._token = token
         self._retries = retries
@@ -156,7 +163,7 @@ class Session:
             except Attempt as attempt:
                 if gained() > before:
                     tries, before = 0, gained()
-                if not attempt.again or (not again and attempt.wait_s is None) or tries >= self._retries:
+                if not attempt.again or (not again and not attempt.untouched) or tries >= self._retries:
                     raise attempt.error from attempt.__cause__
                 tries += 1
                 backoff_s = min(2.0**tries, 20.0) * (0.5 + random.random() / 2)  # noqa: S311 - jitter is no secret
@@ -193,6 +200,8 @@ class Session:
         try:
             for _ in range(MAX_REDIRECTS):
                 with self._ask(method, url, content, headers) as response:
+                    if _origin(url) == _origin(self.endpoint):
+                        self.speaks_pack = response.headers.get(FEATURE_HEADER) == FEATURE_VERSION
                     target = response.headers.get("Location")
                     if response.status_code not in {301, 302, 303, 307, 308} or not target:
                         yield _checked(response)
@@ -267,7 +276,9 @@ def _checked(response: httpx2.Response) -> Stream:
         return stream
     error = error_from_answer(stream.status, stream.headers, _read_all(stream.blocks))
     again = stream.status in RETRIED_STATUSES and error.code not in {"CorruptObject", "NotSupported", "InternalError"}
-    raise Attempt(error, again=again, wait_s=wait_s(stream.headers))
+    patience_s = wait_s(stream.headers)
+    untouched = stream.status in {429, 503} and patience_s is not None
+    raise Attempt(error, again=again, wait_s=patience_s, untouched=untouched)
 
 
 def _whole(stream: Stream) -> Answer:

@@ -12,9 +12,11 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.core import wire
-from tenuto.core.errors import IntegrityError, UnavailableError
+from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
 from tenuto.core.gitobj import blob_id
 from tenuto.core.ids import RepoId
+from tenuto.core.pack import FILE_LIMIT_BYTES, frame_head, frame_size
+from tenuto.hub.packs import PACK_FROM_FILES, by_pack
 from tenuto.hub.remote import Deleted, Large, Operation, Regular, Remote
 from tenuto.hub.session import Answer
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
@@ -107,9 +109,9 @@ def _send_objects(remote: Remote, repo: RepoId, files: Sequence[Outgoing], jobs:
     silent = next((file for sha256, file in by_hash.items() if sha256 not in answers), None)
     if silent:
         raise UnavailableError(f"the hub did not say where to send {silent.path}", code="BadAnswer")
-    sender = _Sender(remote, progress)
+    sender = _Sender(remote, repo, progress)
     with ThreadPoolExecutor(max(1, jobs), "upload") as pool:
-        tasks = [pool.submit(sender.send, file, answers[sha256]) for sha256, file in by_hash.items()]
+        tasks = [pool.submit(sender.send_group, group) for group in _groups(remote, by_hash, answers)]
         try:
             for task in as_completed(tasks):
                 task.result()
@@ -118,14 +120,54 @@ def _send_objects(remote: Remote, repo: RepoId, files: Sequence[Outgoing], jobs:
             raise
 
 
+_Offer = tuple[Outgoing, wire.LfsAnswer]
+
+
+def _groups(
+    remote: Remote, by_hash: Mapping[str, Outgoing], answers: Mapping[str, wire.LfsAnswer]
+) -> Iterator[list[_Offer]]:
+    """What goes together: small objects that the hub lacks by the pack, if it speaks packs; every other one alone."""
+    small = []
+    for sha256, file in by_hash.items():
+        answer = answers[sha256]
+        if file.size <= FILE_LIMIT_BYTES and _is_lacking(answer) and remote.session.speaks_pack:
+            small.append((file, answer))
+        else:
+            yield [(file, answer)]
+    if len(small) < PACK_FROM_FILES:
+        yield from ([offer] for offer in small)
+    else:
+        yield from by_pack(small, lambda offer: offer[0].size)
+
+
+def _is_lacking(answer: wire.LfsAnswer) -> bool:
+    return answer.error is None and bool(answer.actions) and "upload" in (answer.actions or {})
+
+
 class _Sender:
     """Sends objects; those that are under way end soon after `stopped` is set, the others do not begin."""
 
-    def __init__(self, remote: Remote, progress: Progress) -> None:
-        self._remote, self._progress = remote, progress
+    def __init__(self, remote: Remote, repo: RepoId, progress: Progress) -> None:
+        self._remote, self._repo, self._progress = remote, repo, progress
         self.stopped = threading.Event()
 
+    def send_group(self, group: Sequence[_Offer]) -> None:
+        """Send several objects in one request, or each by itself if that does not work: then the one at fault is named."""
+        if len(group) > 1 and not self.stopped.is_set():
+            files = [file for file, _ in group]
+            size = sum(frame_size(file.sha256, file.size) for file in files)
+            try:
+                self._remote.send_pack(self._repo, functools.partial(_frames, files), size)
+            except TenutoError:
+                pass
+            else:
+                self._progress(sum(file.size for file in files))
+                return
+        for file, answer in group:
+            self.send(file, answer)
+
     def send(self, file: Outgoing, answer: wire.LfsAnswer) -> None:
+        """Send one object in the way that the hub asks for."""
         if self.stopped.is_set():
             return
         if answer.error:
@@ -193,3 +235,12 @@ def _changed(file: Outgoing) -> IntegrityError:
         f"{file.path} changed while it was being sent: it no longer has the sha256 {file.sha256}",
         hint="wait until it is written, then push again",
     )
+
+
+def _frames(files: Sequence[Outgoing]) -> Iterator[bytes]:
+    for file in files:
+        with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
+            content = opened.read(file.size + 1)
+        if len(content) != file.size:
+            raise _changed(file)
+        yield frame_head(file.sha256, file.size) + content

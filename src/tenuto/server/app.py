@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 import msgspec
 
 from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError, UsageError
+from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import REQUEST_ID
 from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
 from tenuto.server.gate import admit
@@ -203,7 +204,7 @@ class Exchange:
 
     async def _deliver(self, answer: Answer, file: BinaryIO | None) -> None:
         self._status = answer.status
-        headers = {REQUEST_ID: self._request_id, **answer.headers}
+        headers = {REQUEST_ID: self._request_id, FEATURE_HEADER: FEATURE_VERSION, **answer.headers}
         if answer.status != 304 and not isinstance(answer.body, Pieces):
             length = answer.body.length if isinstance(answer.body, FileBody) else len(answer.body)
             headers["Content-Length"] = str(length)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.exc import IntegrityError as RowRefused
 
-from tenuto.core.errors import InternalError, NotFoundError, TenutoError
+from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError
 from tenuto.server.db import Database
 from tenuto.server.schema import lfs_objects
 from tenuto.store.base import Sealed, Store
@@ -33,18 +33,23 @@ class Publisher:
 
     def publish(self, repo_key: int, sealed: Sealed, now_ms: int) -> None:
         """The object is in the store, durable, and the repo holds it. Raises StorageError, NotFoundError (RepoNotFound)."""
-        entry = _Entry(repo_key, sealed, now_ms)
+        self.publish_all(repo_key, [sealed], now_ms)
+
+    def publish_all(self, repo_key: int, sealed: Sequence[Sealed], now_ms: int) -> None:
+        """The same for several objects, with one wait for all of them."""
+        entries = [_Entry(repo_key, one, now_ms) for one in sealed]
         with self._lock:
-            self._waiting.append(entry)
-            leads = not self._busy
-            self._busy = True
+            self._waiting.extend(entries)
+            leads = bool(entries) and not self._busy
+            self._busy = self._busy or leads
         if leads:
             self._work()
-        entry.done.wait()
-        if entry.error is not None:
-            raise entry.error
-        if not entry.is_published:
-            raise InternalError(f"object {sealed.sha256} could not be published")
+        for entry in entries:
+            entry.done.wait()
+            if entry.error is not None:
+                raise entry.error
+            if not entry.is_published:
+                raise InternalError(f"object {entry.sealed.sha256} could not be published")
 
     def _work(self) -> None:
         try:
@@ -88,3 +93,6 @@ class Publisher:
     def _insert(self, batch: Sequence[_Entry]) -> None:
         with self._database.write() as connection:
             connection.execute(self._database.insert_new(lfs_objects), [entry.row for entry in batch])
+            # An object that was here already may have been deleted just before its row was there to keep it.
+            if not all(self._store.has(entry.sealed.sha256) for entry in batch):
+                raise UnavailableError("an object was deleted meanwhile", code="HubUnavailable", hint="send it again")

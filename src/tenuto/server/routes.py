@@ -1,6 +1,6 @@
 """All routes of the hub (hub-protocol section 4)."""
 
-from tenuto.server import files, lfs, listing_api, repo_api, upload_api
+from tenuto.server import files, lfs, listing_api, packs, repo_api, upload_api
 from tenuto.server.access import Action
 from tenuto.server.community_routes import community_routes
 from tenuto.server.git_routes import make_git_routes
@@ -73,6 +73,7 @@ def _content_routes() -> list[Route]:
         Route("GET", f"{_API}/refs", Action.SEE, listing_api.refs),
         Route("GET", f"{_API}/commits/{{rev}}", Action.SEE, listing_api.commits),
         Route("GET", f"{_WEB}/resolve/{{rev}}/{{path*}}", Action.READ, files.resolve),
+        Route("POST", f"{_API}/pack/{{rev}}", Action.READ, packs.send, body_bytes=_MANY_PATHS_BYTES),
         Route("GET", f"{_WEB}/raw/{{rev}}/{{path*}}", Action.READ, files.raw),
     ]
 
@@ -89,6 +90,7 @@ def _upload_routes() -> list[Route]:
             proposal=True,
         ),
         Route("POST", f"{_API}/commit/{{rev}}", Action.WRITE, upload_api.receive_commit, streams=True, proposal=True),
+        Route("PUT", f"{_API}/pack", Action.WRITE, packs.receive, streams=True),
         Route("POST", f"{_API}/branch/{{branch}}", Action.WRITE, upload_api.create_branch, body_bytes=small),
         Route("DELETE", f"{_API}/branch/{{branch}}", Action.WRITE, upload_api.delete_branch, body_bytes=small),
         Route("POST", f"{_API}/tag/{{rev}}", Action.WRITE, upload_api.create_tag, body_bytes=small),
