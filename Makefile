@@ -38,7 +38,7 @@ check: setup ## format, lint, types, import contracts, caps, fresh docs, fast te
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/check_caps.py $(CODE)
 	$(BIN)/python scripts/make_docs.py --check
-	$(PYTEST) -q -n $(JOBS) -m "not slow and not wire" tests/core tests/store tests/scripts tests/test_house.py
+	$(PYTEST) -q -n $(JOBS) -m "not slow and not wire" tests/core tests/store tests/testing tests/compat tests/scripts tests/test_house.py tests/test_imports.py
 
 fix: setup ## format, and mend what lint can mend
 	$(BIN)/ruff check --fix $(CODE)

@@ -117,7 +117,6 @@ class TestParts:
             assert len(asked(liar, "PUT", "/lfs/part/")) == 6
         assert place.read("long.bin") == PARTED
 
-    @pytest.mark.xfail(reason="this hub does not take it twice that an upload is complete", strict=True)
     def test_an_answer_that_is_lost_at_the_end(self, place: Place) -> None:
         with place.through(Lie("POST", "/lfs/complete/", ResetConnection(-1))) as (remote, _):
             send(place, remote, place.outgoing({"long.bin": PARTED}))

@@ -229,10 +229,13 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 def complete(parts: Parts, call: Call) -> Answer:
-    """Join the parts of an upload; the object is visible once the whole has the sha256 that the link names."""
+    """Join the parts of an upload; the object is visible once the whole has the sha256 that the link names. May be asked again."""
     claims, completion = call.claims, call.json(Completion)
     if [one.number for one in completion.parts] != list(range(1, claims.part + 1)) or completion.oid != claims.oid:
         raise UsageError(f"an upload of {claims.part} parts is completed by naming all of them in order")
+    with parts.database.read() as connection:
+        if held_sizes(connection, claims.repo_key, [claims.oid]).get(claims.oid) == claims.size:
+            return json_answer({})  # the answer to an earlier request was lost
     folder = _folder(parts, claims.upload)
     with parts.store.receive() as incoming:
         for one in completion.parts:
@@ -256,12 +259,11 @@ def _tag(part: PartClaim) -> str:
 
 
 def _blocks(path: str) -> Iterator[bytes]:
-    try:
-        with disk_errors(path), open(path, "rb", buffering=0) as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-    except FileNotFoundError as error:
-        raise UsageError("a part of the upload is not here", hint="send it again, then complete the upload") from error
+    if not os.path.exists(path):
+        raise UsageError("a part of the upload is not here", hint="send it again, then complete the upload")
+    with disk_errors(path), open(path, "rb", buffering=0) as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block
 
 
 def verify(parts: Parts, call: Call) -> Answer:
