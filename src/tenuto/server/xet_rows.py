@@ -144,19 +144,20 @@ def add_files(database: Database, connection: Connection, scope: Scope, files: S
     if held_xorbs(connection, scope.repo_key, needed) != needed:
         raise ConflictError("a xorb of these files was dropped meanwhile", hint="start the upload again")
     key = {"repo_id": scope.repo_key, "created_ms": now_ms}
-    added = 0
-    for one in files:
-        size = one.table.size
-        row = {**key, "hash": one.hash, "sha256": one.sha256, "size": size, "terms": one.table.pack()}
-        added += connection.execute(database.insert_new(xet_files), row).rowcount
-        connection.execute(database.insert_new(lfs_objects), {**key, "sha256": one.sha256, "size": size})
+    known = known_sha256s(connection, scope.repo_key, (one.hash for one in files))
+    added = [one for one in files if one.hash not in known]
+    if added:
+        sized = [{**key, "sha256": one.sha256, "size": one.table.size} for one in added]
+        rows = [{**row, "hash": one.hash, "terms": one.table.pack()} for row, one in zip(sized, added, strict=True)]
+        connection.execute(insert(xet_files), rows)
+        connection.execute(database.insert_new(lfs_objects), sized)
     hints = {
         chunk: {"repo_id": scope.repo_key, "chunk": chunk, "file_hash": one.hash, "term": term}
         for one in files
         for chunk, term in one.hints.items()
     }
     _replace_hints(connection, scope.repo_key, hints)
-    return added
+    return len(added)
 
 
 def _replace_hints(connection: Connection, repo_key: int, hints: Mapping[str, Mapping[str, object]]) -> None:
