@@ -132,7 +132,7 @@ def test_only_what_is_the_same_for_everybody_is_served_unasked() -> None:
 
 
 def test_what_changes_a_repo_needs_more_than_reading() -> None:
-    reading_posts = {"paths-info/{rev}", "objects/batch", "git-upload-pack"}
+    reading_posts = {"paths-info/{rev}", "objects/batch", "git-upload-pack", "pack/{rev}", "lfs-files/duplicate"}
     for route in make_routes():
         if route.method in {"GET", "HEAD"} or route.action is Action.SERVE:
             continue

@@ -1,6 +1,6 @@
 """Routes by which people find repos, talk about them, get access to them, and keep them in order (hub-protocol section 4.2)."""
 
-from tenuto.server import access_requests, discussion_api, moves, squash
+from tenuto.server import access_requests, discussion_api, moves, squash, storage
 from tenuto.server.access import Action
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 
@@ -18,6 +18,9 @@ def _keeping_routes() -> list[Route]:
     return [
         Route("POST", "/api/repos/move", Action.ADMINISTER, moves.move, target=moves.repo_to_move, body_bytes=small),
         Route("POST", f"{_API}/super-squash/{{branch}}", Action.WRITE, squash.super_squash, body_bytes=small),
+        Route("GET", f"{_API}/lfs-files", Action.WRITE, storage.list_objects),
+        Route("POST", f"{_API}/lfs-files/batch", Action.ADMINISTER, storage.purge, body_bytes=small),
+        Route("POST", f"{_API}/lfs-files/duplicate", Action.READ, storage.duplicate, body_bytes=small),
     ]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import BinaryIO, cast
 from urllib.parse import quote
 
+from sqlalchemy import Connection, select
+
 from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
 from tenuto.core.wire import LINKED_ETAG, LINKED_SIZE, REPO_COMMIT
 from tenuto.server.commits import held_sizes
@@ -13,6 +15,7 @@ from tenuto.server.exchange import Answer, Call, FileBody, error_answer
 from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
+from tenuto.server.schema import purged_objects
 
 _SHORT_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -73,9 +76,18 @@ def _large(parts: Parts, call: Call, git: GitReader, facts: BlobFacts, headers: 
     assert facts.pointer is not None
     sha256, size = facts.pointer
     if held_sizes(git.connection, git.repo_key, [sha256]).get(sha256) != size:
+        if was_purged(git.connection, git.repo_key, sha256):
+            error = NotFoundError(f"the owner deleted the bytes of {call.params['path'][:300]}", code="EntryNotFound")
+            return error_answer(error, {REPO_COMMIT: headers[REPO_COMMIT]})
         raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
     headers = {**headers, LINKED_ETAG: f'"{sha256}"', LINKED_SIZE: str(size)}
     return deliver(call, large_body(parts, git.repo_key, sha256, size), sha256, headers)
+
+
+def was_purged(connection: Connection, repo_key: int, sha256: str) -> bool:
+    """Whether a large object was deleted from a repo on purpose."""
+    here = (purged_objects.c.repo_id == repo_key) & (purged_objects.c.sha256 == sha256)
+    return connection.execute(select(purged_objects.c.sha256).where(here)).first() is not None
 
 
 def download(parts: Parts, call: Call) -> Answer:

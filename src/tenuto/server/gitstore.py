@@ -98,6 +98,14 @@ class GitCache:
             while len(self._commits) > 4096:
                 self._commits.popitem(last=False)
 
+    def forget(self, repo_key: int) -> None:
+        """Drop what is known of a repo whose objects were deleted."""
+        with self._lock:
+            for key in [key for key in self._trees if key[0] == repo_key]:
+                self._items -= len(self._trees.pop(key)) + 1
+            for key in [key for key in self._commits if key[0] == repo_key]:
+                del self._commits[key]
+
 
 _TREES = select(git_objects.c.oid, git_objects.c.body).where(
     git_objects.c.repo_id == bindparam("repo"),

@@ -1,6 +1,6 @@
 """What a repo holds: info, tree, paths, refs, history (hub-protocol sections 5.3, 6.1, 6.2, 7.6)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode
@@ -16,6 +16,7 @@ from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, BlobFacts, Commi
 from tenuto.server.history import last_commits
 from tenuto.server.hub import Parts
 from tenuto.server.trees import Walk
+from tenuto.server.xet_rows import file_hashes
 
 CARD_BYTES = 1 << 20
 _MAX_PAGE = 10_000
@@ -35,6 +36,12 @@ class DatedEntry(TreeEntry, frozen=True, omit_defaults=True):
     """An entry with its last commit."""
 
     last_commit: CommitNote | None = msgspec.field(name="lastCommit", default=None)
+
+
+class ChunkedEntry(DatedEntry, frozen=True, omit_defaults=True):
+    """An entry of a file that is stored as chunks: stock clients copy large files between repos only if they know this hash."""
+
+    xet_hash: str | None = msgspec.field(name="xetHash", default=None)
 
 
 def is_file(item: TreeItem) -> bool:
@@ -177,7 +184,16 @@ def paths_info(parts: Parts, call: Call) -> Answer:
         commit = git.resolve(call.params["rev"])
         found = {path: git.find(commit.tree, path) for path in (one.strip("/") for one in request.paths) if path}
         page = [(path, item) for path, item in found.items() if item is not None]
-        return json_answer(_entries(git, commit, page, request.expand))
+        entries = _entries(git, commit, page, request.expand)
+        hashes = file_hashes(connection, call.repo.key, [one.lfs.oid for one in entries if one.lfs])
+    return json_answer([_chunked(one, hashes) for one in entries])
+
+
+def _chunked(one: TreeEntry, hashes: Mapping[str, str]) -> TreeEntry:
+    if one.lfs is None or one.lfs.oid not in hashes:
+        return one
+    note = one.last_commit if isinstance(one, DatedEntry) else None
+    return ChunkedEntry(one.type, one.path, one.oid, one.size, one.lfs, note, hashes[one.lfs.oid])
 
 
 def _paths_request(call: Call) -> PathsRequest:
