@@ -128,6 +128,9 @@ def test_only_what_is_the_same_for_everybody_is_served_unasked() -> None:
         "/api/telemetry/{topic*}",
         "/v1/telemetry",
         "/api/validate-yaml",
+        "/oauth/device",
+        "/oauth/token",
+        "/oauth/authorize-device",
     }
 
 

@@ -1,6 +1,6 @@
 """Routes by which people find repos, talk about them, get access to them, and keep them in order (hub-protocol section 4.2)."""
 
-from tenuto.server import access_requests, discussion_api, moves, squash, storage
+from tenuto.server import access_requests, device_login, discussion_api, moves, squash, storage
 from tenuto.server.access import Action
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 
@@ -10,7 +10,17 @@ _WEB = "/{W}/{namespace}/{name}"
 
 def community_routes() -> list[Route]:
     """The rows of the table."""
-    return [*_keeping_routes(), *_gate_routes(), *_talk_routes()]
+    return [*_login_routes(), *_keeping_routes(), *_gate_routes(), *_talk_routes()]
+
+
+def _login_routes() -> list[Route]:
+    small = SMALL_BODY_BYTES // 16
+    return [
+        Route("POST", "/oauth/device", Action.SERVE, device_login.begin, body_bytes=small),
+        Route("POST", "/oauth/token", Action.SERVE, device_login.fetch, body_bytes=small),
+        Route("GET", device_login.PAGE, Action.SERVE, device_login.show),
+        Route("POST", device_login.PAGE, Action.SERVE, device_login.decide, body_bytes=small),
+    ]
 
 
 def _keeping_routes() -> list[Route]:

@@ -33,6 +33,8 @@ class Limits:
     push_unpacked: int = 8192 * MIB
     """What a push may make the hub unpack, counting what differences build on anew for each of them."""
     tree_files: int = 1_000_000
+    device_poll_s: int = 5
+    """How often a device that waits for its login may ask."""
 
 
 @dataclass(frozen=True)
