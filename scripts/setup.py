@@ -21,6 +21,7 @@ def main() -> int:
     """Leave a complete environment behind, and return 0; else say what is missing and return 1."""
     try:
         ensure(ROOT)
+        add_git_lfs()
     except SetupError as error:
         message, hint = error.args
         print(f"error: {message}\nhint: {hint}", file=sys.stderr)
@@ -67,6 +68,28 @@ def check_git() -> None:
     """Raise SetupError unless git is here."""
     if not shutil.which("git"):
         raise SetupError("git was not found", "install git, then run the command again")
+
+
+def add_git_lfs() -> None:
+    """Install git-lfs, which some tests drive, where that needs nobody's leave: as root, with apt. The tests say so if it is not here."""
+    if shutil.which("git-lfs") or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    say("installing git-lfs with apt-get, for the tests that drive it")
+    install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", "git-lfs"]
+    for command in (install, ["apt-get", "update", "-qq"], install):
+        try:
+            if subprocess.run(
+                command,
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                timeout=300,
+            ).returncode == 0 and shutil.which("git-lfs"):
+                return
+        except (OSError, subprocess.TimeoutExpired):
+            break
+    say("git-lfs could not be installed; its tests will fail and say so")
 
 
 def check_python(version: "tuple[int, ...]") -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tenuto.core.errors import IntegrityError, TenutoError, UsageError
+from tenuto.core.errors import IntegrityError, UsageError
 from tenuto.core.gitobj import (
     EXECUTABLE_MODE,
     FILE_MODE,
@@ -279,8 +279,9 @@ class _Inspection:
             raise _broken("tree", tree)
         try:
             check_commit_path(text)
-        except TenutoError as error:
-            raise UsageError(f"in {self.path(tree)!r}: {error.message}", code="BadPath") from error
+        except UsageError:
+            check_commit_path(_joined(self.path(tree), text))  # says the same of the whole path
+            raise
         self._places.setdefault(oid, (tree, text))
         number = int(mode, 8)
         if mode != b"%o" % number or number not in {FILE_MODE, EXECUTABLE_MODE, TREE_MODE}:
@@ -327,10 +328,13 @@ def _shape(items: Iterable[tuple[bytes, bytes, bytes]]) -> Shape:
     return Shape(files, longest, tuple(folders))
 
 
+def _joined(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
 def _strange_mode(folder: str, name: str, mode: int) -> UsageError:
-    path = f"{folder}/{name}" if folder else name
     what = {LINK_MODE: "a symbolic link", _SUBMODULE_MODE: "a submodule"}.get(mode, f"of the mode {mode:o}")
-    return UsageError(f"{path!r} is {what}: this hub keeps files and folders only", code="BadPath")
+    return UsageError(f"{_joined(folder, name)!r} is {what}: this hub keeps files and folders only", code="BadPath")
 
 
 def _broken(kind: str, oid: str) -> IntegrityError:

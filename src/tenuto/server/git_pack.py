@@ -67,7 +67,6 @@ class Pack:
         file.flush()
         size = file.seek(0, 2)
         self._map = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else mmap.mmap(-1, 1)
-        self._view = memoryview(self._map)
         self._start, self._end = start, max(size - 20, start)
 
     def read(self, outside: Outside) -> None:
@@ -91,7 +90,7 @@ class Pack:
         return self._rebuilt.read(entry.size)
 
     def _read_header(self) -> tuple[int, int]:
-        head = bytes(self._view[self._start : self._start + 12])
+        head = self._map[self._start : self._start + 12]
         version, count = int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big")
         if len(head) < 12 or head[:4] != b"PACK" or version not in {2, 3} or self._end < self._start + 12:
             raise _broken("it does not begin as a pack")
@@ -102,8 +101,8 @@ class Pack:
     def _check_sum(self) -> None:
         hasher = hashlib.sha1(usedforsecurity=False)
         for position in range(self._start, self._end, 1 << 20):
-            hasher.update(self._view[position : min(position + (1 << 20), self._end)])
-        if hasher.digest() != bytes(self._view[self._end : self._end + 20]):
+            hasher.update(self._map[position : min(position + (1 << 20), self._end)])
+        if hasher.digest() != self._map[self._end : self._end + 20]:
             raise _broken("its checksum is wrong: it was cut short or damaged")
 
     def _read_entry(self, start: int) -> int:
@@ -117,7 +116,7 @@ class Pack:
                 raise _broken("a difference builds on nothing")
             self._by_place[start - distance].append(_Delta(place, size, start))
         elif number == NAMED_DELTA:
-            base, place = bytes(self._view[position : position + 20]).hex(), position + 20
+            base, place = self._map[position : position + 20].hex(), position + 20
             self._by_name[base].append(_Delta(place, size, start))
         else:
             raise _broken(f"it holds an object of the unknown type {number}")
@@ -149,7 +148,7 @@ class Pack:
     def _byte(self, position: int) -> int:
         if position >= self._end:
             raise _broken("it ends in the middle of an object")
-        return self._view[position]
+        return self._map[position]
 
     def _read_whole(self, start: int, place: int, kind: str, size: int) -> int:
         hasher = object_hasher(kind, size)
@@ -187,29 +186,29 @@ class Pack:
     def _pieces(self, place: int) -> Iterator[tuple[bytes, int]]:
         """The pieces of a stream, each with how many bytes of the pack were taken by then."""
         machine, position = zlib.decompressobj(), place
-        held: bytes | memoryview = b""
+        held = b""
         while not machine.eof:
             if not held:
-                held = self._view[position : min(position + _BLOCK, self._end)]
+                held = self._map[position : min(position + _BLOCK, self._end)]
                 position += len(held)
             if not held:
                 raise _broken("it ends in the middle of an object")
             piece = _inflated(machine, held, _BLOCK)
             held = machine.unconsumed_tail
-            yield piece, position - place - len(held) - len(machine.unused_data)
+            yield piece, position - place - _left_bytes(machine)
 
     def _inflate(self, place: int, size: int) -> tuple[bytes, int]:
         """A stream of `size` bytes as a whole, and how many bytes of the pack it takes."""
         machine = zlib.decompressobj()
-        given = self._view[place : min(place + size + size // 512 + 64, self._end)]
+        given = self._map[place : min(place + size + size // 512 + 64, self._end)]
         body = _inflated(machine, given, size + 1)
-        taken = len(given) - len(machine.unused_data) - len(machine.unconsumed_tail)
+        taken = len(given) - _left_bytes(machine)
         while not machine.eof and len(body) <= size:
-            given = self._view[place + taken : min(place + taken + _BLOCK, self._end)]
+            given = self._map[place + taken : min(place + taken + _BLOCK, self._end)]
             if not given:
                 raise _broken("it ends in the middle of an object")
             body += _inflated(machine, given, size + 1 - len(body))
-            taken += len(given) - len(machine.unused_data) - len(machine.unconsumed_tail)
+            taken += len(given) - _left_bytes(machine)
         if len(body) != size:
             raise _broken("an object has another size than it says")
         return body, taken
@@ -273,7 +272,6 @@ class Pack:
 
     def close(self) -> None:
         """Release both files."""
-        self._view.release()
         self._map.close()
         self._rebuilt.close()
 
@@ -286,11 +284,16 @@ class Pack:
         self.close()
 
 
-def _inflated(machine: "zlib._Decompress", data: bytes | memoryview, most: int) -> bytes:
+def _inflated(machine: "zlib._Decompress", data: bytes, most: int) -> bytes:
     try:
         return machine.decompress(data, most)
     except zlib.error as error:
         raise _broken("an object cannot be inflated") from error
+
+
+def _left_bytes(machine: "zlib._Decompress") -> int:
+    """How much of what was given last is still to be used; after the end of a stream both rests may hold the same bytes."""
+    return len(machine.unused_data) if machine.eof else len(machine.unconsumed_tail)
 
 
 def _broken(reason: str) -> IntegrityError:
