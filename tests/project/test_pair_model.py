@@ -146,7 +146,8 @@ class Pair(RuleBasedStateMachine):
             assert here == after
             assert self.clones[who].state() == {"data": "clean"}
             if choice in {"theirs", "keep-both"} and not delete:
-                assert before.items() <= after.items(), "what was there is there"
+                taken_back = {content for path, content in before.items() if after.get(path) != content}
+                assert taken_back <= self.had[who], "what was there is there, but for what was edited here"
 
     @rule(who=people)
     def sync_twice(self, who: str) -> None:

@@ -13,11 +13,12 @@ import pytest
 
 from tenuto.core.errors import StorageError
 from tenuto.store import disk
-from tenuto.store.disk import BLOCK_BYTES, Layout, copy_bytes, hash_file, replace_file, sync_filesystem
+from tenuto.store.disk import BLOCK_BYTES, COPIED_BYTES, Layout, copy_bytes, hash_file, replace_file, sync_filesystem
 from tenuto.store.local import LocalStore
 
 SIZES = [0, 1, 4095, 4096, 100_000, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 7]
-DATA = bytes(range(256)) * 20
+DATA = b"exactly these bytes\n" * 1000
+"""More than COPIED_BYTES: small files are copied."""
 
 
 class TestHashFile:
@@ -206,6 +207,14 @@ class TestLayout:
         assert Path(source).read_bytes() != DATA
         store = LocalStore(str(tmp_path / "cache"))
         assert hash_file(source)[0] != next(iter(store)).sha256
+
+    def test_small_files_are_copied_so_that_they_can_be_edited(self, folder: int, tmp_path: Path) -> None:
+        for size, expected in ((0, {"copy"}), (COPIED_BYTES, {"copy"}), (COPIED_BYTES + 1, {"reflink", "hardlink"})):
+            source = tmp_path / f"object-{size}"
+            source.write_bytes(b"x" * size)
+            source.chmod(0o444)
+            assert Layout().place(str(source), folder, f"file-{size}") in expected
+            assert Layout("hardlink").place(str(source), folder, f"link-{size}") == "hardlink"
 
     def test_a_copy_does_not(self, source: str, folder: int, tmp_path: Path) -> None:
         Layout("copy").place(source, folder, "model.pt")

@@ -15,6 +15,7 @@ from tenuto.core.errors import StorageError
 
 BLOCK_BYTES = 1 << 20
 _FICLONE = 0x40049409
+COPIED_BYTES = 16 << 10
 _SYNC_EACH_LIMIT = 4
 _SPARE = re.compile(r"\.tenuto-[0-9a-f]{16}")
 
@@ -95,17 +96,22 @@ def _syncfs() -> Callable[[int], int] | None:
 class Layout:
     """Lays out stored objects as working files: reflinked, else hard-linked read-only, else symbolic links, else copies.
 
-    `mode` is one of `auto`, `reflink`, `hardlink`, `symlink`, `copy`. What a file system refused once is not tried again.
+    `mode` is one of `auto`, `reflink`, `hardlink`, `symlink`, `copy`. What a file system refused once is not tried again. In `auto` mode,
+    files of up to 16 KiB are copied: a link would save next to nothing there, and they are what people edit in place.
     """
 
     def __init__(self, mode: str = "auto") -> None:
         self._modes = tuple(_METHODS) if mode == "auto" else (mode,)
+        self._copies_up_to_bytes = COPIED_BYTES if mode == "auto" else -1
 
     def place(self, source: str, folder: int, name: str) -> str:
         """Make `name` in the open directory `folder` hold the bytes of the file `source`, in one step; returns the mode used.
 
         What was under `name` is replaced: the caller has made sure that it may be. Raises StorageError (LocalFile) or OSError.
         """
+        if os.stat(source).st_size <= self._copies_up_to_bytes:
+            self._place("copy", source, folder, name)
+            return "copy"
         while True:
             mode = self._modes[0]
             try:
