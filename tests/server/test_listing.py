@@ -132,7 +132,7 @@ def test_info(filled: Owner) -> None:
     assert info["sha"] == filled.talk.head(filled.repo)
     assert (info["private"], info["gated"], info["disabled"]) == (False, False, False)
     assert info["cardData"] == {"license": "mit", "tags": ["a"]}
-    assert info["tags"] == ["a"]
+    assert info["tags"] == ["a", "license:mit"]
     assert len(info["siblings"]) == 33
     assert {"rfilename": "m.bin"} in info["siblings"]
     blobs = filled.talk.get(f"/api/models/{filled.repo}/revision/main?blobs=true&expand=sha&securityStatus=true").json()

@@ -70,7 +70,7 @@ def test_others(router: Router, method: str, path: str, pattern: str, expected: 
         "/",
         "",
         "/nothing",
-        "/api/models",
+        "/api/modelss",
         "/api/trucks/bob/m",
         "/bob/m/resolve",
         "/bob/m/resolve/main",

@@ -228,7 +228,7 @@ def test_listings(api: HfApi, owner: Owner, folder: Path) -> None:
     info = api.model_info(owner.repo, files_metadata=True)
     sizes = {one.rfilename: one.size for one in info.siblings}
     assert {name: len(data) for name, data in files_below(folder).items()}.items() <= sizes.items()
-    assert info.tags == ["audio"]
+    assert info.tags == ["audio", "license:mit"]
 
 
 def test_a_listing_of_many_pages(api: HfApi, owner: Owner, hub: LiveHub) -> None:

@@ -313,7 +313,7 @@ def _apply(
     add_commit(parts.database, connection, repo.key, facts)
     if not move_ref(connection, repo.key, ref, head.oid, facts.oid):
         raise ConflictError(f"{revision} moved while the commit was made", hint="try again")
-    mark_modified(connection, repo.key, facts.time_ms)
+    mark_modified(connection, repo.key, parts.now_ms())
     return facts.oid
 
 

@@ -1,6 +1,6 @@
 """Routes by which people find repos, talk about them, get access to them, and keep them in order (hub-protocol section 4.2)."""
 
-from tenuto.server import access_requests, device_login, discussion_api, moves, squash, storage
+from tenuto.server import access_requests, device_login, discussion_api, moves, people, search, squash, storage
 from tenuto.server.access import Action
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 
@@ -10,7 +10,24 @@ _WEB = "/{W}/{namespace}/{name}"
 
 def community_routes() -> list[Route]:
     """The rows of the table."""
-    return [*_login_routes(), *_keeping_routes(), *_gate_routes(), *_talk_routes()]
+    return [*_finding_routes(), *_login_routes(), *_keeping_routes(), *_gate_routes(), *_talk_routes()]
+
+
+def _finding_routes() -> list[Route]:
+    user, organization = "/api/users/{user}", "/api/organizations/{organization}"
+    return [
+        Route("GET", "/api/models", Action.BROWSE, search.list_models),
+        Route("GET", "/api/datasets", Action.BROWSE, search.list_datasets),
+        Route("GET", "/api/spaces", Action.BROWSE, search.list_spaces),
+        Route("GET", f"{user}/overview", Action.BROWSE, people.user_overview),
+        Route("GET", f"{user}/likes", Action.BROWSE, people.liked),
+        Route("GET", f"{organization}/overview", Action.BROWSE, people.organization_overview),
+        Route("GET", "/api/settings/repositories", Action.IDENTIFY, people.own_repos),
+        Route("GET", f"{organization}/settings/repositories", Action.IDENTIFY, people.namespace_repos),
+        Route("POST", f"{_API}/like", Action.ENGAGE, people.like, body_bytes=SMALL_BODY_BYTES),
+        Route("DELETE", f"{_API}/like", Action.ENGAGE, people.unlike),
+        Route("GET", f"{_API}/likers", Action.SEE, people.likers),
+    ]
 
 
 def _login_routes() -> list[Route]:

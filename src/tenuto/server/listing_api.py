@@ -10,7 +10,7 @@ import msgspec
 from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.gitobj import LINK_MODE, Pointer, TreeItem
 from tenuto.core.wire import PATHS_LIMIT, LfsInfo, TreeEntry, timestamp_text
-from tenuto.server.card import CardError, read_card
+from tenuto.server.cards import card_of, describe, like_count_of, more_facts
 from tenuto.server.exchange import Answer, Call, is_true, json_answer
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, BlobFacts, CommitFacts, GitReader
 from tenuto.server.history import last_commits
@@ -18,7 +18,6 @@ from tenuto.server.hub import Parts
 from tenuto.server.trees import Walk
 from tenuto.server.xet_rows import file_hashes
 
-CARD_BYTES = 1 << 20
 _MAX_PAGE = 10_000
 _EXPANDED_PAGE = 50
 _FILE_KINDS = 0o170000
@@ -57,26 +56,14 @@ def info(parts: Parts, call: Call) -> Answer:
         walk = Walk(git.trees, recursive=True)
         files = [(path, item) for path, item in walk.entries(commit.tree) if is_file(item)]
         facts = git.blobs(item.oid for _, item in files) if call.flag("blobs") else {}
-        card = _card(git, commit)
-    repo = call.repo
-    answer: dict[str, object] = {
-        "_id": str(repo.key),
-        "id": repo.id.full_name,
-        "author": repo.id.namespace,
-        "sha": commit.oid,
-        "private": repo.private,
-        "gated": repo.gate.value or False,
-        "disabled": False,
-        "lastModified": timestamp_text(max(repo.modified_ms, repo.created_ms)),
-        "createdAt": timestamp_text(repo.created_ms),
-        "downloads": 0,
-        "likes": 0,
-        "tags": _tags(card),
-        "siblings": [_sibling(path, facts.get(item.oid)) for path, item in files],
-    }
-    if card is not None:
-        answer["cardData"] = card
-        answer.update({key: card[key] for key in ("pipeline_tag", "library_name") if isinstance(card.get(key), str)})
+        card = card_of(git, commit)
+        answer = describe(call.repo, commit.oid, card, like_count_of(git))
+        answer["siblings"] = [_sibling(path, facts.get(item.oid)) for path, item in files]
+        expand = call.query.get("expand", [])
+        answer |= more_facts(git, call.repo, expand)
+    if expand:
+        kept = {"_id", "id", *expand, *(["siblings"] if call.flag("blobs") else [])}
+        answer = {key: value for key, value in answer.items() if key in kept}
     return json_answer(answer)
 
 
@@ -87,24 +74,6 @@ def _sibling(path: str, facts: BlobFacts | None) -> dict[str, object]:
     if facts.pointer:
         answer["lfs"] = {"sha256": facts.pointer.sha256, "size": facts.pointer.size, "pointerSize": facts.size}
     return answer
-
-
-def _card(git: GitReader, commit: CommitFacts) -> dict[str, object] | None:
-    item = git.find(commit.tree, "README.md")
-    if item is None or not is_file(item):
-        return None
-    facts = git.blob(item.oid)
-    if facts.pointer or facts.size > CARD_BYTES:
-        return None
-    try:
-        return read_card(git.body(item.oid).decode(errors="replace"))
-    except CardError:
-        return None  # a card that cannot be read hides no repo; `validate-yaml` says what is wrong with it
-
-
-def _tags(card: dict[str, Any] | None) -> list[str]:
-    tags = (card or {}).get("tags")
-    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
 def tree(parts: Parts, call: Call) -> Answer:

@@ -134,5 +134,5 @@ def merge(parts: Parts, git: GitReader, repo: Repo, actor: Actor, found: Discuss
     add_commit(parts.database, git.connection, repo.key, facts)
     if not move_ref(git.connection, repo.key, BASE, ours.oid, facts.oid):
         raise ConflictError(f"{DEFAULT_BRANCH} moved meanwhile", hint="try again")
-    mark_modified(git.connection, repo.key, facts.time_ms)
+    mark_modified(git.connection, repo.key, parts.now_ms())
     return facts

@@ -29,5 +29,5 @@ def super_squash(parts: Parts, call: Call) -> Answer:
         add_commit(parts.database, connection, call.repo.key, facts)
         if not move_ref(connection, call.repo.key, ref, head.oid, facts.oid):
             raise ConflictError(f"{ref} moved meanwhile", hint="try again")
-        mark_modified(connection, call.repo.key, facts.time_ms)
+        mark_modified(connection, call.repo.key, parts.now_ms())
     return json_answer({"commitOid": facts.oid})

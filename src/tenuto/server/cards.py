@@ -1,0 +1,158 @@
+"""What the README of a repo says about it: its card, the tags that follow from it, and both as rows that a search can ask."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import delete, func, insert, select
+
+from tenuto.core.errors import IntegrityError, NotFoundError
+from tenuto.core.ids import RepoKind
+from tenuto.core.wire import timestamp_text
+from tenuto.server.access import Repo
+from tenuto.server.card import CardError, read_card
+from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, CommitFacts, GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.schema import git_refs, lfs_objects, likes, repo_cards, repo_tags, repos
+
+CARD_BYTES = 1 << 20
+_TAG_CHARACTERS = 200
+_MOST_TAGS = 500
+_BATCH = 200
+_FILE_KINDS = 0o170000
+_DATASET_KEYS = (
+    "task_categories",
+    "task_ids",
+    "language",
+    "language_creators",
+    "annotations_creators",
+    "multilinguality",
+    "size_categories",
+    "source_datasets",
+)
+
+Card = dict[str, object]
+
+
+def card_of(git: GitReader, commit: CommitFacts) -> Card | None:
+    """The front matter of the README at a commit, or None."""
+    item = git.find(commit.tree, "README.md")
+    if item is None or item.mode & _FILE_KINDS != 0o100000:
+        return None
+    facts = git.blob(item.oid)
+    if facts.pointer or facts.size > CARD_BYTES:
+        return None
+    try:
+        return read_card(git.body(item.oid).decode(errors="replace"))
+    except CardError:
+        return None  # a card that cannot be read hides no repo; `validate-yaml` says what is wrong with it
+
+
+def _texts(card: Card, key: str) -> list[str]:
+    value = card.get(key)
+    values = value if isinstance(value, list) else [value]
+    return [one for one in values if isinstance(one, str) and 0 < len(one) <= _TAG_CHARACTERS - 20]
+
+
+def tags_of(kind: RepoKind, card: Card | None) -> list[str]:
+    """The tags of a repo: those that its card names, and those that follow from other facts in it."""
+    card = card or {}
+    tags = _texts(card, "tags")
+    if kind is RepoKind.DATASET:
+        tags += [f"{key}:{value}" for key in _DATASET_KEYS for value in _texts(card, key)]
+    else:
+        tags += [value for key in ("library_name", "pipeline_tag", "language") for value in _texts(card, key)]
+        tags += [f"dataset:{value}" for value in _texts(card, "datasets")]
+        tags += [f"base_model:{value}" for value in _texts(card, "base_model")]
+    tags += [f"license:{value}" for value in _texts(card, "license")]
+    return list(dict.fromkeys(tags))[:_MOST_TAGS]
+
+
+def _findable(kind: RepoKind, card: Card | None) -> list[str]:
+    """Everything that a filter may name."""
+    extra = [f"{key}:{value}" for key in ("pipeline_tag", "language") for value in _texts(card or {}, key)]
+    return list(dict.fromkeys([*tags_of(kind, card), *extra]))
+
+
+def describe(repo: Repo, head: str | None, card: Card | None, like_count: int) -> dict[str, object]:
+    """What lists and infos say of a repo."""
+    answer: dict[str, object] = {
+        "_id": str(repo.key),
+        "id": repo.id.full_name,
+        "author": repo.id.namespace,
+        "sha": head,
+        "private": repo.private,
+        "gated": repo.gate.value or False,
+        "disabled": False,
+        "lastModified": timestamp_text(max(repo.modified_ms, repo.created_ms)),
+        "createdAt": timestamp_text(repo.created_ms),
+        "downloads": 0,
+        "likes": like_count,
+        "trendingScore": 0,
+        "tags": tags_of(repo.id.kind, card),
+    }
+    if card is not None:
+        answer["cardData"] = card
+        answer.update({key: card[key] for key in ("pipeline_tag", "library_name") if isinstance(card.get(key), str)})
+    return answer
+
+
+def more_facts(git: GitReader, repo: Repo, wanted: Sequence[str]) -> dict[str, object]:
+    """Facts that are only told to those who ask for them by `expand`."""
+    answer: dict[str, object] = {}
+    if "usedStorage" in wanted:
+        total = select(func.coalesce(func.sum(lfs_objects.c.size), 0)).where(lfs_objects.c.repo_id == repo.key)
+        answer["usedStorage"] = int(git.connection.execute(total).scalar_one())
+    if "xetEnabled" in wanted:
+        answer["xetEnabled"] = True
+    return answer
+
+
+def like_count_of(git: GitReader) -> int:
+    """How many users like a repo."""
+    count = select(func.count()).select_from(likes).where(likes.c.repo_id == git.repo_key)
+    return int(git.connection.execute(count).scalar_one())
+
+
+class _Read(NamedTuple):
+    """A card that was read from a head."""
+
+    repo_key: int
+    commit: str
+    card: str
+    tags: list[str]
+
+
+def refresh(parts: Parts, kind: RepoKind) -> None:
+    """The rows of all repos of a kind are those of their heads now, whoever moved them."""
+    while batch := list(_stale(parts, kind)):
+        with parts.database.write() as connection:
+            for one in batch:
+                for table in (repo_cards, repo_tags):
+                    connection.execute(delete(table).where(table.c.repo_id == one.repo_key))
+                # A repo that was deleted meanwhile needs no row.
+                if connection.execute(select(repos.c.id).where(repos.c.id == one.repo_key)).first() is None:
+                    continue
+                row = {"repo_id": one.repo_key, "commit_oid": one.commit, "card": one.card}
+                connection.execute(insert(repo_cards).values(row))
+                if one.tags:
+                    connection.execute(insert(repo_tags), [{"repo_id": one.repo_key, "tag": tag} for tag in one.tags])
+
+
+def _stale(parts: Parts, kind: RepoKind) -> Iterator[_Read]:
+    query = (
+        select(repos.c.id, git_refs.c.commit_oid)
+        .join(git_refs, (git_refs.c.repo_id == repos.c.id) & (git_refs.c.name == HEADS + DEFAULT_BRANCH))
+        .outerjoin(repo_cards, repo_cards.c.repo_id == repos.c.id)
+        .where(repos.c.kind == kind.value)
+        .where(repo_cards.c.commit_oid.is_(None) | (repo_cards.c.commit_oid != git_refs.c.commit_oid))
+        .limit(_BATCH)
+    )
+    with parts.database.read() as connection:
+        for key, oid in connection.execute(query).all():
+            git = GitReader(connection, key, parts.cache)
+            try:
+                card = card_of(git, git.resolve(oid))
+            except (IntegrityError, NotFoundError):
+                card = None  # one repo that is damaged hides no other one
+            yield _Read(key, oid, msgspec.json.encode(card).decode(), _findable(kind, card))
