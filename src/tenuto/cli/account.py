@@ -33,7 +33,14 @@ def login(endpoint: str | None, token: str | None) -> None:
     with Session(
         settings.endpoint, token, offline=settings.offline, timeout_s=settings.timeout_s, retries=settings.retries
     ) as session:
-        name = Remote(session).whoami().name
+        try:
+            name = Remote(session).whoami().name
+        except AuthenticationError as error:
+            raise AuthenticationError(
+                f"{settings.endpoint} does not know this token",
+                code="BadToken",
+                hint="nothing was kept; copy the token once more",
+            ) from error
     file = save_login(settings, token)
     run.printer.report(
         {"endpoint": settings.endpoint, "user": name, "file": file},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EXIT_MEANINGS = {
     0: "done and clean",
-    1: "done, and the answer is no",
+    1: "the answer is no: something differs, or both sides moved",
     2: "bad command line, manifest or lock",
     3: "not logged in, or the token is not valid",
     4: "access denied or gated",
@@ -159,10 +159,13 @@ class LazyGroup(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Load a command."""
+        import difflib
         import importlib
 
         if name not in self.lazy:
-            return None
+            close = difflib.get_close_matches(name, self.lazy)
+            guess = f" Did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(f"No such command '{name}'.{guess}", context)
         found = getattr(importlib.import_module(self.lazy[name][0]), name.replace("-", "_"))
         assert isinstance(found, click.Command)
         return found

@@ -27,7 +27,7 @@ def verify(names: tuple[str, ...]) -> int:
         read = f"{count_text(report.files, 'file')}, {size_text(report.bytes)} read"
         if report.findings:
             yield f"{count_text(len(report.findings), 'file')} not as locked ({read})"
-            yield "Next: tenuto repair"
+            yield "Next: tenuto repair, or tenuto push where the change is yours"
         else:
             yield f"All as locked ({read})"
 
@@ -55,7 +55,7 @@ def repair(names: tuple[str, ...], dry_run: bool) -> int:
         if not report.repaired and not report.remaining:
             yield f"Nothing to repair ({count_text(report.files, 'file')}, {size_text(report.bytes)} read)"
         if report.quarantine:
-            yield f"What they held is in {report.quarantine}"
+            yield f"What was there before is in {report.quarantine}"
 
     run.printer.report(report, lines)
     return 5 if report.remaining or (dry_run and report.repaired) else 0

@@ -1,5 +1,6 @@
 """The program: finds the command, runs it, and turns what happens into an exit status."""
 
+import contextlib
 import os
 import sys
 from typing import NoReturn
@@ -9,7 +10,7 @@ import click
 from tenuto import __version__
 from tenuto.cli.frame import Invocation, LazyGroup
 from tenuto.cli.output import Printer
-from tenuto.core.errors import InternalError, TenutoError, UsageError
+from tenuto.core.errors import InternalError, StorageError, TenutoError, UsageError
 
 COMMANDS = {
     "init": ("tenuto.cli.project", "Start a project in this folder."),
@@ -62,31 +63,38 @@ def execute(run: Invocation, arguments: list[str]) -> int:
     try:
         result = cli.main(arguments, prog_name="tenuto", standalone_mode=False, obj=run)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
-    except click.UsageError as error:
-        return _fail(run, UsageError(error.format_message(), code="BadCommand", hint=_usage_hint(error)))
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.ClickException as error:
-        return _fail(run, UsageError(error.format_message(), code="BadCommand"))
+        if "--json" in arguments:  # click may have stopped before it read that
+            run.flags["json"] = True
+        return _fail(run, _usage_error(error))
     except TenutoError as error:
         return _fail(run, error)
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:  # click's way to leave when the reader of a help text has seen enough
         return 0
     except Exception as error:  # noqa: BLE001 - the last resort: a bug is reported as one
         return _bug(run, error)
 
 
-def _usage_hint(error: click.UsageError) -> str:
-    path = error.ctx.command_path if error.ctx else "tenuto"
-    return f"see `{path} --help`"
+def _usage_error(error: click.ClickException) -> UsageError:
+    """What click says, in our words: no full stop, and what to do apart from what happened."""
+    what, _, guess = error.format_message().partition(" Did you mean ")
+    what = what.rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f"see `{context.command_path if context else 'tenuto'} --help`"
+    if guess:
+        hint = f"did you mean {guess.rstrip('?')}? If not, {hint}"
+    return UsageError(what[:1].lower() + what[1:], code="BadCommand", hint=hint)
 
 
 def _fail(run: Invocation, error: TenutoError) -> int:
-    _printer(run).error(error, _token_hint(run, error))
+    with contextlib.suppress(StorageError):  # if there is nowhere to say it, the exit status must do
+        _printer(run).error(error, _token_hint(run, error))
     if run.flags.get("verbose"):
         import traceback
 
@@ -114,7 +122,7 @@ def _token_hint(run: Invocation, error: TenutoError) -> str | None:
     except TenutoError:
         return None
     return (
-        f"your token was not sent, because only {'tenuto.toml'} names {settings.endpoint}: "
+        f"your token was not sent, because only tenuto.toml names {settings.endpoint}: "
         f"run `tenuto login --endpoint {settings.endpoint}`, or set HF_ENDPOINT"
     )
 
@@ -128,7 +136,8 @@ def _bug(run: Invocation, error: Exception) -> int:
         f"this is a bug in tenuto {__version__}: {type(error).__name__} at {place}: {error}",
         hint="please report it, with what `--verbose` prints",
     )
-    _printer(run).error(failure)
+    with contextlib.suppress(StorageError):
+        _printer(run).error(failure)
     if run.flags.get("verbose"):
         traceback.print_exception(error)
     return failure.exit_status

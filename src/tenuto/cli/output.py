@@ -1,6 +1,7 @@
 """What the user sees: data on stdout, everything else on stderr. The only door to rich."""
 
 import contextlib
+import io
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ from typing import TextIO
 
 import msgspec
 
-from tenuto.core.errors import TenutoError
+from tenuto.core.errors import StorageError, TenutoError
 
 _SHOW_AFTER_BYTES = 1
 
@@ -28,8 +29,9 @@ class Printer:
     ) -> None:
         self.json = json
         self.quiet = quiet
-        self._out = out or sys.stdout
-        self._err = err or sys.stderr
+        # Where a program is started with a stream closed, Python has None for it.
+        self._out = out or sys.stdout or io.StringIO()
+        self._err = err or sys.stderr or io.StringIO()
         self._progress = progress and not quiet and not json and self._err.isatty()
         self._colour = not os.environ.get("NO_COLOR")
 
@@ -112,6 +114,14 @@ class Printer:
 
     @staticmethod
     def _write(stream: TextIO, text: str) -> None:
-        data = text.encode(stream.encoding or "utf-8", "backslashreplace").decode(stream.encoding or "utf-8")
-        stream.write(f"{data}\n")
-        stream.flush()
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        data = text.encode(encoding, "backslashreplace").decode(encoding)
+        try:
+            stream.write(f"{data}\n")
+            stream.flush()
+        except BrokenPipeError:
+            # The reader has seen enough, as in `| head -1`. The work goes on, and its exit status counts.
+            with open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+        except OSError as error:
+            raise StorageError(f"the output cannot be written: {error.strerror}") from error

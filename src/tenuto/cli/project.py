@@ -1,12 +1,16 @@
 """`tenuto init | track | status`."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from tenuto.cli.frame import command, invocation
 from tenuto.core.human import count_text, size_text
 from tenuto.core.manifest import KINDS
+
+if TYPE_CHECKING:
+    from tenuto.project.status import ArtifactStatus
 
 SHOWN = 20
 
@@ -47,8 +51,8 @@ def track(path: str, to: str | None, name: str | None, kind: str | None) -> None
         tracked = carry_out(workspace, Request(os.path.join(run.root, path), to, name, kind))
 
     def lines() -> Iterator[str]:
-        verb = "Tracked" if tracked.changed else "Unchanged:"
-        yield f"{verb} {tracked.path}: {count_text(tracked.files, 'file')}, {size_text(tracked.bytes)}, digest {tracked.digest[:12]}"
+        verb = f"Tracked {tracked.path}" if tracked.changed else f"{tracked.path} is as it was tracked"
+        yield f"{verb}: {count_text(tracked.files, 'file')}, {size_text(tracked.bytes)}, digest {tracked.digest[:12]}"
         if tracked.changed:
             yield f"Next: commit tenuto.toml, tenuto.lock and {tracked.ignored_in}, then `tenuto push` to {tracked.repo}"
 
@@ -60,7 +64,6 @@ def track(path: str, to: str | None, name: str | None, kind: str | None) -> None
 @click.option("--check", is_flag=True, help="Exit with 1 if anything differs from the lock.")
 def status(names: tuple[str, ...], check: bool) -> int:
     """Say what differs from the lock. Asks no hub and reads only files that changed."""
-    from tenuto.project.status import ArtifactStatus
     from tenuto.project.status import status as look
 
     run = invocation()
@@ -73,21 +76,31 @@ def status(names: tuple[str, ...], check: bool) -> int:
         for artifact in report.artifacts:
             yield from _artifact_lines(artifact)
 
-    def _artifact_lines(artifact: ArtifactStatus) -> Iterator[str]:
-        yield f"{artifact.name}: {artifact.state} ({count_text(artifact.files, 'file')}, {size_text(artifact.bytes)})"
-        for file in (artifact.changes or [])[:SHOWN]:
-            yield f"  {file.change:<8}  {file.path}"
-        more = len(artifact.changes or []) - SHOWN
-        if more > 0:
-            yield f"  and {more:,} more; --json lists all"
-        hint = {
-            "changed": "tenuto push (to keep it), tenuto pull (for missing files)",
-            "missing": "tenuto pull",
-            "not pushed": "tenuto push",
-            "not locked": f"tenuto track {artifact.path}, or tenuto pull",
-        }.get(artifact.state)
-        if hint:
-            yield f"  Next: {hint}"
-
     run.printer.report(report, lines)
     return 1 if check and not report.clean else 0
+
+
+def _artifact_lines(artifact: "ArtifactStatus") -> Iterator[str]:
+    yield f"{artifact.name}: {artifact.state} ({count_text(artifact.files, 'file')}, {size_text(artifact.bytes)})"
+    if artifact.changes is None:
+        yield "  which files differ is not known here: the store lacks the locked listing"
+    shown = [] if artifact.state == "missing" else artifact.changes or []
+    for file in shown[:SHOWN]:
+        yield f"  {file.change:<8}  {file.path}"
+    if len(shown) > SHOWN:
+        yield f"  and {len(shown) - SHOWN:,} more; --json lists all"
+    if step := _next_step(artifact):
+        yield f"  Next: {step}"
+
+
+def _next_step(artifact: "ArtifactStatus") -> str | None:
+    kinds = {file.change for file in artifact.changes or []}
+    if artifact.state == "not locked":
+        return f"tenuto track {artifact.path}, or tenuto pull"
+    if artifact.state == "not pushed" or (artifact.state == "changed" and kinds and "missing" not in kinds):
+        return "tenuto push"
+    if artifact.commit is None and artifact.state != "clean":
+        return f"tenuto track {artifact.path} records what is here now; what was never pushed does not come back"
+    if artifact.state == "missing" or kinds == {"missing"} or artifact.changes is None:
+        return "tenuto pull"
+    return "tenuto push sends your changes, tenuto pull brings missing files back" if kinds else None

@@ -30,8 +30,10 @@ def create(address: str, private: bool, exist_ok: bool) -> None:
         try:
             url, made = remote.create_repo(wanted, private=private), True
         except ConflictError as error:
-            if not exist_ok or error.code not in {"Exists", "Conflict"}:
+            if error.code not in {"Exists", "Conflict"}:
                 raise
+            if not exist_ok:
+                raise ConflictError(f"{wanted} is there already", code="Exists", hint="add --exist-ok") from error
             url, made = f"{remote.endpoint}/{wanted.web_path}", False
     kind = f"{'private' if private else 'public'} {wanted.kind.value} repo"
     text = f"Made {wanted}, a {kind}: {url}" if made else f"{wanted} is there already: {url}"
@@ -45,7 +47,7 @@ def delete(address: str, yes: bool) -> None:
     """Delete a repo on the hub, with all its history. There is no way back."""
     import sys
 
-    from tenuto.core.errors import UsageError
+    from tenuto.core.errors import NotFoundError, UsageError
     from tenuto.core.ids import RepoId
 
     run = invocation()
@@ -56,5 +58,10 @@ def delete(address: str, yes: bool) -> None:
             raise UsageError(f"deleting {wanted} wants a yes", code="BadCommand", hint="add --yes")
         click.confirm(f"Delete {wanted} on {remote.endpoint} with all its history?", abort=True, err=True)
     with remote.session:
-        remote.delete_repo(wanted)
+        try:
+            remote.delete_repo(wanted)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"{wanted} is not on {remote.endpoint}, or you may not see it", code=error.code, hint=error.hint
+            ) from error
     run.printer.report({"repo": str(wanted), "deleted": True}, lambda: [f"Deleted {wanted}"])

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from tenuto.project.plan import Step
     from tenuto.project.pull import Pulled, PullReport
     from tenuto.project.push import Pushed, PushReport
+    from tenuto.project.sync import SyncReport
 
 SHOWN = 20
+NOTHING = "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name"
 EXITS = (1, 3, 4, 5, 6, 7, 8, 9)
 
 
@@ -39,8 +41,10 @@ def push(names: tuple[str, ...], message: str | None, delete: bool, dry_run: boo
 
     run = invocation()
     with run.workspace() as workspace, workspace.exclusive():
+        before = workspace.lock.text
         report = carry_out(workspace, names, Options(delete, message, dry_run))
-    run.printer.report(report, lambda: _push_lines(report))
+        after = workspace.lock.text
+    run.printer.report(report, lambda: [*_push_lines(report), *_lock_lines(before, after)])
 
 
 @command("pull", example="tenuto pull\ntenuto pull checkpoints --theirs", exits=EXITS)
@@ -55,8 +59,10 @@ def pull(names: tuple[str, ...], ours: bool, theirs: bool, keep_both: bool, dry_
     choice = check_choice(ours=ours, theirs=theirs, keep_both=keep_both)
     run = invocation()
     with run.workspace() as workspace, workspace.exclusive():
+        before = workspace.lock.text
         report = carry_out(workspace, names, Options(choice, dry_run=dry_run))
-    run.printer.report(report, lambda: _pull_lines(report))
+        after = workspace.lock.text
+    run.printer.report(report, lambda: [*_pull_lines(report), *_lock_lines(before, after)])
 
 
 @command("sync", example="tenuto sync\ntenuto sync --keep-both", exits=EXITS)
@@ -76,60 +82,103 @@ def sync(
     choice = check_choice(ours=ours, theirs=theirs, keep_both=keep_both)
     run = invocation()
     with run.workspace() as workspace, workspace.exclusive():
+        before = workspace.lock.text
         report = carry_out(workspace, names, choice, Options(delete, message, dry_run))
-
-    def lines() -> Iterator[str]:
-        yield from _pull_lines(report.pulled)
-        yield from _push_lines(report.pushed)
-
-    run.printer.report(report, lines)
+        after = workspace.lock.text
+    run.printer.report(report, lambda: [*_sync_lines(report), *_lock_lines(before, after)])
 
 
 def _push_lines(report: "PushReport") -> Iterator[str]:
     if not report.artifacts:
-        yield "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name"
+        yield NOTHING
     for artifact in report.artifacts:
-        yield _push_line(artifact, dry_run=report.dry_run)
-        if report.dry_run:
-            yield from _step_lines(artifact.steps)
-        if artifact.missing:
-            missing = count_text(artifact.missing, "file")
-            yield f"  {missing} missing here, kept on the hub (`tenuto pull` brings them back, `--delete` removes them there)"
+        yield from _pushed(artifact, dry_run=report.dry_run)
 
 
-def _push_line(artifact: "Pushed", *, dry_run: bool) -> str:
+def _pushed(artifact: "Pushed", *, dry_run: bool) -> Iterator[str]:
     where = f"{artifact.repo} at {artifact.commit[:12]}" if artifact.commit else artifact.repo
-    if not artifact.steps:
-        return f"{artifact.name}: nothing to push, {where}"
-    size = size_text(sum(step.size for step in artifact.steps))
-    verb = "would push" if dry_run else "pushed"
-    return f"{artifact.name}: {verb} {count_text(len(artifact.steps), 'file')} ({size}) to {where}"
+    sizes = [step.size for step in artifact.steps if step.action == "upload"]
+    deleted = len(artifact.steps) - len(sizes)
+    parts = []
+    if sizes:
+        verb = "would push" if dry_run else "pushed"
+        parts.append(f"{verb} {count_text(len(sizes), 'file')} ({size_text(sum(sizes))})")
+    if deleted:
+        parts.append(f"{'would delete' if dry_run else 'deleted'} {count_text(deleted, 'file')} there")
+    yield f"{artifact.name}: {', '.join(parts) or 'nothing to push'}, {where}"
+    if dry_run:
+        yield from _step_lines(artifact.steps)
+    if artifact.missing:
+        missing = count_text(artifact.missing, "file")
+        yield f"  {missing} missing here, left on the hub; tenuto pull brings such files back, --delete deletes them there"
 
 
 def _pull_lines(report: "PullReport") -> Iterator[str]:
     if not report.artifacts and not report.unpushed:
-        yield "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name"
+        yield NOTHING
     for artifact in report.artifacts:
-        yield _pull_line(artifact, dry_run=report.dry_run)
-        if report.dry_run:
-            yield from _step_lines(artifact.steps)
+        yield from _pulled(artifact, dry_run=report.dry_run)
         if artifact.kept:
-            yield f"  {count_text(len(artifact.kept), 'file')} of your own changed and left alone (`tenuto push` sends them)"
+            kept = count_text(len(artifact.kept), "file")
+            yield f"  {kept} of your own changed and left alone; tenuto push sends what you changed"
     for name in report.unpushed:
-        yield f"{name}: not on a hub yet (`tenuto push` sends it)"
+        yield f"{name}: not on a hub yet; tenuto push sends it"
 
 
-def _pull_line(artifact: "Pulled", *, dry_run: bool) -> str:
+def _pulled(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
     if not artifact.steps:
-        return f"{artifact.name}: up to date at {artifact.commit[:12]}"
-    size = size_text(sum(step.size for step in artifact.steps))
-    verb = "would take" if dry_run else "took"
-    line = f"{artifact.name}: {verb} {count_text(len(artifact.steps), 'file')} ({size}) from {artifact.commit[:12]}"
-    return line if dry_run else f"{line}, {size_text(artifact.downloaded_bytes)} downloaded"
+        yield f"{artifact.name}: up to date at {artifact.commit[:12]}"
+    else:
+        parts = ", ".join(_pulled_parts(artifact, dry_run=dry_run))
+        yield f"{artifact.name}: {parts}, from {artifact.commit[:12]}"
+    if dry_run:
+        yield from _step_lines(artifact.steps)
+    if dry_run and any(step.action == "conflict" for step in artifact.steps):
+        yield "  conflicts want a choice: --ours, --theirs or --keep-both"
+    for path, second_name in artifact.renamed.items():
+        yield f"  yours of {path} is now {second_name}"
+    if artifact.trash:
+        yield f"  what made way is in {artifact.trash}"
+
+
+def _pulled_parts(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
+    taken = [step for step in artifact.steps if step.action in {"download", "restore"}]
+    removed = sum(step.action == "remove here" for step in artifact.steps)
+    conflicts = sum(step.action == "conflict" for step in artifact.steps)
+    if taken:
+        size = size_text(sum(step.size for step in taken))
+        more = "" if dry_run else f", {size_text(artifact.downloaded_bytes)} downloaded"
+        yield f"{'would take' if dry_run else 'took'} {count_text(len(taken), 'file')} ({size}{more})"
+    if removed:
+        yield f"{'would remove' if dry_run else 'removed'} {count_text(removed, 'file')} here"
+    if conflicts:
+        yield count_text(conflicts, "conflict")
+
+
+def _sync_lines(report: "SyncReport") -> Iterator[str]:
+    """One line for an artifact where nothing was to be done, else what either half did."""
+    pulled = {artifact.name: artifact for artifact in report.pulled.artifacts}
+    dry_run = report.pushed.dry_run
+    if not report.pushed.artifacts:
+        yield NOTHING
+    for pushed in report.pushed.artifacts:
+        taken = pulled.get(pushed.name)
+        if taken and taken.steps:
+            yield from _pulled(taken, dry_run=dry_run)
+        if pushed.steps:
+            yield from _pushed(pushed, dry_run=dry_run)
+        if not pushed.steps and not (taken and taken.steps):
+            commit = taken.commit if taken else pushed.commit
+            yield f"{pushed.name}: in step with {pushed.repo} at {(commit or '')[:12]}"
 
 
 def _step_lines(steps: Sequence["Step"]) -> Iterator[str]:
     for step in steps[:SHOWN]:
-        yield f"  {step.action.value:<18}  {size_text(step.size):>8}  {step.path}"
+        yield f"  {step.action.value:<17}  {size_text(step.size):>8}  {step.path}"
     if len(steps) > SHOWN:
         yield f"  and {len(steps) - SHOWN:,} more; --json lists all"
+
+
+def _lock_lines(before: str, after: str) -> Iterator[str]:
+    if after != before:
+        yield "Next: commit tenuto.lock"

@@ -32,7 +32,10 @@ class Choice(StrEnum):
 
 
 class Pulled(msgspec.Struct, frozen=True):
-    """What became of one artifact: the commit it stands at, the steps, bytes that came over the network, and own changes left alone."""
+    """What became of one artifact: the commit it stands at, the steps, bytes that came over the network, and own changes left alone.
+
+    `trash` is the folder of own files that made way, `renamed` their second names where they kept their place.
+    """
 
     name: str
     path: str
@@ -41,6 +44,8 @@ class Pulled(msgspec.Struct, frozen=True):
     steps: list[Step]
     downloaded_bytes: int = 0
     kept: list[str] = []
+    trash: str | None = None
+    renamed: dict[str, str] = {}
 
 
 class PullReport(msgspec.Struct, frozen=True):
@@ -138,7 +143,9 @@ def _carry_out(workspace: Workspace, work: _Work, choice: Choice) -> Pulled:
     license_name = work.target.license or (before.license if before else None)
     entry = locked(work.name, work.artifact, taken.listing, work.target.commit, license_name)
     agree(workspace, entry, taken.listing, work.target.commit)
-    return _report(work._replace(steps=steps), taken)
+    report = _report(work._replace(steps=steps), taken)
+    renamed = {one.path: one.second_name for one in aside if one.second_name}
+    return msgspec.structs.replace(report, trash=taken.trash, renamed=renamed)
 
 
 def _agreed(workspace: Workspace, work: _Work, before: Locked | None) -> bool:

@@ -10,7 +10,7 @@ from tenuto.core.manifest import Artifact
 from tenuto.project.folder import Folder
 from tenuto.project.plan import contents
 from tenuto.project.resolve import Target
-from tenuto.project.take import fetch, place, verified
+from tenuto.project.take import Trash, fetch, place, verified
 from tenuto.project.verify import Finding, locked_listing, verify_listing
 from tenuto.project.workspace import Workspace
 
@@ -32,7 +32,7 @@ def repair(workspace: Workspace, names: Sequence[str] = (), *, dry_run: bool = F
     A file is touched only after its replacement is at hand, and is moved to `.tenuto/quarantine`, never deleted.
     Raises NotFoundError (ArtifactNotFound); a file without any good source is in `remaining`.
     """
-    quarantine = _Quarantine(workspace)
+    quarantine = Trash(workspace, "quarantine")
     reports = [
         _repair(workspace, quarantine, name, artifact, dry_run=dry_run)
         for name, artifact in workspace.chosen(names).items()
@@ -47,21 +47,7 @@ def repair(workspace: Workspace, names: Sequence[str] = (), *, dry_run: bool = F
     )
 
 
-class _Quarantine:
-    """The folder for what damaged files held, made when the first one moves."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
-        self.folder: str | None = None
-
-    def take(self, folder: Folder, path: str) -> None:
-        self.folder = self.folder or self._workspace.trash("quarantine")
-        folder.move_away(path, self.folder)
-
-
-def _repair(
-    workspace: Workspace, quarantine: _Quarantine, name: str, artifact: Artifact, *, dry_run: bool
-) -> RepairReport:
+def _repair(workspace: Workspace, quarantine: Trash, name: str, artifact: Artifact, *, dry_run: bool) -> RepairReport:
     listing = locked_listing(workspace, name, artifact)
     report = verify_listing(workspace, name, listing, artifact)
     if dry_run or not report.findings:
@@ -98,7 +84,7 @@ def _obtain(
 
 
 def _replace(
-    workspace: Workspace, quarantine: _Quarantine, artifact: Artifact, listing: Listing, ready: dict[str, Finding]
+    workspace: Workspace, quarantine: Trash, artifact: Artifact, listing: Listing, ready: dict[str, Finding]
 ) -> None:
     with Folder(workspace.root) as folder:
         for finding in ready.values():

@@ -23,7 +23,10 @@ class ChangedFile(msgspec.Struct, frozen=True):
 
 
 class ArtifactStatus(msgspec.Struct, frozen=True):
-    """How one artifact stands. `files` and `bytes` are what is here; `changes` is None where the locked listing is not known offline."""
+    """How one artifact stands. `files` and `bytes` are what is here, `commit` is the locked one.
+
+    `changes` is None where the locked listing is not known offline.
+    """
 
     name: str
     path: str
@@ -32,6 +35,7 @@ class ArtifactStatus(msgspec.Struct, frozen=True):
     pushed: bool
     files: int
     bytes: int
+    commit: str | None
     changes: list[ChangedFile] | None = []
 
 
@@ -60,6 +64,7 @@ def _status(workspace: Workspace, name: str, artifact: Artifact) -> ArtifactStat
         locked is not None and locked.commit is not None and not changes,
         len(here),
         here.size_bytes,
+        locked.commit if locked else None,
         changes,
     )
 

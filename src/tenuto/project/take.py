@@ -19,12 +19,11 @@ FETCHING = frozenset({Action.DOWNLOAD, Action.RESTORE})
 
 
 class Taken(NamedTuple):
-    """What a take did: the listing of the whole target, bytes that came over the network, and files laid out or moved to the trash."""
+    """What a take did: the listing of the whole target, bytes that came over the network, and the folder of files that made way, if any."""
 
     listing: Listing
     downloaded_bytes: int
-    placed: int
-    removed: int
+    trash: str | None
 
 
 class Aside(NamedTuple):
@@ -32,6 +31,19 @@ class Aside(NamedTuple):
 
     path: str
     second_name: str | None
+
+
+class Trash:
+    """A new folder in `.tenuto/<kind>` for files that leave the working folder and may not be lost; made when the first one moves."""
+
+    def __init__(self, workspace: Workspace, kind: str = "trash") -> None:
+        self._workspace, self._kind = workspace, kind
+        self.folder: str | None = None
+
+    def take(self, folder: Folder, path: str) -> None:
+        """Move a file of the project there, under its own path."""
+        self.folder = self.folder or self._workspace.trash(self._kind)
+        folder.move_away(path, self.folder)
 
 
 def take(
@@ -55,22 +67,18 @@ def take(
     listing = checked_listing(artifact, target, digest)
     workspace.store.put(listing.text)
     refuse_changed(workspace, artifact, here, [step.path for step in steps])
+    top, trash = workspace.folder_of(artifact), Trash(workspace)
     with Folder(workspace.root) as folder:
-        _set_aside(workspace, folder, aside)
-        placed = place(workspace, folder, artifact, listing, fetching)
-        removed = _remove(
-            workspace, folder, artifact, [step.path for step in steps if step.action is Action.REMOVE_HERE]
-        )
-    return Taken(listing, downloaded, placed, removed)
-
-
-def _set_aside(workspace: Workspace, folder: Folder, aside: Sequence[Aside]) -> None:
-    trash = workspace.trash() if any(one.second_name is None for one in aside) else ""
-    for path, second_name in aside:
-        if second_name is None:
-            folder.move_away(path, trash)
-        else:
-            folder.rename(path, second_name)
+        for path, second_name in aside:
+            if second_name is None:
+                trash.take(folder, path)
+            else:
+                folder.rename(path, second_name)
+        place(workspace, folder, artifact, listing, fetching)
+        for step in steps:
+            if step.action is Action.REMOVE_HERE:
+                trash.take(folder, f"{top}/{step.path}" if top else step.path)
+    return Taken(listing, downloaded, trash.folder)
 
 
 def refuse_changed(
@@ -150,8 +158,8 @@ def verified(workspace: Workspace, needed: set[Content]) -> set[str]:
     return {outcome.name for outcome in outcomes if outcome.sha256 == outcome.name}
 
 
-def place(workspace: Workspace, folder: Folder, artifact: Artifact, listing: Listing, paths: Sequence[str]) -> int:
-    """Lay out files of the listing, which the store has; returns how many. What was under their paths is replaced."""
+def place(workspace: Workspace, folder: Folder, artifact: Artifact, listing: Listing, paths: Sequence[str]) -> None:
+    """Lay out files of the listing, which the store has. What was under their paths is replaced."""
     top = workspace.folder_of(artifact)
     seen = []
     for path in paths:
@@ -160,13 +168,3 @@ def place(workspace: Workspace, folder: Folder, artifact: Artifact, listing: Lis
         status = folder.place(workspace.layout, workspace.store.file(entry.sha256), full)
         seen.append(Seen(full, status.st_size, status.st_mtime_ns, status.st_ino, entry.sha256))
     workspace.state.remember(seen)
-    return len(seen)
-
-
-def _remove(workspace: Workspace, folder: Folder, artifact: Artifact, paths: Sequence[str]) -> int:
-    if paths:
-        top = workspace.folder_of(artifact)
-        trash = workspace.trash()
-        for path in paths:
-            folder.move_away(f"{top}/{path}" if top else path, trash)
-    return len(paths)

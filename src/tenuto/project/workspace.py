@@ -267,7 +267,7 @@ def create(root: str, hub: str | None = None) -> str:
     path = os.path.join(os.path.abspath(root), MANIFEST_NAME)
     if os.path.exists(path):
         raise ConflictError(
-            f"{path} exists already", code="Exists", hint="edit it, or run `tenuto track PATH --to hf://…`"
+            f"{path} exists already", code="Exists", hint="edit it, or run `tenuto track PATH --to hf://namespace/name`"
         )
     text = NEW_MANIFEST
     if hub:

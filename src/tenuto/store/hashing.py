@@ -1,6 +1,7 @@
 """Hashing many files at once: threads get batches, since a task for each file costs more than a small file takes to hash."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -35,9 +36,25 @@ def hash_files(files: Sequence[ToHash], progress: Callable[[int], None] = lambda
     """Hash every file, in parallel; one outcome for each, in the order given. Never raises for a file that cannot be read."""
     if not files:
         return []
+    stopped = threading.Event()
+
+    def told(count: int) -> None:
+        if stopped.is_set():
+            raise _Stopped
+        progress(count)
+
     with ThreadPoolExecutor(_threads(files), "hash") as pool:
-        tasks = [pool.submit(_hash_batch, batch, progress) for batch in _batches(files)]
-        return [outcome for task in tasks for outcome in task.result()]
+        tasks = [pool.submit(_hash_batch, batch, told) for batch in _batches(files)]
+        try:
+            return [outcome for task in tasks for outcome in task.result()]
+        except BaseException:  # Ctrl-C above all: nobody waits for the rest of a large file
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Stopped(Exception):  # noqa: N818 - nobody sees it
+    """The caller wants no more hashes."""
 
 
 def _threads(files: Sequence[ToHash]) -> int:
