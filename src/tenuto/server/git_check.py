@@ -170,6 +170,7 @@ class _Inspection:
         self.shapes: dict[str, Shape] = {}
         self._rows, self._pack, self._before = rows, pack, before
         self._places: dict[str, tuple[str, str]] = {}
+        self._checked: set[bytes] = set()
 
     def path(self, oid: str) -> str:
         """A path under which a blob or tree was met."""
@@ -265,7 +266,9 @@ class _Inspection:
                 raise _broken("tree", tree)
             position, last = match.end(), order
             names.add(name)
-            self._check_item(tree, mode, name, oid.hex())
+            if match[0] not in self._checked:
+                self._check_item(tree, mode, name, oid.hex())
+                self._checked.add(match[0])
             yield mode, name, oid
         if position != len(body):
             raise _broken("tree", tree)

@@ -99,14 +99,14 @@ class GitRows:
         if stops:
             further = further.where(git_parents.c.oid.not_in(stops))
         line = line.union(further)
+        # `IN` lets the planner begin with the line; a join tempted it to scan the line anew for each commit.
         query = (
             select(git_commits.c.oid, git_commits.c.time_ms, git_parents.c.parent_oid)
-            .join(line, git_commits.c.oid == line.c.oid)
             .outerjoin(
                 git_parents,
                 (git_parents.c.repo_id == git_commits.c.repo_id) & (git_parents.c.oid == git_commits.c.oid),
             )
-            .where(git_commits.c.repo_id == self._repo)
+            .where(git_commits.c.repo_id == self._repo, git_commits.c.oid.in_(select(line.c.oid)))
             .order_by(git_commits.c.oid, git_parents.c.position)
         )
         found: Graph = {}
