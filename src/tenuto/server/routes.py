@@ -1,6 +1,7 @@
 """All routes of the hub (hub-protocol section 4)."""
 
 from tenuto.server import files, lfs, listing_api, packs, repo_api, upload_api
+from tenuto.server.absent import absent_routes
 from tenuto.server.access import Action
 from tenuto.server.community_routes import community_routes
 from tenuto.server.git_routes import make_git_routes
@@ -23,6 +24,7 @@ def make_routes() -> list[Route]:
         *_lfs_routes(),
         *xet_routes(),
         *community_routes(),
+        *absent_routes(),
         *make_git_routes(),
     ]
 
