@@ -1,7 +1,8 @@
 """The Python face: files of a project by their path, there and verified when you need them."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from typing import NamedTuple
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.core.listing import Listing
@@ -13,7 +14,7 @@ from tenuto.project.plan import contents
 from tenuto.project.preferences import settings_from
 from tenuto.project.resolve import Target
 from tenuto.project.scan import scan
-from tenuto.project.take import fetch, place
+from tenuto.project.take import fetch, place, refuse_changed
 from tenuto.project.verify import locked_listing
 from tenuto.project.workspace import Workspace
 
@@ -24,8 +25,8 @@ def path(
     """The local path of a locked file or folder; it is there, and has the locked hash, when this returns.
 
     `name` is relative to the project, which is the one around `root`, or around the current folder. What is missing is fetched from
-    the hub and verified; what is here already costs no request, and is read only if it changed since it was last read. Safe to call
-    from many threads and processes.
+    the hub and verified, and so is what is still as it was synced last when the lock has moved on; what is here already costs no
+    request, and is read only if it changed since it was last read. Safe to call from many threads and processes.
 
     Raises NotFoundError for what the lock does not name, ConflictError (LocalChanges) for a file that is not as locked: it is never
     returned and never overwritten; UnavailableError, IntegrityError, AccessDeniedError as the hub gives cause.
@@ -40,11 +41,9 @@ def path(
         wanted = _relative(workspace, os.fspath(name))
         artifact_name, artifact = _owner(workspace, wanted)
         # Looking comes before locking, so that what is here already waits for nobody.
-        missing, listing = _missing(workspace, artifact_name, artifact, wanted)
-        if missing:
+        if _look(workspace, artifact_name, artifact, wanted).lacking:
             with workspace.exclusive(wait=True):
-                missing, listing = _missing(workspace, artifact_name, artifact, wanted)
-                _bring(workspace, artifact_name, artifact, listing, missing)
+                _bring(workspace, artifact_name, artifact, wanted)
         return os.path.join(workspace.root, *wanted.split("/"))
 
 
@@ -68,8 +67,16 @@ def _owner(workspace: Workspace, wanted: str) -> tuple[str, Artifact]:
     )
 
 
-def _missing(workspace: Workspace, name: str, artifact: Artifact, wanted: str) -> tuple[Sequence[str], Listing]:
-    """The locked files at or below `wanted` that are not here; raises ConflictError (LocalChanges) for those that are here and differ."""
+class _Seen(NamedTuple):
+    """The locked listing, what lies here of the wanted part, and which of its files are to be fetched."""
+
+    listing: Listing
+    here: Listing
+    lacking: list[str]
+
+
+def _look(workspace: Workspace, name: str, artifact: Artifact, wanted: str) -> _Seen:
+    """Compare the files at or below `wanted` with the lock; raises ConflictError (LocalChanges) for those that somebody changed here."""
     listing = locked_listing(workspace, name, artifact)
     top = workspace.folder_of(artifact)
     prefix = wanted[len(top) + 1 :] if top else wanted
@@ -79,11 +86,12 @@ def _missing(workspace: Workspace, name: str, artifact: Artifact, wanted: str) -
         chosen = [path for path in listing if path == prefix or path.startswith(f"{prefix}/")]
     if not chosen:
         raise NotFoundError(f"{wanted} is not in the lock", hint=f"`tenuto status {name}` says what is")
-    here = scan(workspace, artifact, at=wanted).listing
-    for path in chosen:
-        if path in here and here[path].sha256 != listing[path].sha256:
+    here, base = scan(workspace, artifact, at=wanted).listing, workspace.base_listing(name)
+    lacking = [path for path in chosen if here.get(path) != listing[path]]
+    for path in lacking:
+        if path in here and here[path] != base.get(path):
             raise _differs(f"{top}/{path}" if top else path, here[path].sha256, listing[path].sha256)
-    return [path for path in chosen if path not in here], listing
+    return _Seen(listing, here, lacking)
 
 
 def _differs(path: str, found: str, expected: str) -> ConflictError:
@@ -94,16 +102,22 @@ def _differs(path: str, found: str, expected: str) -> ConflictError:
     )
 
 
-def _bring(workspace: Workspace, name: str, artifact: Artifact, listing: Listing, missing: Sequence[str]) -> None:
-    locked = workspace.lock.artifacts[name]
-    if missing and locked.commit is None:
+def _bring(workspace: Workspace, name: str, artifact: Artifact, wanted: str) -> None:
+    """Fetch and lay out what is lacking; the base moves for these files alone, since the others have not been here."""
+    listing, here, lacking = _look(workspace, name, artifact, wanted)
+    locked = workspace.locked(name)
+    if not lacking or locked is None:
+        return
+    if locked.commit is None:
         raise NotFoundError(
-            f"{missing[0]} of {name} is not here and was never pushed",
+            f"{lacking[0]} of {name} is not here and was never pushed",
             code="ArtifactNotFound",
             hint="run `tenuto push` where it was made, and commit the lock there",
         )
-    fetch(workspace, artifact, Target(locked.commit or "", contents(listing)), missing)
+    fetch(workspace, artifact, Target(locked.commit, contents(listing)), lacking)
+    refuse_changed(workspace, artifact, here, lacking, at=wanted)
     with Folder(workspace.root) as folder:
-        place(workspace, folder, artifact, listing, missing)
-    if workspace.base(name) is None:
-        workspace.set_base(name, locked.digest, locked.commit)
+        place(workspace, folder, artifact, listing, lacking)
+    with contextlib.suppress(UsageError):  # a file became a folder: without a base that costs a question, and no work
+        base = Listing({**workspace.base_listing(name), **{path: listing[path] for path in lacking}}.values())
+        workspace.set_base(name, workspace.store.put(base.text), locked.commit if base == listing else None)
