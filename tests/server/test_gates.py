@@ -4,10 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from huggingface_hub import CommitOperationAdd, constants
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
+from tests.server.git_client import Clone, GitFailed, address
 from tests.server.talk import Talk, large, small
 
 pytestmark = pytest.mark.wire
@@ -204,3 +206,58 @@ def test_a_private_repo_stays_hidden_from_those_who_passed_its_gate(gated: Owner
     stock(gated.token).update_repo_settings(gated.repo, private=True)
     with pytest.raises(RepositoryNotFoundError):
         jack.auth_check(gated.repo)
+
+
+def test_git_stops_at_the_gate(gated: Owner, hub: LiveHub, stock, tmp_path: Path) -> None:
+    kate = hub.user("kate")
+    for token in (None, kate):
+        with pytest.raises(GitFailed, match=r"could not read Username|403|restricted"):
+            Clone.of(address(hub.url, gated.repo, token), tmp_path / "refused")
+    stock(gated.token).grant_access(gated.repo, "kate")
+    clone = Clone.of(
+        address(hub.url, gated.repo, kate),
+        tmp_path / "clone",
+        "-c",
+        "filter.lfs.smudge=",
+        "-c",
+        "filter.lfs.required=false",
+    )
+    assert (clone.folder / "a.txt").read_bytes() == SECRET
+    stock(gated.token).reject_access_request(gated.repo, "kate", rejection_reason=None)
+    with pytest.raises(GitFailed):
+        clone.git("fetch", "-q", "origin")
+
+
+def test_chunks_stop_at_the_gate(owner: Owner, hub: LiveHub, speak, stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    api, data = stock(owner.token), b"chunk" * 50_000
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    api.create_commit(owner.repo, [CommitOperationAdd("x.safetensors", data)], commit_message="chunks")
+    api.update_repo_settings(owner.repo, gated="manual")
+    (info,) = api.get_paths_info(owner.repo, ["x.safetensors"])
+    lena = speak(hub.user("lena"))
+    token_url = f"/api/models/{owner.repo}/xet-read-token/main"
+    assert lena.get(token_url).headers["X-Error-Code"] == "GatedRepo"
+    api.grant_access(owner.repo, "lena")
+    granted = lena.get(token_url).json()
+    plan_url = f"{granted['casUrl']}/v1/reconstructions/{info.xet_hash}"
+    bearer = {"Authorization": f"Bearer {granted['accessToken']}"}
+    plan = lena.get(plan_url, headers=bearer).json()
+    (fetches,) = plan["fetch_info"].values()
+    data_url = fetches[0]["url"]
+    assert speak(None).get(data_url).status_code == 200
+    api.reject_access_request(owner.repo, "lena", rejection_reason=None)
+    assert lena.get(plan_url, headers=bearer).status_code == 403, "a token ends with the right that it was given for"
+    assert speak(None).get(data_url).status_code == 403
+
+
+def test_strangers_propose_files_of_chunks(owner: Owner, hub: LiveHub, stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    mike, data = stock(hub.user("mike")), b"proposed" * 40_000
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    info = mike.create_commit(
+        owner.repo, [CommitOperationAdd("p.safetensors", data)], commit_message="By Xet", create_pr=True
+    )
+    assert owner.talk.read(owner.repo, "p.safetensors", rev=str(info.pr_revision)).content == data
+    stock(owner.token).merge_pull_request(owner.repo, int(info.pr_num or 0))
+    assert owner.talk.read(owner.repo, "p.safetensors").content == data
+    with pytest.raises(HfHubHTTPError):
+        mike.create_commit(owner.repo, [CommitOperationAdd("q.safetensors", data)], commit_message="To main")

@@ -8,6 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
+from tests.server.git_client import Clone, address
 from tests.server.talk import large, small
 
 pytestmark = [
@@ -124,3 +125,17 @@ def test_refusals(owner: Owner, make_owner, hub: LiveHub, stock) -> None:
     assert theirs.model_info(f"{other.name}/given").id == f"{other.name}/given"
     assert status_of(mine, f"{other.name}/given", f"{owner.name}/back") == 403
     assert mine.model_info(owner.repo).id == f"{other.name}/given"
+
+
+def test_git_finds_it_under_the_old_name(moved: Owner, hub: LiveHub, tmp_path: Path) -> None:
+    old = address(hub.url, moved.repo, moved.token)
+    for end in ("", ".git"):
+        clone = Clone.of(
+            old + end, tmp_path / f"clone{end}", "-c", "filter.lfs.smudge=", "-c", "filter.lfs.required=false"
+        )
+        assert (clone.folder / "a b").read_bytes() == b"small"
+        (clone.folder / "pushed.txt").write_text(f"by git{end}")
+        clone.git("add", "pushed.txt")
+        clone.git("commit", "-q", "-m", f"pushed{end}")
+        clone.git("push", "-q", "--no-verify", "origin", "main")
+    assert moved.talk.read(f"{moved.name}/new-name", "pushed.txt").content == b"by git.git"
