@@ -15,7 +15,7 @@ import pytest
 from tenuto.testing.live_hub import LiveHub
 
 PROGRAM = [sys.executable, "-m", "tenuto"]
-CANARY = "hf_CanaryNeverToBeSeenAnywhere0000"
+CANARY = "hf_CanaryNeverToBeSeen"
 
 
 class Done:
@@ -34,7 +34,7 @@ class Done:
         """The text, with paths, addresses, commits and moments replaced by words."""
         for found, word in sorted(self._filters.items(), key=lambda item: -len(item[0])):
             text = text.replace(found, word)
-        text = re.sub(r"\b[0-9a-f]{40}\b|\b(?<=at )[0-9a-f]{12}\b|\b(?<=from )[0-9a-f]{12}\b", "[COMMIT]", text)
+        text = re.sub(r"\b[0-9a-f]{40}\b|(?:(?<=at )|(?<=from )|(?<=with ))[0-9a-f]{12}\b", "[COMMIT]", text)
         return re.sub(r"\d{8}T\d{6}Z-\d{6}", "[MOMENT]", text)
 
     @property

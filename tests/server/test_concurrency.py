@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 
+from tenuto.server.service import THREADS
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
 from tests.server.talk import Talk, large, small
@@ -143,5 +144,5 @@ def test_the_hub_runs_no_more_threads_and_files_than_it_needs(hub: LiveHub, owne
     before = len(os.listdir("/proc/self/fd"))
     at_once(hub, owner.token, 16, work)
     assert len(os.listdir("/proc/self/fd")) <= before + 4
-    assert sum(thread.name.startswith("hub") for thread in threading.enumerate()) <= 16
+    assert sum(thread.name.startswith("hub_") for thread in threading.enumerate()) <= THREADS
     assert httpx2.get(f"{hub.url}/health").status_code == 200
