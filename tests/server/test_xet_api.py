@@ -9,7 +9,7 @@ from tenuto.server.signing import Claims
 from tenuto.store.xet import hashes
 from tenuto.store.xet.shard import XorbBlock, read_shard
 from tenuto.testing.live_hub import LiveHub
-from tests.server.cas import Cas, committed, read_back, some_file, some_xorb
+from tests.server.cas import RNG, Cas, committed, read_back, some_file, some_xorb
 from tests.server.conftest import Owner
 from tests.server.talk import Talk, large
 from tests.store.xet_build import File, file_block, make_xorb, shard, xorb_block
@@ -92,6 +92,25 @@ def test_a_file_of_chunks_is_read_in_every_way(owner: Owner) -> None:
     batch = owner.talk.batch(owner.repo, (file.sha256, len(content)), operation="download").json()["objects"][0]
     assert httpx2.get(batch["actions"]["download"]["href"], trust_env=False).content == content
     assert owner.talk.listing(owner.repo)["a.bin"]["lfs"]["oid"] == file.sha256
+
+
+def test_clients_are_told_to_use_xet_for_large_files_only(hub: LiveHub, owner: Owner) -> None:
+    cas, small, block = Cas(owner), some_file(), make_xorb([RNG.randbytes(131_072)])
+    huge = File([(block, 0, 1)] * 512)
+    committed_whole = owner.talk.put_large(owner.repo, b"stored whole")
+    for number, file in enumerate((small, huge)):
+        cas.put_file(file)
+        committed(owner, file, f"{number}.bin")
+    assert owner.talk.commit(owner.repo, large("2.bin", committed_whole)).status_code == 200
+    heads = [owner.talk.client.head(f"/{owner.repo}/resolve/main/{number}.bin").headers for number in range(3)]
+    assert [head.get("x-xet-hash") for head in heads] == [None, huge.name, None]
+    token_url = heads[1]["link"].removeprefix("<").partition(">")[0]
+    assert token_url == f"{hub.url}/api/models/{owner.repo}/xet-read-token/{heads[1]['x-repo-commit']}"
+    assert owner.talk.get(token_url).json()["casUrl"] == cas.base
+    listed = owner.talk.listing(owner.repo)
+    assert [listed[f"{number}.bin"].get("xetHash") for number in range(3)] == [None, huge.name, None]
+    paths = owner.talk.post(f"/api/models/{owner.repo}/paths-info/main", {"paths": ["0.bin", "1.bin", "2.bin"]}).json()
+    assert [one.get("xetHash") for one in paths] == [small.name, huge.name, None]
 
 
 def test_a_second_shard_needs_no_xorb_of_its_own(owner: Owner) -> None:

@@ -239,9 +239,7 @@ with Hub.open(sys.argv[1]) as hub:
     hub.parts.xorbs.free(gone)
 """
     sha256 = digest(noise(3 * MB, 8))
-    subprocess.run(
-        [sys.executable, "-c", drop, str(site.folder / "hub"), repo.partition("/")[0], sha256], check=True
-    )
+    subprocess.run([sys.executable, "-c", drop, str(site.folder / "hub"), repo.partition("/")[0], sha256], check=True)
     mark = site.mark()
     site.run(token, UPLOAD, path, "b.bin", repo, cache="remembers")
     assert sent(site, mark) == 1
@@ -268,7 +266,12 @@ def test_a_hub_that_is_killed_in_the_middle_of_an_upload(tmp_path: Path) -> None
                 time.sleep(0.05)
             time.sleep(1)
             site.run(token, UPLOAD, path, "k.bin", repo, cache="one")
+        mark = site.mark()
+        assert site.run(token, DOWNLOAD, repo, "k.bin", HF_HUB_DISABLE_XET="1") == digest(content)
+        assert not any(line["path"].startswith("/xet/") for line in site.requests(mark))
+        # From a certain size on, clients are told to use Xet, and then ask for nothing else.
         assert site.run(token, DOWNLOAD, repo, "k.bin") == digest(content)
+        assert any(line["path"].startswith("/xet/data/") for line in site.requests(mark))
     finally:
         site.hub.stop()
 

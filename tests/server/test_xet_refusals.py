@@ -200,6 +200,23 @@ def test_a_data_link_needs_no_token_and_gives_one_xorb(owner: Owner) -> None:
     assert httpx2.get(link.partition("?")[0], trust_env=False).status_code == 403
 
 
+def test_a_data_link_gives_no_chunks_of_other_files(owner: Owner) -> None:
+    cas, xorb = Cas(owner), some_xorb()
+    mine, beside = File([(xorb, 1, 3)]), File([(xorb, 3, 6)])
+    cas.put_xorb(xorb)
+    assert cas.put_shard(shard([file_block(mine), file_block(beside)]))["type"] == "result"
+    link, table = data_link(cas, mine), xorb.table()
+    first, end = table.stored[1], table.stored[3]
+
+    def fetch(start: int, last: int) -> int:
+        return httpx2.get(link, headers={"Range": f"bytes={start}-{last}"}, trust_env=False).status_code
+
+    assert [fetch(first, end - 1), fetch(first + 5, first + 9)] == [206, 206]
+    assert [fetch(first - 1, end - 1), fetch(first, end), fetch(0, 3), fetch(end, end + 5)] == [403] * 4
+    assert httpx2.get(link, trust_env=False).status_code == 403
+    assert cas.fetch(beside.name) == beside.content
+
+
 def test_a_data_link_is_worth_what_its_token_is_worth_now(hub: LiveHub, make_owner: Make, speak) -> None:
     owner, file = make_owner(), some_file()
     cas = Cas(owner)

@@ -109,6 +109,18 @@ def test_tables_of_files_find_every_byte_and_survive_packing(rows: list[tuple[in
         assert table.start(last) < position + 1 <= table.ends[last]
 
 
+def test_packed_tables_are_laid_out_as_their_format_says() -> None:
+    first, second = XORBS[0], XORBS[1]
+    sizes = [len(first.part(1, 4)), len(second.part(0, 5)), len(first.part(0, 1))]
+    packed = struct.pack("<I", 2) + hashes.from_text(first.name + second.name)
+    packed += struct.pack("<3I3I3I", 0, 1, 0, 1, 0, 0, 4, 5, 1)
+    packed += struct.pack("<3Q", sizes[0], sizes[0] + sizes[1], sum(sizes))
+    assert File([(first, 1, 4), (second, 0, 5), (first, 0, 1)]).table().pack() == packed
+    ends = [sum(len(raw) for raw in first.raws[: k + 1]) for k in range(5)]
+    stored = [end + 8 * (k + 1) for k, end in enumerate(ends)]
+    assert first.table().pack() == first.hashes + struct.pack("<5I5I", *ends, *stored)
+
+
 @given(st.binary(max_size=300))
 def test_a_damaged_table_is_named(packed: bytes) -> None:
     with contextlib.suppress(IntegrityError):

@@ -16,6 +16,7 @@ from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
 from tenuto.server.schema import purged_objects
+from tenuto.server.xet_rows import file_hashes
 
 _SHORT_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -81,7 +82,18 @@ def _large(parts: Parts, call: Call, git: GitReader, facts: BlobFacts, headers: 
             return error_answer(error, {REPO_COMMIT: headers[REPO_COMMIT]})
         raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
     headers = {**headers, LINKED_ETAG: f'"{sha256}"', LINKED_SIZE: str(size)}
+    if size >= parts.limits.xet_download_from:
+        headers.update(_xet_headers(call, git, sha256, headers[REPO_COMMIT]))
     return deliver(call, large_body(parts, git.repo_key, sha256, size), sha256, headers)
+
+
+def _xet_headers(call: Call, git: GitReader, sha256: str, commit: str) -> dict[str, str]:
+    """What tells a client how to get a file by its chunks, if it is stored so."""
+    name = file_hashes(git.connection, git.repo_key, [sha256]).get(sha256)
+    if name is None:
+        return {}
+    token_url = f"{call.base_url}/{call.repo.id.api_path}/xet-read-token/{commit}"
+    return {"X-Xet-Hash": name, "Link": f'<{token_url}>; rel="xet-auth"'}
 
 
 def was_purged(connection: Connection, repo_key: int, sha256: str) -> bool:

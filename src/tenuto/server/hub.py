@@ -26,6 +26,8 @@ class Limits:
     """Uploads above that are sent in parts, if the client can."""
     part: int = 256 * MIB
     object: int = 1 << 40
+    xet_download_from: int = 64 * MIB
+    """Clients are told to download files of chunks by Xet from this size on; smaller ones arrive sooner without."""
     page_entries: int = 1000
     request_stall_s: float = 120.0
     push_body: int = 1024 * MIB

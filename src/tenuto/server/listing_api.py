@@ -95,10 +95,12 @@ def tree(parts: Parts, call: Call) -> Answer:
         else:
             page = [(path, root)]
         entries = _entries(git, commit, page[:limit], expand)
+        by_xet = [one.lfs.oid for one in entries if one.lfs and one.size >= parts.limits.xet_download_from]
+        hashes = file_hashes(connection, call.repo.key, by_xet)
     headers = (
         {"Link": f'<{_next_page(call, commit, path, page[limit - 1][0])}>; rel="next"'} if len(page) > limit else {}
     )
-    return json_answer(entries, headers=headers)
+    return json_answer([_chunked(one, hashes) for one in entries], headers=headers)
 
 
 def _listed(entries: Any) -> Any:

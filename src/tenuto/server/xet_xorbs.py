@@ -16,7 +16,7 @@ from tenuto.server.xet_rows import (
     write_for_repo,
     xorb_table,
 )
-from tenuto.store.xet.assemble import ChunkedFile
+from tenuto.store.xet.assemble import ChunkedFile, StoredXorb
 from tenuto.store.xet.folder import IncomingXorb, XorbFolder
 from tenuto.store.xet.hashes import from_text
 from tenuto.store.xet.shard import ToldXorb, tell_xorb
@@ -95,6 +95,10 @@ class Xorbs:
     def file(self, table: FileTable, *, checked: bool = True) -> ChunkedFile:
         """The bytes of a file."""
         return ChunkedFile(table, self.table, self.folder, checked=checked)
+
+    def stored(self, name: str) -> StoredXorb:
+        """The bytes of a xorb as they are stored."""
+        return StoredXorb(name, self.table(name), self.folder)
 
     def open(self, repo_key: int, sha256: str) -> ChunkedFile:
         """The bytes of a file that a repo holds as chunks; raises IntegrityError (CorruptObject) if it holds none of them."""

@@ -2,6 +2,7 @@
 
 import io
 import os
+from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Callable
@@ -19,20 +20,64 @@ _BATCH_BYTES = 2 << 20
 _OPEN_XORBS = 8
 
 
-class ChunkedFile(io.RawIOBase):
-    """A file that is stored as terms, readable and seekable; for one thread at a time.
+class _Chunks:
+    """Reads chunks of xorbs; keeps the files open that were read last."""
 
-    Reading raises IntegrityError (CorruptObject) where a chunk is not what it was. With `checked` False only its length is looked at,
-    for callers who hash the whole file.
-    """
-
-    def __init__(self, table: FileTable, find_xorb: FindXorb, folder: XorbFolder, *, checked: bool = True) -> None:
-        self._table, self._find_xorb, self._folder, self._checked = table, find_xorb, folder, checked
+    def __init__(self, folder: XorbFolder) -> None:
+        self._folder = folder
         self._decoder = Decoder()
         self._files: OrderedDict[str, BinaryIO] = OrderedDict()
+
+    def read(self, name: str, xorb: XorbTable, first: int, last: int) -> memoryview:
+        """The stored bytes of the chunks from `first` to `last` (exclusive)."""
+        start, end = xorb.stored[first], xorb.stored[last]
+        file = self._file(name)
+        with disk_errors(name):
+            data = memoryview(os.pread(file.fileno(), end - start, start))
+        if len(data) != end - start:
+            raise _damaged(name, first, "it ends too early")
+        return data
+
+    def decode(
+        self, name: str, xorb: XorbTable, first: int, last: int, data: memoryview, *, checked: bool = True
+    ) -> list[memoryview]:
+        """The bytes of each of these chunks, whose stored bytes are `data`."""
+        start, raws = xorb.stored[first], []
+        for index in range(first, last):
+            at, until = xorb.stored[index] - start, xorb.stored[index + 1] - start
+            try:
+                header = read_header(data[at : at + HEADER_BYTES])
+                raw = self._decoder.decode(header, data[at + HEADER_BYTES : until])
+            except UsageError as error:
+                raise _damaged(name, index, error.message) from error
+            if len(raw) != xorb.raw[index + 1] - xorb.raw[index] or header.stored != until - at - HEADER_BYTES:
+                raise _damaged(name, index, f"it has {len(raw)} bytes, stored in {header.stored}")
+            if checked and chunk_hash(raw) != xorb.chunk(index):
+                raise _damaged(name, index, "its bytes have another hash")
+            raws.append(memoryview(raw))
+        return raws
+
+    def _file(self, name: str) -> BinaryIO:
+        file = self._files.get(name)
+        if file is None:
+            file = self._files[name] = self._folder.open(name)
+            if len(self._files) > _OPEN_XORBS:
+                self._files.popitem(last=False)[1].close()
+        return file
+
+    def close(self) -> None:
+        while self._files:
+            self._files.popitem()[1].close()
+
+
+class _Assembled(io.RawIOBase):
+    """A readable, seekable run of bytes that is loaded batch by batch; for one thread at a time."""
+
+    def __init__(self, size: int, chunks: _Chunks) -> None:
+        self._size, self._chunks = size, chunks
         self._position = 0
         self._ready: deque[memoryview] = deque()
-        self._term = self._chunk = self._skip = -1
+        self._is_placed = False
 
     def readable(self) -> bool:
         """True."""
@@ -48,21 +93,24 @@ class ChunkedFile(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a position, counted from the start, from here or from the end."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._table.size}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(base + offset, 0)
         self._ready.clear()
-        self._term = -1
+        self._is_placed = False
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """That many bytes, or all that are left; fewer only at the end."""
-        left = max(self._table.size - self._position, 0)
+        """That many bytes, or all that are left; fewer only at the end. Raises IntegrityError (CorruptObject), StorageError."""
+        left = max(self._size - self._position, 0)
         wanted = left if size is None or size < 0 else min(size, left)
         pieces = []
         self._position += wanted
         while wanted:
             if not self._ready:
-                self._load(self._position - wanted, wanted)
+                if not self._is_placed:
+                    self._place(self._position - wanted)
+                    self._is_placed = True
+                self._load(min(wanted, _BATCH_BYTES))
             piece = self._ready.popleft()
             if len(piece) > wanted:
                 self._ready.appendleft(piece[wanted:])
@@ -71,22 +119,31 @@ class ChunkedFile(io.RawIOBase):
             wanted -= len(piece)
         return b"".join(pieces)
 
-    def _load(self, position: int, wanted: int) -> None:
-        """Make the next chunks ready, enough for `wanted` bytes or as many as one batch may have."""
-        table = self._table
-        if self._term < 0:
-            self._place(position)
-        term = table.term(self._term)
-        xorb = self._find_xorb(term.xorb)
-        first = max(self._chunk, term.start)
-        target = xorb.raw[first] + self._skip + min(wanted, _BATCH_BYTES)
-        last = bisect_left(xorb.raw, target, first + 1, term.end)
-        raws = self._decode(term.xorb, xorb, first, last)
-        raws[0] = raws[0][self._skip :]
-        self._ready.extend(raws)
-        self._skip, self._chunk = 0, last
-        if last == term.end:
-            self._term, self._chunk = self._term + 1, 0
+    @abstractmethod
+    def _place(self, position: int) -> None:
+        """Let the next batch begin at `position`."""
+
+    @abstractmethod
+    def _load(self, wanted: int) -> None:
+        """Make the next batch ready, at least a byte of it, about `wanted` bytes."""
+
+    def close(self) -> None:
+        """Release what is held."""
+        self._chunks.close()
+        super().close()
+
+
+class ChunkedFile(_Assembled):
+    """A file that is stored as terms.
+
+    Reading raises IntegrityError (CorruptObject) where a chunk is not what it was. With `checked` False only its length is looked at,
+    for callers who hash the whole file.
+    """
+
+    def __init__(self, table: FileTable, find_xorb: FindXorb, folder: XorbFolder, *, checked: bool = True) -> None:
+        super().__init__(table.size, _Chunks(folder))
+        self._table, self._find_xorb, self._checked = table, find_xorb, checked
+        self._term = self._chunk = self._skip = 0
 
     def _place(self, position: int) -> None:
         table = self._table
@@ -97,41 +154,39 @@ class ChunkedFile(io.RawIOBase):
         self._chunk = bisect_right(raw, offset) - 1
         self._skip = offset - raw[self._chunk]
 
-    def _decode(self, name: str, xorb: XorbTable, first: int, last: int) -> list[memoryview]:
-        start, end = xorb.stored[first], xorb.stored[last]
-        file = self._file(name)
-        with disk_errors(name):
-            data = memoryview(os.pread(file.fileno(), end - start, start))
-        if len(data) != end - start:
-            raise _damaged(name, first, "it ends too early")
-        raws = []
-        for index in range(first, last):
-            at, until = xorb.stored[index] - start, xorb.stored[index + 1] - start
-            try:
-                header = read_header(data[at : at + HEADER_BYTES])
-                raw = self._decoder.decode(header, data[at + HEADER_BYTES : until])
-            except UsageError as error:
-                raise _damaged(name, index, error.message) from error
-            if len(raw) != xorb.raw[index + 1] - xorb.raw[index]:
-                raise _damaged(name, index, f"it has {len(raw)} bytes")
-            if self._checked and chunk_hash(raw) != xorb.chunk(index):
-                raise _damaged(name, index, "its bytes have another hash")
-            raws.append(memoryview(raw))
-        return raws
+    def _load(self, wanted: int) -> None:
+        term = self._table.term(self._term)
+        xorb = self._find_xorb(term.xorb)
+        first = max(self._chunk, term.start)
+        last = bisect_left(xorb.raw, xorb.raw[first] + self._skip + wanted, first + 1, term.end)
+        data = self._chunks.read(term.xorb, xorb, first, last)
+        raws = self._chunks.decode(term.xorb, xorb, first, last, data, checked=self._checked)
+        raws[0] = raws[0][self._skip :]
+        self._ready.extend(raws)
+        self._skip, self._chunk = 0, last
+        if last == term.end:
+            self._term, self._chunk = self._term + 1, 0
 
-    def _file(self, name: str) -> BinaryIO:
-        file = self._files.get(name)
-        if file is None:
-            file = self._files[name] = self._folder.open(name)
-            if len(self._files) > _OPEN_XORBS:
-                self._files.popitem(last=False)[1].close()
-        return file
 
-    def close(self) -> None:
-        """Release what is held."""
-        while self._files:
-            self._files.popitem()[1].close()
-        super().close()
+class StoredXorb(_Assembled):
+    """A xorb as it is stored, for clients that unpack it themselves and check nothing: every chunk is checked before it is given away."""
+
+    def __init__(self, name: str, xorb: XorbTable, folder: XorbFolder) -> None:
+        super().__init__(xorb.stored[-1], _Chunks(folder))
+        self._name, self._xorb = name, xorb
+        self._chunk = self._skip = 0
+
+    def _place(self, position: int) -> None:
+        self._chunk = bisect_right(self._xorb.stored, position) - 1
+        self._skip = position - self._xorb.stored[self._chunk]
+
+    def _load(self, wanted: int) -> None:
+        xorb, first = self._xorb, self._chunk
+        last = bisect_left(xorb.stored, xorb.stored[first] + self._skip + wanted, first + 1, xorb.chunks)
+        data = self._chunks.read(self._name, xorb, first, last)
+        self._chunks.decode(self._name, xorb, first, last, data)
+        self._ready.append(data[self._skip :])
+        self._skip, self._chunk = 0, last
 
 
 def _damaged(name: str, index: int, reason: str) -> IntegrityError:
