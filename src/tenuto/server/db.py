@@ -69,6 +69,11 @@ class Database:
         self.engine.dispose()
 
 
+def is_writing(connection: Connection) -> bool:
+    """Whether a connection is that of a `write`: what it reads must be there now, not in some memory."""
+    return bool(connection.get_execution_options().get("immediate", False))
+
+
 def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
     """`values` in pieces that fit one `IN (…)`."""
     for start in range(0, len(values), CHUNK_ROWS):
@@ -90,8 +95,7 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("immediate", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing(connection) else "BEGIN")
 
 
 @contextmanager

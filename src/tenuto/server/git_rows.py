@@ -9,6 +9,7 @@ from tenuto.core.errors import IntegrityError
 from tenuto.server.db import chunks
 from tenuto.server.gitstore import Ref
 from tenuto.server.schema import git_commits, git_objects, git_parents, git_refs
+from tenuto.server.unneeded import spare_all_if_listed
 
 BATCH_BYTES = 8 << 20
 _HERE = git_objects.c.repo_id == bindparam("repo")
@@ -119,6 +120,7 @@ class GitRows:
         """Let a ref stand for something else, if it still stands for the object `old_target`; whether it did."""
         here = (git_refs.c.repo_id == self._repo) & (git_refs.c.name == ref.name)
         changed = update(git_refs).where(here & (git_refs.c.target_oid == old_target))
+        spare_all_if_listed(self._connection, self._repo, ref.commit)
         return self._connection.execute(changed.values(target_oid=ref.target, commit_oid=ref.commit)).rowcount == 1
 
     def drop_ref(self, name: str, old_target: str) -> bool:

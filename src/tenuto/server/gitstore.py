@@ -11,8 +11,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, literal, select, u
 from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.core.gitobj import EMPTY_TREE, Pointer, TreeItem, parse_commit, parse_pointer, parse_tree
 from tenuto.core.ids import is_commit_id
-from tenuto.server.db import Database, chunks
+from tenuto.server.db import Database, chunks, is_writing
 from tenuto.server.schema import git_commits, git_objects, git_parents, git_refs
+from tenuto.server.unneeded import spare, spare_all_if_listed
 
 DEFAULT_BRANCH = "main"
 HEADS = "refs/heads/"
@@ -183,7 +184,8 @@ class GitReader:
 
     def find_commit(self, oid: str) -> CommitFacts | None:
         """The commit with that id, or None."""
-        facts = self._cache.commit(self.repo_key, oid)
+        # What is written builds on what is there: a commit in memory may have been collected. Its trees go after it, never before.
+        facts = None if is_writing(self.connection) else self._cache.commit(self.repo_key, oid)
         if facts is None:
             row = self.connection.execute(_COMMIT, {"repo": self.repo_key, "oid": oid}).first()
             if row is None:
@@ -299,9 +301,10 @@ def object_row(repo_key: int, kind: str, oid: str, body: bytes) -> ObjectRow:
 
 
 def add_objects(database: Database, connection: Connection, rows: Sequence[ObjectRow]) -> None:
-    """Add objects; those that are there already stay."""
+    """Add objects of one repo; those that are there already stay, and are needed again."""
     if rows:
         connection.execute(database.insert_new(git_objects), rows)
+        spare(connection, int(str(rows[0]["repo_id"])), [str(row["oid"]) for row in rows])
 
 
 def add_commit(database: Database, connection: Connection, repo_key: int, facts: CommitFacts) -> None:
@@ -341,11 +344,13 @@ def add_ref(connection: Connection, repo_key: int, ref: Ref) -> None:
     """Add a ref; the caller has looked, inside the same transaction, that there is none of that name."""
     row = {"repo_id": repo_key, "name": ref.name, "target_oid": ref.target, "commit_oid": ref.commit}
     connection.execute(insert(git_refs).values(row))
+    spare_all_if_listed(connection, repo_key, ref.commit)
 
 
 def move_ref(connection: Connection, repo_key: int, name: str, old: str, new: str) -> bool:
     """Let a branch stand for `new`, if it still stands for `old`; whether it did."""
     here = (git_refs.c.repo_id == repo_key) & (git_refs.c.name == name) & (git_refs.c.commit_oid == old)
+    spare_all_if_listed(connection, repo_key, new)
     return connection.execute(update(git_refs).where(here).values(target_oid=new, commit_oid=new)).rowcount == 1
 
 

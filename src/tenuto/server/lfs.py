@@ -18,6 +18,7 @@ from tenuto.server.commits import held_sizes
 from tenuto.server.exchange import Answer, Call, Sink, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
+from tenuto.server.unneeded import spare_told
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 _MAX_PARTS = 10_000
@@ -63,6 +64,8 @@ def batch(parts: Parts, call: Call) -> Answer:
     check(call.actor, request.action, call.repo)
     with parts.database.read() as connection:
         held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
+    if is_upload:
+        spare_told(parts.database, call.repo.key, held)
     links = _Links(parts, call)
     in_parts = (
         is_upload

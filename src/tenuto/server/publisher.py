@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError as RowRefused
 from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError
 from tenuto.server.db import Database
 from tenuto.server.schema import lfs_objects
+from tenuto.server.unneeded import spare
 from tenuto.store.base import Sealed, Store
 
 
@@ -15,7 +16,7 @@ class _Entry:
     """One object that waits for its turn."""
 
     def __init__(self, repo_key: int, sealed: Sealed, now_ms: int) -> None:
-        self.sealed = sealed
+        self.sealed, self.repo_key = sealed, repo_key
         self.row = {"repo_id": repo_key, "sha256": sealed.sha256, "size": sealed.size, "created_ms": now_ms}
         self.done = threading.Event()
         self.error: Exception | None = None
@@ -93,6 +94,8 @@ class Publisher:
     def _insert(self, batch: Sequence[_Entry]) -> None:
         with self._database.write() as connection:
             connection.execute(self._database.insert_new(lfs_objects), [entry.row for entry in batch])
+            for repo_key in {entry.repo_key for entry in batch}:
+                spare(connection, repo_key, [one.sealed.sha256 for one in batch if one.repo_key == repo_key])
             # An object that was here already may have been deleted just before its row was there to keep it.
             if not all(self._store.has(entry.sealed.sha256) for entry in batch):
                 raise UnavailableError("an object was deleted meanwhile", code="HubUnavailable", hint="send it again")

@@ -298,3 +298,12 @@ file_locks = Table(
     Index(None, "user_id"),
     sqlite_autoincrement=True,
 )
+
+# What no ref of a repo needs any more, and since when that is known: git ids, sha256s of large objects, hashes of xorbs.
+unneeded = Table(
+    "unneeded",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),
+)

@@ -18,6 +18,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.repos import find_repo, mark_modified
 from tenuto.server.rewriting import Rewriter
 from tenuto.server.schema import git_commits, git_objects, lfs_objects, purged_objects
+from tenuto.server.unneeded import spare
 from tenuto.server.xet_rows import (
     NewFile,
     Scope,
@@ -223,11 +224,13 @@ def _hold_too(parts: Parts, connection: Connection, source: int, target: int, na
             for row in connection.execute(select(*columns).where(here))
         ]
         connection.execute(parts.database.insert_new(lfs_objects), rows)
+    spare(connection, target, names)
     files = []
     for sha256, name in file_hashes(connection, source, names).items():
         table = find_file(connection, source, name)
         assert table is not None
         for xorb in table.xorbs:
             hold_xorb(parts.database, connection, target, xorb, now_ms)
+        spare(connection, target, table.xorbs)
         files.append(NewFile(name, sha256, table, {}))
     add_files(parts.database, connection, Scope(target, generation(connection, target)), files, now_ms)

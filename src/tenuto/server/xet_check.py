@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 
 from tenuto.core.errors import IntegrityError, UsageError
 from tenuto.server.hub import Parts
+from tenuto.server.unneeded import spare
 from tenuto.server.xet_rows import (
     NewFile,
     Scope,
@@ -52,6 +53,8 @@ class ShardCheck:
             else:
                 self._check_xorb(block)
         with write_for_repo(self._parts.database) as connection:
+            # The client remembers what a shard listed for weeks, whether or not it was new.
+            spare(connection, self._scope.repo_key, [*self._held, *self._verified.values()])
             self.added = add_files(self._parts.database, connection, self._scope, self._found, self._parts.now_ms())
 
     def _survey(self) -> None:

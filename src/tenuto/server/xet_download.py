@@ -8,6 +8,7 @@ from tenuto.server.exchange import Answer, Call, FileBody, error_answer, json_an
 from tenuto.server.files import deliver, parse_range
 from tenuto.server.hub import Parts
 from tenuto.server.signing import LINK_LIFE_S, Claims
+from tenuto.server.unneeded import spare_told
 from tenuto.server.xet_rows import find_file, find_hint, held_xorbs
 from tenuto.server.xet_telling import tell_of
 from tenuto.store.xet.assemble import Plan, Span, plan
@@ -127,5 +128,6 @@ def chunks(parts: Parts, call: Call) -> Answer:
         hint = find_hint(connection, call.repo.key, chunk)
     if hint is None:
         raise NotFoundError("this repo holds no such chunk, or none that is told of", code="ObjectNotFound")
+    spare_told(parts.database, call.repo.key, hint.table.xorbs)
     body = tell_of(parts, call.repo.key, hint)
     return Answer(200, {"Content-Type": "application/octet-stream", "Cache-Control": "no-store"}, body)

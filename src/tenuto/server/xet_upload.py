@@ -11,6 +11,7 @@ from tenuto.core.errors import IntegrityError, NotFoundError, StorageError, Tenu
 from tenuto.server.exchange import Answer, Call, Pieces, Sink, error_answer, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
+from tenuto.server.unneeded import spare_told
 from tenuto.server.xet_check import ShardCheck
 from tenuto.server.xet_rows import Scope, generation, held_xorbs
 from tenuto.store.xet.hashes import check_hash
@@ -57,6 +58,7 @@ def grant(parts: Parts, call: Call) -> Answer:
         held = held_xorbs(connection, call.repo.key, [name])
     if not held or not parts.xorbs.folder.has(name):
         raise NotFoundError("this repo holds no such xorb", code="ObjectNotFound")
+    spare_told(parts.database, call.repo.key, [name])
     return json_answer({})
 
 

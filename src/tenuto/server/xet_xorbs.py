@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from tenuto.core.errors import IntegrityError
 from tenuto.server.db import Database
+from tenuto.server.unneeded import spare
 from tenuto.server.xet_rows import (
     Scope,
     check_generation,
@@ -73,6 +74,7 @@ class Xorbs:
         # The bytes appear inside the transaction: nobody can find them unheld, and drop them, before the row is there.
         with write_for_repo(self._database) as connection:
             check_generation(connection, scope)
+            spare(connection, scope.repo_key, [name])
             if xorb_table(connection, name) is None or not self.folder.has(name):
                 self.folder.publish(name, sealed)
                 keep_xorb_table(connection, name, table)
