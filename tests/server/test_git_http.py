@@ -281,3 +281,46 @@ def test_objects_of_another_repo_cannot_be_wanted(hub: LiveHub, make_owner) -> N
                 trust_env=False,
             ).content
         )
+
+
+def test_a_gate_stands_before_git_as_well(hub: LiveHub, owner: Owner, make_owner, tmp_path: Path) -> None:
+    owner.talk.client.put(f"/api/models/{owner.repo}/settings", json={"gated": "auto"}).raise_for_status()
+    reader = make_owner()
+    with pytest.raises(GitFailed, match="could not read Username"):
+        Clone.of(address(hub.url, owner.repo), tmp_path / "nobody")
+    where = address(hub.url, owner.repo, reader.token)
+    with pytest.raises(GitFailed, match="is restricted"):
+        Clone.of(where, tmp_path / "before")
+    assert reader.talk.post(f"/{owner.repo}/ask-access").status_code == 303
+    Clone.of(where, tmp_path / "after").check()
+    Clone.of(address(hub.url, owner.repo, owner.token), tmp_path / "owner")
+
+
+def test_a_moved_repo_is_found_by_its_old_name(hub: LiveHub, filled: Owner, tmp_path: Path) -> None:
+    clone = Clone.of(address(hub.url, filled.repo, filled.token), tmp_path / "clone")
+    new = f"{filled.name}/moved"
+    move = {"fromRepo": filled.repo, "toRepo": new, "type": "model"}
+    filled.talk.post("/api/repos/move", move).raise_for_status()
+    Clone.of(address(hub.url, filled.repo, end=".git"), tmp_path / "other").check()
+    filled.talk.commit(new, small("later", b"1")).raise_for_status()
+    clone.git("pull", "-q", "origin", "main")
+    clone.commit(mine=b"m")
+    clone.git("push", "-q", "origin", "main")
+    assert filled.talk.head(new) == clone.head()
+
+
+def test_pull_requests_are_fetched_and_their_merges_have_two_parents(
+    hub: LiveHub, owner: Owner, stock, tmp_path: Path
+) -> None:
+    api = stock(owner.token)
+    made = api.upload_file(path_or_fileobj=b"new", path_in_repo="new.txt", repo_id=owner.repo, create_pr=True)
+    clone = Clone.of(address(hub.url, owner.repo), tmp_path / "clone")
+    clone.git("fetch", "-q", "origin", "refs/pr/1:pr1")
+    assert clone.head("pr1") == made.oid
+    owner.talk.commit(owner.repo, small("other", b"o")).raise_for_status()
+    api.merge_pull_request(owner.repo, 1)
+    clone.git("pull", "-q", "--ff-only", "origin", "main")
+    clone.check()
+    assert clone.head() == owner.talk.head(owner.repo)
+    assert len(clone.git("rev-list", "--parents", "-1", "HEAD").split()) == 3
+    assert made.oid in clone.git("rev-list", "HEAD").split()

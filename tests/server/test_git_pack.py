@@ -9,7 +9,6 @@ import struct
 import subprocess
 import tempfile
 import zlib
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from tenuto.core.errors import IntegrityError, TenutoError, UsageError
-from tenuto.core.gitobj import FILE_MODE, TREE_MODE, Commit, TreeItem, encode_tree, object_id, parse_tree
+from tenuto.core.gitobj import FILE_MODE, TREE_MODE, TreeItem, encode_tree, object_id, parse_tree
 from tenuto.server.git_delta import apply_delta, tree_delta
 from tenuto.server.git_pack import Pack, PackLimits
 from tenuto.server.git_protocol import ZERO_ID, Mark, packet
@@ -29,7 +28,7 @@ from tenuto.server.git_write import PackWriter
 from tenuto.server.schema import git_commits, git_objects
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
-from tests.server.git_client import Clone, run_git
+from tests.server.git_client import Clone
 from tests.server.talk import small
 
 LIMITS = PackLimits(1 << 20, 10_000, 64 << 20)
@@ -272,9 +271,6 @@ def test_a_chain_has_an_end() -> None:
     assert len(read(sealed(entry(3, bodies[0]) + b"".join(links[:4000]), 4001))) == 4001
 
 
-# --- by the wire
-
-
 def push(hub: LiveHub, owner: Owner, pack: bytes, new: str, ref: str = "refs/heads/new", old: str = ZERO_ID) -> str:
     body = packet(f"{old} {new} {ref}\0report-status") + Mark.FLUSH.value + pack
     answer = httpx2.post(
@@ -455,12 +451,3 @@ def test_requests_that_are_no_push(hub: LiveHub, owner: Owner) -> None:
     twice = packet(f"{ZERO_ID} {'a' * 40} refs/heads/x")
     assert send(twice + twice + b"0000").status_code == 400
     assert b"ng refs/heads/x" in send(packet(f"{ZERO_ID} {'a' * 40} refs/heads/x\0report-status") + b"0000").content
-
-
-def test_commits_of_the_api_and_the_wire_are_written_alike(tmp_path: Path) -> None:
-    run_git(tmp_path, "init", "-q")
-    clone = Clone(tmp_path)
-    oid = clone.commit("hi", a=b"a")
-    body = clone.git("cat-file", "-p", oid)
-    commit = Commit(clone.head("HEAD^{tree}"), (), "A <a@b>", 1, "hi")
-    assert body.splitlines()[0] == commit.encode().decode().splitlines()[0]

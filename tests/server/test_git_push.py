@@ -301,28 +301,50 @@ def test_one_of_a_push_and_a_commit_wins_and_nothing_is_lost(hub: LiveHub, owner
     assert int(last.git("rev-list", "--count", "HEAD")) == 7
 
 
-def test_a_push_whose_ref_moved_leaves_nothing(hub: LiveHub, owner: Owner, clone: Clone) -> None:
-    """The hub looks again in the transaction that moves the ref."""
-    clone.commit(mine=b"mine")
-    before = count_objects(hub, owner.repo)
+def push_during(hub: LiveHub, clone: Clone, change: Callable[[], object]) -> str:
+    """Push `main`, and let `change` happen when all was looked at and nothing is stored yet; why the push failed."""
     real = hub.hub.parts.database.write
-    moved = threading.Event()
+    is_changed = threading.Event()
 
     def write():
-        if not moved.is_set():
-            moved.set()
-            owner.talk.commit(owner.repo, small("theirs", b"t")).raise_for_status()
+        if not is_changed.is_set():
+            is_changed.set()
+            change()
         return real()
 
     hub.hub.parts.database.write = write  # type: ignore[method-assign]
     try:
-        with pytest.raises(GitFailed, match="fetch first"):
-            clone.git("push", "origin", "main")
+        with pytest.raises(GitFailed) as failure:
+            clone.git("push", "--no-verify", "origin", "main")
     finally:
         del hub.hub.parts.database.write  # type: ignore[method-assign]
-    assert moved.is_set()
+    assert is_changed.is_set()
+    return str(failure.value)
+
+
+def test_a_push_whose_ref_moved_leaves_nothing(hub: LiveHub, owner: Owner, clone: Clone) -> None:
+    clone.commit(mine=b"mine")
+    before = count_objects(hub, owner.repo)
+    said = push_during(hub, clone, lambda: owner.talk.commit(owner.repo, small("theirs", b"t")).raise_for_status())
+    assert "fetch first" in said
     assert set(owner.talk.listing(owner.repo)) == {".gitattributes", "theirs"}
     assert count_objects(hub, owner.repo) == before + 3
+
+
+def test_a_push_whose_repo_is_deleted(hub: LiveHub, owner: Owner, clone: Clone) -> None:
+    clone.commit(mine=b"mine")
+    assert "Repository not found" in push_during(hub, clone, lambda: owner.talk.delete(owner.repo).raise_for_status())
+
+
+def test_a_push_whose_large_object_is_purged(hub: LiveHub, owner: Owner, clone: Clone) -> None:
+    data = b"large" * 999
+    oid = owner.talk.put_large(owner.repo, data)
+    clone.commit(**{"m.bin": Pointer(oid, len(data)).encode()})
+    place = f"/api/models/{owner.repo}/lfs-files/batch"
+    before = count_objects(hub, owner.repo)
+    purge = {"deletions": {"sha": [oid], "rewriteHistory": True}}
+    assert "were deleted meanwhile" in push_during(hub, clone, lambda: owner.talk.post(place, purge).raise_for_status())
+    assert count_objects(hub, owner.repo) == before
 
 
 def test_a_hub_that_is_killed_takes_the_push_again(tmp_path: Path) -> None:

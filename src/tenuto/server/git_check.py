@@ -63,6 +63,8 @@ class Passed:
         self.tags: dict[str, None] = {}
         self.anchors: dict[str, str] = {}
         """What the repo must have already, by kind."""
+        self.pointers: dict[str, int] = {}
+        """The LFS objects that the blobs stand for, with their sizes."""
 
     def add(self, other: "Passed") -> None:
         """Take over all of another."""
@@ -71,6 +73,7 @@ class Passed:
         self.commits.update(other.commits)
         self.tags.update(other.tags)
         self.anchors.update(other.anchors)
+        self.pointers.update(other.pointers)
 
 
 class Inspector:
@@ -119,6 +122,7 @@ class Inspector:
                     f"{inspection.path(oid)!r} points to the LFS object {pointer.sha256} of {pointer.size} bytes, which "
                     "this repo does not hold (send it with `git lfs push --all`, then push again)"
                 )
+        inspection.found.pointers = {pointer.sha256: pointer.size for pointer in pointers.values()}
 
     def _check_measures(self, inspection: "_Inspection") -> None:
         """No tree is deeper or wider than the hub can list."""

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from tenuto.core.errors import ConflictError, NotFoundError
 from tenuto.core.gitobj import Commit
 from tenuto.server.access import Repo
+from tenuto.server.commits import held_sizes
 from tenuto.server.git_check import Passed
 from tenuto.server.git_pack import Pack
 from tenuto.server.git_protocol import ZERO_ID, Update
@@ -75,8 +76,9 @@ def _check_ground(connection: Connection, repo: Repo, passed: Passed) -> None:
     if find_repo_by_key(connection, repo.key) is None:
         raise NotFoundError("Repository not found", code="RepoNotFound")
     here = GitRows(connection, repo.key).kinds(passed.anchors)
-    if len(here) < len(passed.anchors):
-        raise ConflictError("objects that this push builds on were collected meanwhile: push again")
+    held = held_sizes(connection, repo.key, passed.pointers)
+    if len(here) < len(passed.anchors) or len(held) < len(passed.pointers):
+        raise ConflictError("objects that this push builds on were deleted meanwhile: fetch, then push again")
 
 
 def _items(repo_key: int, passed: Passed, pack: Pack) -> Iterator[_Item]:
