@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,8 @@ SLOW_S = 120.0
 def main(arguments: list[str]) -> int:
     """Run the benchmark; 0 if every step of every tool did its work."""
     options = read_options(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # hubs are stopped and folders removed on the way out
     if options.cores:
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: options.cores]))
     contestants: list[Contestant] = [Tenuto(), Dvc(dvc_program()), Stock()]
@@ -52,6 +55,8 @@ def main(arguments: list[str]) -> int:
     except StepError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(plain(results))
