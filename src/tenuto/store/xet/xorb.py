@@ -3,7 +3,7 @@
 from array import array
 
 from tenuto.core.errors import IntegrityError, UsageError
-from tenuto.store.xet.chunks import HEADER_BYTES, Decoder, read_header
+from tenuto.store.xet.chunks import HEADER_BYTES, MOST_STORED_BYTES, Decoder, read_header
 from tenuto.store.xet.hashes import chunk_hash, merkle_root, to_text
 from tenuto.store.xet.table import XorbTable
 
@@ -12,6 +12,7 @@ MOST_CHUNKS = 8192
 MOST_BODY_BYTES = 65 << 20
 """Chunks that do not shrink are stored as they are, each with a header: a body may be somewhat larger than what is in it."""
 _FOOTER = b"XETBLOB"
+_LONGEST_CHUNK = HEADER_BYTES + MOST_STORED_BYTES
 
 
 class XorbReader:
@@ -33,20 +34,26 @@ class XorbReader:
         """Take in more bytes. Raises UsageError (BadRequest, TooLarge) as soon as they cannot belong to a xorb."""
         if self._in_footer:
             return
-        body = memoryview(self._rest + data if self._rest else data)
         at = 0
-        while len(body) - at >= HEADER_BYTES:
-            if body[at : at + len(_FOOTER)] == _FOOTER:
-                self._in_footer, self._rest = True, b""
+        if self._rest:
+            joined = self._rest + data[:_LONGEST_CHUNK]
+            end = self._take(memoryview(joined), 0)
+            if not end:
+                self._rest = b"" if self._in_footer else joined
                 return
-            end = self._take(body, at)
-            if end == at:
-                break
+            at = end - len(self._rest)
+        body = memoryview(data)
+        while (end := self._take(body, at)) > at:
             at = end
-        self._rest = bytes(body[at:])
+        self._rest = b"" if self._in_footer else bytes(body[at:])
 
     def _take(self, body: memoryview, at: int) -> int:
-        """Take the chunk at `at`, if it is here as a whole; returns where the next one begins."""
+        """Take the chunk at `at`, if it is here as a whole; returns where the next one begins, `at` if nothing was taken."""
+        if len(body) - at < HEADER_BYTES:
+            return at
+        if body[at : at + len(_FOOTER)] == _FOOTER:
+            self._in_footer = True
+            return at
         header = read_header(body[at : at + HEADER_BYTES])
         if self._raw[-1] + header.raw > MOST_RAW_BYTES:
             raise UsageError(f"a xorb may unpack to {MOST_RAW_BYTES} bytes at most", code="TooLarge")
