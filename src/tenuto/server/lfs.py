@@ -278,8 +278,3 @@ def verify(parts: Parts, call: Call) -> Answer:
     if held is None or (wanted.oid, wanted.size) != (claims.oid, held):
         raise NotFoundError(f"this repo holds no object {claims.oid} of that size", code="ObjectNotFound")
     return json_answer({})
-
-
-def no_locks(parts: Parts, call: Call) -> Answer:
-    """This hub has no file locks; git-lfs goes on without."""
-    raise NotFoundError("file locks are not supported", code="RouteNotFound")

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 from sqlalchemy import Connection
 
-from tenuto.core.errors import ConflictError, NotFoundError, UsageError
+from tenuto.core.errors import ConflictError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
 from tenuto.server.access import Gate, Repo
 from tenuto.server.accounts import check_namespace
@@ -143,8 +143,3 @@ def ignored(parts: Parts, call: Call) -> Answer:
 def agent_harnesses(parts: Parts, call: Call) -> Answer:
     """Stock clients ask for this daily; there is nothing to tell."""
     return json_answer({"standardEnvVars": [], "harnesses": {}})
-
-
-def no_route(parts: Parts, call: Call) -> Answer:
-    """A route that is known to be absent."""
-    raise NotFoundError("this hub does not have that route", code="RouteNotFound")
