@@ -51,5 +51,5 @@ docs: setup ## write the generated pages anew
 	@$(BIN)/python scripts/make_docs.py
 
 clean: ## remove .venv, caches and benchmark data
-	rm -rf .venv .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf .venv .clients .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,66 @@
+"""`hf`, and `huggingface-cli` as it was called before: a folder goes up and comes down."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.wire.conftest import MAKES, OWNER, Repo
+from tests.wire.content import NAMES, SMALL, mixed, read, write
+
+pytestmark = pytest.mark.wire
+FILES = {**SMALL, **{name: name.encode() for name in NAMES}, "model.safetensors": mixed(1_000_000)}
+
+
+def run(repo: Repo, *words: str, program: str = "hf") -> str:
+    ended = repo.client.run(*words, program=program)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "folder", FILES)
+
+
+def test_a_folder_to_a_new_branch_and_back(repo: Repo, folder: Path, tmp_path: Path) -> None:
+    kind = ("--repo-type", repo.kind)
+    run(repo, "upload", repo.name, str(folder), *kind, "--revision", "dev")
+    run(repo, "download", repo.name, *kind, "--revision", "dev", "--local-dir", str(tmp_path / "down"))
+    assert read(tmp_path / "down") == FILES
+    assert repo.files() == set()
+
+
+def test_a_file_to_a_repo_that_is_made_by_it(repo: Repo, folder: Path, tmp_path: Path) -> None:
+    made = Repo(repo.client, f"{repo.name}-made", repo.kind, repo.private)
+    more = ("--private",) if repo.private else ()
+    kind = ("--repo-type", repo.kind)
+    run(repo, "upload", made.name, str(folder / "model.safetensors"), "a b/m.safetensors", *kind, *more)
+    assert made.do("repo_info")["private"] is repo.private
+    words = (made.name, "a b/m.safetensors", *kind, "--local-dir", str(tmp_path / "down"))
+    run(repo, "download", *words)
+    assert read(tmp_path / "down") == {"a b/m.safetensors": FILES["model.safetensors"]}
+    assert OWNER in run(repo, "auth", "whoami")
+
+
+def test_what_is_missing_is_told(repo: Repo) -> None:
+    ended = repo.client.run("download", f"{repo.name}-gone", "--repo-type", repo.kind)
+    assert ended.returncode != 0
+    assert "not found" in (ended.stdout + ended.stderr).lower()
+
+
+@pytest.mark.parametrize("client", [make for make in MAKES if make.environment == "hub-0.36"], indirect=True, ids=str)
+def test_the_command_of_old(repo: Repo, folder: Path, tmp_path: Path) -> None:
+    kind, program = ("--repo-type", repo.kind), "huggingface-cli"
+    run(repo, "upload", repo.name, str(folder), *kind, program=program)
+    run(repo, "download", repo.name, *kind, "--local-dir", str(tmp_path / "down"), program=program)
+    assert read(tmp_path / "down") == FILES
+    assert repo.head in run(repo, "download", repo.name, "config.json", *kind, program=program)
+
+
+@pytest.mark.slow  # it naps for ten seconds
+@pytest.mark.parametrize("client", [make for make in MAKES if make.environment != "hub-2.4"], indirect=True, ids=str)
+def test_the_command_for_large_folders(repo: Repo, folder: Path, tmp_path: Path) -> None:
+    words = ("upload-large-folder", repo.name, str(folder), "--repo-type", repo.kind, "--num-workers=2", "--no-report")
+    run(repo, *words)
+    run(repo, "download", repo.name, "--repo-type", repo.kind, "--local-dir", str(tmp_path / "down"))
+    assert read(tmp_path / "down") == FILES

@@ -1,0 +1,148 @@
+"""Repos, branches, tags, pull requests, moves and squashes, through stock clients of every age."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tenuto.testing.live_hub import LiveHub
+from tests.wire.client import Client, RefusedError
+from tests.wire.conftest import Repo
+from tests.wire.content import write
+
+pytestmark = pytest.mark.wire
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return write(tmp_path, {"f.txt": b"first"}) / "f.txt"
+
+
+def refusal(repo: Repo, step: str, **words: object) -> RefusedError:
+    with pytest.raises(RefusedError) as caught:
+        repo.do(step, **words)
+    return caught.value
+
+
+def test_the_client_is_of_the_age_that_it_is_tested_as(client: Client) -> None:
+    major, minor = client.do("version").split(".")[:2]
+    assert (int(major), int(minor)) == client.age
+
+
+def test_a_repo_is_made_once_and_deleted_once(repo: Repo) -> None:
+    assert repo.do("create_repo", exist_ok=True, private=repo.private)["repo_id"] == repo.name
+    assert refusal(repo, "create_repo").status == 409
+    assert repo.do("repo_exists") is True
+    info = repo.do("repo_info")
+    assert (info["id"], info["private"]) == (repo.name, repo.private)
+    assert repo.files() == set()
+    repo.do("delete_repo")
+    assert repo.do("repo_exists") is False
+    assert "RepositoryNotFoundError" in refusal(repo, "delete_repo").classes
+    repo.do("delete_repo", missing_ok=True)
+
+
+def test_who_may_see_it(repo: Repo, file: Path, hub: LiveHub) -> None:
+    repo.put(file, "f.txt")
+    for token in (False, hub.user()):
+        if repo.private:
+            assert "RepositoryNotFoundError" in refusal(repo, "repo_info", token=token).classes
+            error = refusal(repo, "hf_hub_download", filename="f.txt", token=token, cache_dir=str(file.parent / "new"))
+            assert "RepositoryNotFoundError" in error.classes
+        else:
+            assert repo.get("f.txt", token=token, cache_dir=str(file.parent / "new")) == b"first"
+        assert refusal(repo, "delete_repo", token=token).status in {401, 403, 404}
+    repo.do("update_repo_settings", private=not repo.private)
+    assert repo.do("repo_info")["private"] is not repo.private
+
+
+def test_missing_things_are_told_apart(repo: Repo) -> None:
+    assert "EntryNotFoundError" in refusal(repo, "hf_hub_download", filename="nope").classes
+    assert "RevisionNotFoundError" in refusal(repo, "hf_hub_download", filename="x", revision="nope").classes
+    assert "RevisionNotFoundError" in refusal(repo, "repo_info", revision="nope").classes
+    gone = Repo(repo.client, f"{repo.name}-gone", repo.kind, repo.private)
+    assert "RepositoryNotFoundError" in refusal(gone, "hf_hub_download", filename="x").classes
+    assert "RepositoryNotFoundError" in refusal(gone, "snapshot_download").classes
+
+
+def test_branches_and_tags(repo: Repo, file: Path) -> None:
+    first = repo.put(file, "f.txt")["oid"]
+    repo.do("create_branch", branch="feat/one")
+    repo.do("create_branch", branch="feat/one", exist_ok=True)
+    file.write_bytes(b"second")
+    second = repo.put(file, "f.txt", revision="feat/one")["oid"]
+    repo.do("create_tag", tag="v1/ü#50%", revision="feat/one", tag_message="a note")
+    assert refusal(repo, "create_tag", tag="v1/ü#50%").status == 409
+    refs = repo.do("list_repo_refs")
+    assert {one["name"]: one["target_commit"] for one in refs["branches"]} == {"main": first, "feat/one": second}
+    assert [one["name"] for one in refs["tags"]] == ["v1/ü#50%"]
+    for revision in ("feat/one", "v1/ü#50%", second, "refs/heads/feat/one"):
+        assert repo.get("f.txt", revision=revision) == b"second"
+    assert repo.get("f.txt", revision=first[:8]) == b"first"
+    titles = [one["title"] for one in repo.do("list_repo_commits", revision="feat/one")]
+    assert len(titles) == 3
+    repo.do("delete_tag", tag="v1/ü#50%")
+    repo.do("delete_branch", branch="feat/one")
+    assert "RevisionNotFoundError" in refusal(repo, "delete_branch", branch="feat/one").classes
+    assert "RevisionNotFoundError" in refusal(repo, "repo_info", revision="feat/one").classes
+
+
+def test_a_file_is_proposed_and_merged(repo: Repo, file: Path) -> None:
+    before = repo.head
+    made = repo.put(file, "f.txt", create_pr=True, commit_message="please take it")
+    assert made["pr_url"].endswith(f"/discussions/{made['pr_num']}")
+    assert repo.head == before
+    proposal = f"refs/pr/{made['pr_num']}"
+    assert repo.get("f.txt", revision=proposal) == b"first"
+    file.write_bytes(b"second")
+    repo.put(file, "f.txt", revision=proposal)
+    details = repo.do("get_discussion_details", discussion_num=made["pr_num"])
+    assert (details["status"], details["is_pull_request"], details["title"]) == ("open", True, "please take it")
+    repo.do("merge_pull_request", discussion_num=made["pr_num"], comment="thanks")
+    assert repo.get("f.txt") == b"second"
+    assert repo.do("get_discussion_details", discussion_num=made["pr_num"])["status"] == "merged"
+
+
+def test_a_pull_request_is_opened_talked_about_and_closed(repo: Repo, file: Path) -> None:
+    number = repo.do("pull_request", title="an idea", description="of mine")
+    repo.put(file, "f.txt", revision=f"refs/pr/{number}")
+    repo.do("comment_discussion", discussion_num=number, comment="nice")
+    assert "diff" in repo.do("get_discussion_details", discussion_num=number)
+    repo.do("change_discussion_status", discussion_num=number, new_status="closed")
+    listed = repo.do("get_repo_discussions")
+    assert [(one["num"], one["status"]) for one in listed] == [(number, "closed")]
+    refs = repo.do("list_repo_refs", include_pull_requests=True)
+    assert [one["ref"] for one in refs["pull_requests"]] == [f"refs/pr/{number}"]
+    assert repo.files() == set()
+
+
+def test_a_stranger_may_propose_to_a_public_repo_and_not_merge(
+    make_repo: Callable[..., Repo], file: Path, hub: LiveHub
+) -> None:
+    repo, stranger = make_repo("model"), hub.user()
+    made = repo.put(file, "f.txt", create_pr=True, token=stranger)
+    assert refusal(repo, "merge_pull_request", discussion_num=made["pr_num"], token=stranger).status == 403
+    assert repo.files() == set()
+    repo.do("merge_pull_request", discussion_num=made["pr_num"])
+    assert repo.files() == {"f.txt"}
+
+
+def test_the_old_name_leads_to_the_new_one(repo: Repo, file: Path) -> None:
+    repo.put(file, "f.txt")
+    moved = Repo(repo.client, f"{repo.name}-moved", repo.kind, repo.private)
+    repo.client.do("move_repo", from_id=repo.name, to_id=moved.name, repo_type=repo.kind)
+    assert moved.get("f.txt") == b"first"
+    assert repo.do("repo_info")["id"] == moved.name
+    assert repo.get("f.txt") == b"first"
+    file.write_bytes(b"second")
+    repo.put(file, "f.txt")
+    assert moved.get("f.txt") == b"second"
+
+
+def test_a_history_is_squashed(repo: Repo, file: Path) -> None:
+    for content in (b"1", b"2", b"3"):
+        file.write_bytes(content)
+        repo.put(file, "f.txt")
+    repo.do("super_squash_history", commit_message="all of it")
+    assert [one["title"] for one in repo.do("list_repo_commits")] == ["all of it"]
+    assert repo.get("f.txt") == b"3"
