@@ -21,6 +21,7 @@ def login(endpoint: str | None, token: str | None) -> None:
 
     run = invocation()
     settings = run.project_settings(endpoint=endpoint)
+    run.token_is_own = True
     if token is None:
         token = (
             click.prompt(f"Token for {settings.endpoint}", hide_input=True, err=True)

@@ -36,6 +36,7 @@ class Invocation:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
         self.flags: dict[str, Any] = {}
+        self.token_is_own = False  # whether the command was given a token, and looks for none
 
     @cached_property
     def printer(self) -> Printer:
@@ -163,7 +164,7 @@ class LazyGroup(click.Group):
         import importlib
 
         if name not in self.lazy:
-            close = difflib.get_close_matches(name, self.lazy)
+            close = difflib.get_close_matches(name, self.lazy, cutoff=0.7)
             guess = f" Did you mean '{close[0]}'?" if close else ""
             raise click.UsageError(f"No such command '{name}'.{guess}", context)
         found = getattr(importlib.import_module(self.lazy[name][0]), name.replace("-", "_"))

@@ -40,7 +40,7 @@ def _open(data: str | None) -> "Hub":
     return Hub.open(invocation().settings(hub_data=data).hub_data)
 
 
-@command("serve", example="tenuto hub serve --data hub-data --port 8010", exits=(7, 130))
+@command("serve", example="tenuto hub serve --data hub-data --port 8010", exits=(7,))
 @_data
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=int, help="The port to listen on; 0 takes a free one.")
@@ -75,8 +75,9 @@ def add(name: str, data: str | None) -> None:
     run = invocation()
     with _open(data) as opened:
         opened.add_user(name)
+    place = f" --data {data}" if data else ""
     run.printer.report(
-        {"name": name}, lambda: [f"Made the user {name}", f"Next: tenuto hub token create {name} --role write"]
+        {"name": name}, lambda: [f"Made the user {name}", f"Next: tenuto hub token create {name} --role write{place}"]
     )
 
 

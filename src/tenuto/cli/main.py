@@ -110,21 +110,25 @@ def _printer(run: Invocation) -> Printer:
 
 
 def _token_hint(run: Invocation, error: TenutoError) -> str | None:
-    """Say that a token was held back, where that may be the reason."""
-    if error.exit_status not in {3, 4, 9} or "tenuto.hub.tokens" not in sys.modules:
+    """What to do where a token that was held back, or one that the hub does not know, may be the reason."""
+    if error.exit_status not in {3, 4, 9} or run.token_is_own or "tenuto.hub.tokens" not in sys.modules:
         return None
     from tenuto.hub.tokens import find_token
 
     try:
         settings = run.project_settings()
-        if not find_token(settings).withheld:
-            return None
+        token = find_token(settings)
     except TenutoError:
         return None
-    return (
-        f"your token was not sent, because only tenuto.toml names {settings.endpoint}: "
-        f"run `tenuto login --endpoint {settings.endpoint}`, or set HF_ENDPOINT"
-    )
+    login = f"`tenuto login --endpoint {settings.endpoint}`"
+    if token.withheld:
+        return (
+            f"your token was not sent, because only tenuto.toml names {settings.endpoint}: "
+            f"run {login}, or set HF_ENDPOINT"
+        )
+    if error.code == "BadToken" and token.source == "environment":
+        return f"it comes from the environment, as in HF_TOKEN: correct it there, or unset it and run {login}"
+    return f"run {login}" if error.code == "BadToken" else None
 
 
 def _bug(run: Invocation, error: Exception) -> int:

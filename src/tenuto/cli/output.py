@@ -119,9 +119,10 @@ class Printer:
         try:
             stream.write(f"{data}\n")
             stream.flush()
-        except BrokenPipeError:
-            # The reader has seen enough, as in `| head -1`. The work goes on, and its exit status counts.
+        except OSError as error:
+            # What is left in the buffer goes nowhere: else Python complains of it at the end.
             with open(os.devnull, "wb") as nowhere:
                 os.dup2(nowhere.fileno(), stream.fileno())
-        except OSError as error:
-            raise StorageError(f"the output cannot be written: {error.strerror}") from error
+            # A reader that has seen enough, as in `| head -1`, is no failure: the work goes on, and its exit status counts.
+            if not isinstance(error, BrokenPipeError):
+                raise StorageError(f"the output cannot be written: {error.strerror}") from error

@@ -102,10 +102,11 @@ def _pushed(artifact: "Pushed", *, dry_run: bool) -> Iterator[str]:
     parts = []
     if sizes:
         verb = "would push" if dry_run else "pushed"
-        parts.append(f"{verb} {count_text(len(sizes), 'file')} ({size_text(sum(sizes))})")
+        parts.append(f"{verb} {count_text(len(sizes), 'file')} ({size_text(sum(sizes))}) to {where}")
     if deleted:
-        parts.append(f"{'would delete' if dry_run else 'deleted'} {count_text(deleted, 'file')} there")
-    yield f"{artifact.name}: {', '.join(parts) or 'nothing to push'}, {where}"
+        verb = "would delete" if dry_run else "deleted"
+        parts.append(f"{verb} {count_text(deleted, 'file')} {'there' if sizes else f'on {where}'}")
+    yield f"{artifact.name}: {', '.join(parts) or f'nothing to push to {where}'}"
     if dry_run:
         yield from _step_lines(artifact.steps)
     if artifact.missing:
@@ -129,8 +130,7 @@ def _pulled(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
     if not artifact.steps:
         yield f"{artifact.name}: up to date at {artifact.commit[:12]}"
     else:
-        parts = ", ".join(_pulled_parts(artifact, dry_run=dry_run))
-        yield f"{artifact.name}: {parts}, from {artifact.commit[:12]}"
+        yield f"{artifact.name}: {', '.join(_pulled_parts(artifact, dry_run=dry_run))}"
     if dry_run:
         yield from _step_lines(artifact.steps)
     if dry_run and any(step.action == "conflict" for step in artifact.steps):
@@ -145,14 +145,17 @@ def _pulled_parts(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
     taken = [step for step in artifact.steps if step.action in {"download", "restore"}]
     removed = sum(step.action == "remove here" for step in artifact.steps)
     conflicts = sum(step.action == "conflict" for step in artifact.steps)
+    commit = artifact.commit[:12]
     if taken:
         size = size_text(sum(step.size for step in taken))
-        more = "" if dry_run else f", {size_text(artifact.downloaded_bytes)} downloaded"
-        yield f"{'would take' if dry_run else 'took'} {count_text(len(taken), 'file')} ({size}{more})"
+        yield f"{'would take' if dry_run else 'took'} {count_text(len(taken), 'file')} ({size}) from {commit}"
     if removed:
-        yield f"{'would remove' if dry_run else 'removed'} {count_text(removed, 'file')} here"
+        verb = "would remove" if dry_run else "removed"
+        yield f"{verb} {count_text(removed, 'file')} here{'' if taken else f', as at {commit}'}"
     if conflicts:
-        yield count_text(conflicts, "conflict")
+        yield f"{count_text(conflicts, 'conflict')} with {commit}"
+    if taken and not dry_run:
+        yield f"{size_text(artifact.downloaded_bytes)} downloaded"
 
 
 def _sync_lines(report: "SyncReport") -> Iterator[str]:

@@ -1,0 +1,205 @@
+"""Help of every command; global flags before and after it; nothing heavy is loaded to say it."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+from inline_snapshot import snapshot
+
+from tenuto.cli.frame import Command, LazyGroup
+from tenuto.cli.main import cli
+from tests.cli.conftest import Shell
+
+HEAVY = {"httpx2", "rich", "numpy", "sqlalchemy", "starlette", "tomlkit", "asyncio", "huggingface_hub", "ssl"}
+
+
+def commands() -> list[tuple[str, ...]]:
+    """The words of every command there is."""
+    found: list[tuple[str, ...]] = []
+
+    def walk(group: LazyGroup, words: tuple[str, ...]) -> None:
+        with click.Context(group) as context:
+            for name in group.list_commands(context):
+                command = group.get_command(context, name)
+                if isinstance(command, LazyGroup):
+                    walk(command, (*words, name))
+                else:
+                    assert isinstance(command, Command)
+                    found.append((*words, name))
+
+    walk(cli, ())
+    return found
+
+
+def test_the_commands() -> None:
+    assert {("init",), ("track",), ("push",), ("repo", "create"), ("hub", "token", "create")} <= set(commands())
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_help_ends_with_an_example_and_the_exit_codes(shell: Shell, words: tuple[str, ...]) -> None:
+    done = shell(*words, "--help")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith(f"Usage: tenuto {' '.join(words)} ")
+    example, status = done.out.index("\nExample:\n"), done.out.index("\nExit status:\n")
+    assert done.out.index("\nOptions:\n") < example < status
+    for line in done.out[example:status].strip().splitlines()[1:]:
+        assert line.startswith(f"  tenuto {' '.join(words)}"), line
+    codes = [line.split()[0] for line in done.out[status:].strip().splitlines()[1:] if line.startswith("  ")]
+    assert codes[0] == "0"
+    assert max(map(len, done.out.splitlines())) <= 100
+
+
+def test_help(shell: Shell) -> None:
+    assert str(shell("--help")) == snapshot("""\
+exit status 0
+--- out ---
+Usage: tenuto [OPTIONS] COMMAND [ARGS]...
+
+  Model weights and audio datasets: locked, verified, in step with a hub.
+
+Options:
+  --json            Print one JSON document.
+  --quiet           Print errors only.
+  --verbose         Print more, and the whole trace of a bug.
+  --offline         Make no request.
+  --no-progress     Show no progress bars.
+  --root DIRECTORY  Start from this folder.
+  --version         Print the version.
+  -h, --help        Show this message and exit.
+
+Commands:
+  init    Start a project in this folder.
+  track   Put a folder or file of your own under the project's care.
+  status  Say what differs from the lock.
+  push    Send what changed here to the hub.
+  pull    Fetch what the lock pins.
+  sync    Bring folder and hub together, both ways.
+  verify  Read every locked file and compare it with its hash.
+  repair  Bring back files that are damaged or missing.
+  login   Keep a token for a hub.
+  logout  Forget the token of a hub.
+  whoami  Say who the hub takes you for.
+  repo    Make and delete repos on the hub.
+  hub     Run a hub of your own.
+""")
+    assert str(shell("verify", "--help")) == snapshot("""\
+exit status 0
+--- out ---
+Usage: tenuto verify [OPTIONS] [NAMES]...
+
+  Read every locked file, whole, and compare it with its hash.
+
+Options:
+  --json            Print one JSON document.
+  --quiet           Print errors only.
+  --verbose         Print more, and the whole trace of a bug.
+  --offline         Make no request.
+  --no-progress     Show no progress bars.
+  --root DIRECTORY  Start from this folder.
+  -h, --help        Show this message and exit.
+
+Example:
+  tenuto verify
+  tenuto verify checkpoints --json
+
+Exit status:
+  0  done and clean
+  2  bad command line, manifest or lock
+  5  integrity: bytes are not what they should be
+  6  network or hub unavailable
+  9  not found
+""")
+    assert str(shell("repo", "--help")) == snapshot("""\
+exit status 0
+--- out ---
+Usage: tenuto repo [OPTIONS] COMMAND [ARGS]...
+
+  Make and delete repos on the hub.
+
+Options:
+  --json            Print one JSON document.
+  --quiet           Print errors only.
+  --verbose         Print more, and the whole trace of a bug.
+  --offline         Make no request.
+  --no-progress     Show no progress bars.
+  --root DIRECTORY  Start from this folder.
+  -h, --help        Show this message and exit.
+
+Commands:
+  create  Make an empty repo.
+  delete  Delete a repo with all its history.
+""")
+    assert shell("-h").out == shell("--help").out
+
+
+def test_no_command_is_a_question_for_help(shell: Shell) -> None:
+    done = shell()
+    assert (done.status, done.out) == (2, "")
+    assert done.err == shell("--help").out
+    assert shell("repo").err == shell("repo", "--help").out
+
+
+def test_version(shell: Shell) -> None:
+    from tenuto import __version__
+
+    assert shell("--version").out == f"tenuto {__version__}\n"
+
+
+def test_global_flags_stand_before_or_after_the_command(shell: Shell) -> None:
+    shell("init")
+    for flag in ("--json", "--quiet", "--offline"):
+        assert str(shell(flag, "status")) == str(shell("status", flag)), flag
+    root = ("--root", str(shell.project))
+    assert str(shell(*root, "status", cwd=shell.home)) == str(shell("status", *root, cwd=shell.home))
+
+
+def loaded(shell: Shell, *arguments: str) -> set[str]:
+    """The modules that a run has loaded at its end, those of the program apart."""
+    program = (
+        "import atexit, os, sys\n"
+        "def tell():\n"
+        "    with open(os.environ['LOADED'], 'w') as file:\n"
+        "        file.write('\\n'.join(sys.modules))\n"
+        "atexit.register(tell)\n"
+        "from tenuto.cli.main import main\n"
+        "main()\n"
+    )
+    listed = shell.folder / "loaded"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=shell.project,
+        env={**shell.environment, "LOADED": str(listed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(listed.read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("--version",),
+        ("push", "--help"),
+        ("repo", "--help"),
+        ("status",),
+        ("status", "--json"),
+        ("verify",),
+    ],
+    ids=" ".join,
+)
+def test_nothing_heavy_is_loaded_in_vain(shell: Shell, arguments: tuple[str, ...]) -> None:
+    if "status" in arguments or "verify" in arguments:
+        shell("init")
+        shell.write("data/a.txt", "first\n")
+        shell("track", "data", "--to", "hf://ann/model")
+    modules = loaded(shell, *arguments)
+    assert "click" in modules
+    tops = {module.split(".")[0] for module in modules}
+    allowed = {"ssl", "asyncio", "httpx2"} if arguments == ("verify",) else set()
+    assert (tops & HEAVY) - allowed == set()
+    if arguments == ("--help",):
+        assert not {module for module in modules if module.startswith(("tenuto.project", "tenuto.hub", "tenuto.store"))}
