@@ -94,6 +94,15 @@ def test_a_file_of_chunks_is_read_in_every_way(owner: Owner) -> None:
     assert owner.talk.listing(owner.repo)["a.bin"]["lfs"]["oid"] == file.sha256
 
 
+def test_a_small_file_of_chunks_travels_in_a_pack(owner: Owner) -> None:
+    file = some_file()
+    Cas(owner).put_file(file)
+    committed(owner, file)
+    answer = owner.talk.post(f"/api/models/{owner.repo}/pack/main", {"paths": [".gitattributes", "a.bin"]})
+    assert answer.status_code == 200
+    assert answer.content.endswith(file.content)
+
+
 def test_clients_are_told_to_use_xet_for_large_files_only(hub: LiveHub, owner: Owner) -> None:
     cas, small, block = Cas(owner), some_file(), make_xorb([RNG.randbytes(131_072)])
     huge = File([(block, 0, 1)] * 512)

@@ -20,6 +20,7 @@ from tenuto.core.pack import (
 from tenuto.core.wire import REPO_COMMIT
 from tenuto.server.commits import held_sizes
 from tenuto.server.exchange import Answer, Call, FileBody, Sink, json_answer
+from tenuto.server.files import open_large
 from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
@@ -66,10 +67,12 @@ def _find(parts: Parts, git: GitReader, tree: str, paths: Sequence[str]) -> list
     facts = git.blobs(oids)
     held = held_sizes(git.connection, git.repo_key, [blob.pointer.sha256 for blob in facts.values() if blob.pointer])
     bodies = {oid: git.body(oid) for oid in dict.fromkeys(oids) if not facts[oid].pointer}
-    return [_file(parts, path, facts[oid], held, bodies) for path, oid in zip(paths, oids, strict=True)]
+    return [_file(parts, git.repo_key, path, facts[oid], held, bodies) for path, oid in zip(paths, oids, strict=True)]
 
 
-def _file(parts: Parts, path: str, facts: BlobFacts, held: dict[str, int], bodies: dict[str, bytes]) -> _File:
+def _file(
+    parts: Parts, repo_key: int, path: str, facts: BlobFacts, held: dict[str, int], bodies: dict[str, bytes]
+) -> _File:
     if facts.true_size > FILE_LIMIT_BYTES:
         raise UsageError(f"{path[:300]} is too large for a pack", code="TooLarge")
     if facts.pointer is None:
@@ -80,7 +83,7 @@ def _file(parts: Parts, path: str, facts: BlobFacts, held: dict[str, int], bodie
         raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
 
     def read() -> bytes:
-        with parts.store.open(sha256) as file:
+        with open_large(parts, repo_key, sha256) as file:
             return file.read(size + 1)
 
     return _File(path, size, read)
