@@ -83,6 +83,10 @@ Commands:
   repo    Make and delete repos on the hub.
   hub     Run a hub of your own.
 """)
+    assert shell("-h").out == shell("--help").out
+
+
+def test_help_of_a_command(shell: Shell) -> None:
     assert str(shell("verify", "--help")) == snapshot("""\
 exit status 0
 --- out ---
@@ -110,6 +114,9 @@ Exit status:
   6  network or hub unavailable
   9  not found
 """)
+
+
+def test_help_of_a_group(shell: Shell) -> None:
     assert str(shell("repo", "--help")) == snapshot("""\
 exit status 0
 --- out ---
@@ -130,7 +137,6 @@ Commands:
   create  Make an empty repo.
   delete  Delete a repo with all its history.
 """)
-    assert shell("-h").out == shell("--help").out
 
 
 def test_no_command_is_a_question_for_help(shell: Shell) -> None:

@@ -71,6 +71,13 @@ exit status 1
 data: not pushed (2 files, 1.5 kB)
   Next: tenuto push
 """)
+
+
+def test_status_after_changes(shell: Shell) -> None:
+    shell("init")
+    shell.write("data/a.txt", "first\n")
+    shell.write("data/sub/b.bin", b"x" * 1500)
+    shell("track", "data", *TO)
     shell.write("data/a.txt", "second\n")
     shell.write("data/c.txt", "third\n")
     assert str(shell("status", "data")) == snapshot("""\
@@ -200,6 +207,11 @@ exit status 2
 error: invalid value for '--kind': 'toy' is not one of 'model', 'adapter', 'dataset', 'checkpoint'
 hint: see `tenuto track --help`
 """)
+
+
+def test_paths_and_files_that_cannot_be_tracked(shell: Shell) -> None:
+    shell("init")
+    shell.write("data/a.txt", "first\n")
     assert str(shell("track", "..", *TO)) == snapshot("""\
 exit status 2
 --- err ---

@@ -89,10 +89,8 @@ data: took 1 file (6 B) from [COMMIT], 0 B downloaded
     assert str(desk("pull", "--quiet", cwd=clone)) == "exit status 0\n"
 
 
-def test_an_edit_comes_back_by_sync(desk: Desk) -> None:
+def test_an_edit_and_a_deletion_are_pushed(desk: Desk) -> None:
     desk.begin()
-    clone = desk.clone()
-    desk("pull", cwd=clone)
     desk.write("data/a.txt", "second\n")
     desk.write("data/c.txt", "third\n")
     (desk.project / "data" / "b.bin").unlink()
@@ -115,6 +113,16 @@ exit status 0
 data: deleted 1 file on hf://datasets/ann/voices at [COMMIT]
 Next: commit tenuto.lock
 """)
+
+
+def test_what_they_changed_comes_here_by_sync(desk: Desk) -> None:
+    desk.begin()
+    clone = desk.clone()
+    desk("pull", cwd=clone)
+    desk.write("data/a.txt", "second\n")
+    desk.write("data/c.txt", "third\n")
+    (desk.project / "data" / "b.bin").unlink()
+    desk("push", "--delete")
     (clone / "data" / "d.txt").write_text("fourth\n")
     assert str(desk("pull", cwd=clone)) == snapshot("""\
 exit status 0
