@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -13,7 +14,7 @@ from scripts.clients import ClientError, ensure
 
 from tests.wire import driver
 
-STEP_TIMEOUT_S = 300
+STEP_TIMEOUT_S = 600
 DEV = "hub-2.4"  # the client that the project itself is tested with
 
 
@@ -53,7 +54,7 @@ class Client:
     """A client in its own process with its own home, logged in as one user of one hub."""
 
     def __init__(self, make: Make, url: str, token: str, home: Path) -> None:
-        self.make, self.url = make, url
+        self.make, self.url, self.home = make, url, home
         self.python = python_of(make.environment)
         self.environment = environment_of(make, url, token, home)
         self.log_path = home / "client.log"
@@ -71,6 +72,10 @@ class Client:
     def age(self) -> tuple[int, int]:
         """The version of huggingface_hub, as far as behaviour hangs on it."""
         return {"hub-0.36": (0, 36), "hub-1.33": (1, 33)}.get(self.make.environment, (2, 4))
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
 
     def start(self, step: str, **words: object) -> Reply:
         """Let the client begin with something; one at a time."""
@@ -106,9 +111,12 @@ class Client:
         self._pipe(self._process.stdout).close()
 
     def _read(self) -> dict[str, Any]:
+        patience = threading.Timer(STEP_TIMEOUT_S, self._process.kill)
+        patience.start()
         line = self._pipe(self._process.stdout).readline()
+        patience.cancel()
         if not line:
-            raise AssertionError(f"the client ended: {self.log_path.read_text()[-3000:]}")
+            raise AssertionError(f"the client ended, or was too slow: {self.log_path.read_text()[-3000:]}")
         return json.loads(line)
 
     @staticmethod

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from tenuto.server.hub import Limits
 from tenuto.testing.live_hub import LiveHub
 from tests.wire.client import Client, Make
+from tests.wire.content import read
 
 _NUMBERS = itertools.count(1)
 OWNER = "ada"
@@ -20,7 +22,8 @@ OTHER_PLACES = [("model", True), ("dataset", False)]
 
 @pytest.fixture(scope="session")
 def hub() -> Iterator[LiveHub]:
-    with LiveHub() as live:
+    limits = Limits(multipart_from=8_000_000, part=5_000_000, xet_download_from=2_000_000)
+    with LiveHub(limits=limits) as live:
         yield live
 
 
@@ -35,7 +38,7 @@ def clients(hub: LiveHub, token: str, tmp_path_factory: pytest.TempPathFactory) 
     made: dict[Make, Client] = {}
 
     def client(make: Make) -> Client:
-        if make not in made:
+        if make not in made or not made[make].is_running:
             made[make] = Client(make, hub.url, token, tmp_path_factory.mktemp(str(make)))
         return made[make]
 
@@ -82,8 +85,17 @@ class Repo:
         return self.do("upload_file", path_or_fileobj=str(path), path_in_repo=name, **words)
 
     def get(self, name: str, **words: object) -> bytes:
-        """One file, downloaded into the client's cache."""
-        return Path(self.do("hf_hub_download", filename=name, **words)).read_bytes()
+        """One file, downloaded."""
+        return Path(self.do("hf_hub_download", filename=name, **self._cache(words), **words)).read_bytes()
+
+    def snapshot(self, **words: object) -> dict[str, bytes]:
+        """All files, downloaded."""
+        return read(Path(self.do("snapshot_download", **self._cache(words), **words)))
+
+    def _cache(self, words: dict[str, object]) -> dict[str, str]:
+        """A cache of its own for each repo: clients take from the same cache what they know from another repo."""
+        place = self.client.home / "caches" / self.root.replace("/", "-")
+        return {} if words.keys() & {"cache_dir", "local_dir"} else {"cache_dir": str(place)}
 
     def files(self, **words: object) -> set[str]:
         """Names of all files but the one that the hub put there."""

@@ -73,3 +73,12 @@ def test_writing(filled: Repo) -> None:
     assert filled.files() == {*NAMES, "model.safetensors", "copied.bin", "copied.txt"}
     assert filled.get("copied.bin") == LARGE
     assert filled.get("copied.txt") == b"small"
+
+
+def test_copying_to_another_repo(filled: Repo) -> None:
+    other = Repo(filled.client, f"{filled.name}-other", filled.kind, filled.private)
+    other.do("create_repo", private=filled.private)
+    for name in ("model.safetensors", "config.json"):
+        words = {"path1": f"{filled.root}/{name}", "path2": f"{other.root}/copies/{name}"}
+        filled.client.do("file_system", method="cp_file", **words)
+        assert other.get(f"copies/{name}") == filled.get(name)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tenuto.testing.live_hub import LiveHub
-from tests.wire.client import RefusedError, packed
-from tests.wire.conftest import Repo
+from tests.wire.client import Client, Make, RefusedError, packed
+from tests.wire.conftest import MAKES, Repo
 from tests.wire.content import MIXED_BYTES, NAMES, SMALL, mixed, write
 
 pytestmark = pytest.mark.wire
@@ -61,9 +61,23 @@ def test_a_large_file_and_its_next_version(repo: Repo, large: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_a_huge_file(repo: Repo, huge: Path) -> None:
+def test_a_huge_file(make_repo: Callable[..., Repo], huge: Path) -> None:
+    repo = make_repo("model", private=True)
     repo.put(huge, "huge.safetensors")
     assert repo.get("huge.safetensors") == huge.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "sender", [make for make in MAKES if make.environment == "hub-2.4"], ids=lambda one: f"from-{one}"
+)
+def test_what_a_new_client_sent_clients_of_every_age_get(
+    repo: Repo, sender: Make, clients: Callable[[Make], Client], large: Path, hub: LiveHub
+) -> None:
+    Repo(clients(sender), repo.name, repo.kind, repo.private).put(large, "large.bin")
+    before = len(hub.log())
+    assert repo.get("large.bin") == large.read_bytes()
+    by_xet = "/reconstructions/" in hub.log()[before:]
+    assert by_xet is (sender.xet and repo.client.make.xet)
 
 
 def test_what_is_in_the_repo_already_is_not_sent_again(repo: Repo, large: Path, hub: LiveHub) -> None:

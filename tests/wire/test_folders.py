@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.wire.conftest import MAKES, Repo
-from tests.wire.content import NAMES, SMALL, mixed, read, write
+from tests.wire.content import NAMES, SMALL, mixed, write
 
 pytestmark = pytest.mark.wire
 CARD = b"---\nlicense: mit\ntags: [audio]\n---\n# A card\n"
@@ -25,21 +25,17 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "folder", FILES)
 
 
-def snapshot(repo: Repo, **words: object) -> dict[str, bytes]:
-    return read(Path(repo.do("snapshot_download", **words)))
-
-
 def test_a_folder_goes_up_once_and_comes_down(repo: Repo, folder: Path, tmp_path: Path) -> None:
     first = repo.do("upload_folder", folder_path=str(folder))["oid"]
     again = repo.do("upload_folder", folder_path=str(folder))["oid"]
     assert first == again == repo.head, "nothing changed, no commit"
-    assert snapshot(repo) == FILES
+    assert repo.snapshot() == FILES
     (folder / "config.json").write_bytes(b"{}")
     second = repo.do("upload_folder", folder_path=str(folder))["oid"]
     assert second != first
-    assert snapshot(repo, local_dir=str(tmp_path / "local")) == {**FILES, "config.json": b"{}"}
-    assert snapshot(repo, revision=first) == FILES
-    assert snapshot(repo, allow_patterns=["*.json"], local_dir=str(tmp_path / "some")).keys() == {
+    assert repo.snapshot(local_dir=str(tmp_path / "local")) == {**FILES, "config.json": b"{}"}
+    assert repo.snapshot(revision=first) == FILES
+    assert repo.snapshot(allow_patterns=["*.json"], local_dir=str(tmp_path / "some")).keys() == {
         name for name in FILES if name.endswith(".json")
     }
     card = repo.do("repo_info")["card_data"]
@@ -65,7 +61,7 @@ def test_a_folder_is_proposed(repo: Repo, folder: Path) -> None:
     assert repo.files() == set()
     (proposal,) = repo.do("get_repo_discussions")
     assert made["pr_num"] in {proposal["num"], None}
-    assert snapshot(repo, revision=f"refs/pr/{proposal['num']}") == FILES
+    assert repo.snapshot(revision=f"refs/pr/{proposal['num']}") == FILES
     repo.do("merge_pull_request", discussion_num=proposal["num"])
     assert repo.files() == set(FILES)
 
@@ -74,7 +70,7 @@ def test_a_folder_is_proposed(repo: Repo, folder: Path) -> None:
 def test_a_large_folder_goes_up_by_its_own_command(repo: Repo, folder: Path) -> None:
     for _ in range(2):
         repo.do("upload_large_folder", folder_path=str(folder), num_workers=2)
-        assert snapshot(repo) == FILES
+        assert repo.snapshot() == FILES
 
 
 def small_files(count: int) -> dict[str, bytes]:
@@ -88,4 +84,4 @@ def test_many_small_files(make_repo: Callable[..., Repo], count: int, tmp_path: 
     repo, files = make_repo("dataset"), small_files(count)
     repo.do("upload_folder", folder_path=str(write(tmp_path / "many", files)))
     assert repo.files() == set(files)
-    assert snapshot(repo, max_workers=16) == files
+    assert repo.snapshot(max_workers=16) == files

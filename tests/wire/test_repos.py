@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import pytest
 
 from tenuto.testing.live_hub import LiveHub
 from tests.wire.client import Client, RefusedError
-from tests.wire.conftest import Repo
+from tests.wire.conftest import OWNER, Repo
 from tests.wire.content import write
 
 pytestmark = pytest.mark.wire
@@ -146,3 +149,55 @@ def test_a_history_is_squashed(repo: Repo, file: Path) -> None:
     repo.do("super_squash_history", commit_message="all of it")
     assert [one["title"] for one in repo.do("list_repo_commits")] == ["all of it"]
     assert repo.get("f.txt") == b"3"
+
+
+def names(found: list[dict[str, Any]]) -> set[str]:
+    return {one["id"] for one in found}
+
+
+def test_repos_are_found(repo: Repo, hub: LiveHub) -> None:
+    step, number = f"list_{repo.kind}s", repo.name.partition("/")[2]
+    assert repo.name in names(repo.client.do(step, author=OWNER, search=number, sort="last_modified", limit=1000))
+    assert names(repo.client.do(step, author="nobody-at-all")) == set()
+    seen = names(repo.client.do(step, author=OWNER, search=number, token=hub.user()))
+    assert (repo.name in seen) is not repo.private
+
+
+def ask_for_access(repo: Repo, token: str) -> None:
+    """What a person does on the page of a repo; no client has a call for it."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = Request(f"{repo.client.url}/{repo.root}/ask-access", b"{}", headers)
+    with pytest.raises(HTTPError, match="303"):
+        build_opener(NoRedirect).open(request)
+
+
+class NoRedirect(HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def test_gates(repo: Repo, file: Path, hub: LiveHub) -> None:
+    if repo.private:
+        repo.do("update_repo_settings", private=False)
+    repo.put(file, "f.txt")
+    repo.do("update_repo_settings", gated="manual")
+    user = f"guest-{repo.name.partition('/')[2]}-{repo.client.make}".replace(".", "-")
+    token = hub.user(user)
+
+    def attempt(number: int) -> bytes:
+        return repo.get("f.txt", token=token, cache_dir=str(file.parent / f"attempt{number}"))
+
+    with pytest.raises(RefusedError, match="GatedRepoError"):
+        attempt(1)
+    ask_for_access(repo, token)
+    (request,) = repo.do("list_pending_access_requests")
+    assert (request["username"], request["status"]) == (user, "pending")
+    repo.do("accept_access_request", user=user)
+    assert attempt(2) == b"first"
+    assert [one["username"] for one in repo.do("list_accepted_access_requests")] == [user]
+    repo.do("reject_access_request", user=user, rejection_reason="no")
+    with pytest.raises(RefusedError, match="GatedRepoError"):
+        attempt(3)
+    other = hub.user(f"{user}-2")
+    repo.do("grant_access", user=f"{user}-2")
+    assert repo.get("f.txt", token=other, cache_dir=str(file.parent / "granted")) == b"first"
