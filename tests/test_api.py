@@ -228,18 +228,18 @@ def test_parts_add_up_to_a_clean_project(library: Library) -> None:
 def test_a_file_that_appears_during_the_transfer_is_not_overwritten(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tenuto.path("checkpoints/config.json")
     real = taking.download
 
     def slow(*arguments: object, **options: object) -> object:
         done = real(*arguments, **options)  # type: ignore[arg-type]
-        (library.clone / "checkpoints").mkdir()
         (library.clone / "checkpoints" / "encoder.pt").write_bytes(b"written by somebody")
         return done
 
     monkeypatch.setattr(taking, "download", slow)
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError, match=r"encoder\.pt of checkpoints changed while the hub's was fetched"):
         tenuto.path("checkpoints/encoder.pt")
-    assert library.files() == {"encoder.pt": b"written by somebody"}
+    assert library.files()["encoder.pt"] == b"written by somebody"
 
 
 def test_what_was_never_pushed(hub: LiveHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

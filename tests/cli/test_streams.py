@@ -46,8 +46,11 @@ def test_a_reader_that_has_seen_enough(full: Shell, command: str) -> None:
     assert done.stderr == ""
 
 
-def test_a_reader_that_reads_nothing(full: Shell) -> None:
-    with start(full, "status", "--json") as process:
+@pytest.mark.parametrize(
+    "command", [("status", "--json"), ("--help",), ("push", "--help"), ("--version",)], ids=" ".join
+)
+def test_a_reader_that_reads_nothing(full: Shell, command: tuple[str, ...]) -> None:
+    with start(full, *command) as process:
         assert process.stdout
         process.stdout.close()
         assert process.stderr

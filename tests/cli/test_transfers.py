@@ -1,6 +1,8 @@
 """`push`, `pull`, `sync`: what a person reads about what moved which way."""
 
+import json
 import shutil
+from urllib.request import urlopen
 
 from inline_snapshot import snapshot
 
@@ -57,6 +59,19 @@ exit status 0
 --- out ---
 data: in step with hf://datasets/ann/voices at [COMMIT]
 """)
+
+
+def test_the_title_of_a_commit(desk: Desk) -> None:
+    desk.begin()
+    for verb in ("push", "sync"):
+        desk.write("data/a.txt", f"{verb}\n")
+        assert desk(verb, "--message", f"By {verb}").status == 0
+    desk.write("data/a.txt", "unnamed\n")
+    desk("push")
+    address = f"{desk.environment['HF_ENDPOINT']}/api/{desk.repo.removeprefix('hf://')}/commits/main"
+    with urlopen(address, timeout=10) as answer:
+        titles = [commit["title"] for commit in json.load(answer)]
+    assert titles[:3] == ["Update data", "By sync", "By push"]
 
 
 def test_a_clone_pulls(desk: Desk) -> None:
