@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,15 @@ def test_repair_does_not_write_through_a_link(scene: Scene, ben: Clone, tmp_path
     with pytest.raises(Exception, match="not a real folder"):
         ben.repair()
     assert os.listdir(outside) == []
+
+
+def test_what_a_killed_transfer_left_is_dropped_in_time(scene: Scene, ann: Clone) -> None:
+    clone = scene.clone()
+    spool = Path(LocalStore(str(clone.cache)).spool)
+    spool.mkdir(parents=True)
+    for name, age_s in (("sealed.0123456789abcdef", 30 * 86_400), ("sealed.fedcba9876543210", 60)):
+        (spool / name).write_bytes(b"left")
+        then = time.time() - age_s
+        os.utime(spool / name, (then, then))
+    clone.pull()
+    assert os.listdir(spool) == ["sealed.fedcba9876543210"], "the young one may still be published"

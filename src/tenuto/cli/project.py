@@ -82,7 +82,7 @@ def status(names: tuple[str, ...], check: bool) -> int:
 
 def _artifact_lines(artifact: "ArtifactStatus") -> Iterator[str]:
     yield f"{artifact.name}: {artifact.state} ({count_text(artifact.files, 'file')}, {size_text(artifact.bytes)})"
-    if artifact.changes is None:
+    if artifact.changes is None and artifact.state != "missing":
         yield "  which files differ is not known here: the store lacks the locked listing"
     shown = [] if artifact.state == "missing" else artifact.changes or []
     for file in shown[:SHOWN]:

@@ -19,6 +19,8 @@ from tenuto.project.scan import scan
 from tenuto.project.take import Aside, Taken, take, with_names
 from tenuto.project.workspace import Workspace
 
+ABANDONED_S = 7 * 86_400.0
+"""A part of a transfer that nobody went on with for that long is dropped."""
 TAKING = frozenset({Action.DOWNLOAD, Action.RESTORE, Action.REMOVE_HERE, Action.CONFLICT})
 
 
@@ -93,7 +95,10 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
         _refuse_conflicts(works)
     if options.dry_run:
         return PullReport([_report(work, None) for work in works], unpushed, dry_run=True)
-    return PullReport([_carry_out(workspace, work, options.choice) for work in works], unpushed)
+    pulled = [_carry_out(workspace, work, options.choice) for work in works]
+    if any(one.downloaded_bytes for one in pulled):
+        workspace.store.sweep(ABANDONED_S)
+    return PullReport(pulled, unpushed)
 
 
 def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options) -> _Work | None:
