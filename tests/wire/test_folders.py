@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.wire.client import Make
 from tests.wire.conftest import MAKES, Repo
 from tests.wire.content import NAMES, SMALL, mixed, write
 
@@ -78,8 +79,16 @@ def small_files(count: int) -> dict[str, bytes]:
     return {f"part-{n % 20}/{n:05}.json": b'{"n": %d}' % source.randrange(10**9) for n in range(count)}
 
 
-@pytest.mark.parametrize("count", [2000, pytest.param(20_000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("client", [make for make in MAKES if make.xet], indirect=True, ids=str)
+@pytest.mark.parametrize(
+    ("client", "count"),
+    [
+        (Make("hub-2.4", True), 2000),
+        (Make("hub-0.36", True), 2000),
+        *(pytest.param(Make(hub, True), 20_000, marks=pytest.mark.slow) for hub in ("hub-2.4", "hub-1.33", "hub-0.36")),
+    ],
+    indirect=["client"],
+    ids=str,
+)
 def test_many_small_files(make_repo: Callable[..., Repo], count: int, tmp_path: Path) -> None:
     repo, files = make_repo("dataset"), small_files(count)
     repo.do("upload_folder", folder_path=str(write(tmp_path / "many", files)))
