@@ -1,6 +1,7 @@
 """Folder and hub both change: who moved is told apart, and nobody's work is lost."""
 
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -235,6 +236,15 @@ def test_delete_makes_absence_a_wish(scene: Scene, ann: Clone) -> None:
     (ann.root / "data" / "small.json").unlink()
     ann.sync(delete=True)
     assert list(scene.on_hub()) == list(ann.files("data")) == ["sub/other.txt"]
+
+
+@pytest.mark.parametrize("verb", ["push", "sync"])
+def test_delete_does_not_take_a_folder_that_is_gone_for_a_wish(scene: Scene, ann: Clone, verb: str) -> None:
+    before = scene.on_hub()
+    shutil.rmtree(ann.root / "data")
+    act = ann.push if verb == "push" else ann.sync
+    refused(lambda: act(delete=True), "LocalChanges", "not mounted")
+    assert scene.on_hub() == before
 
 
 def test_delete_does_not_delete_what_they_changed(scene: Scene, ann: Clone) -> None:

@@ -92,6 +92,12 @@ def source(tmp_path: Path) -> str:
     return store.file(store.put(DATA))
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        hash_file(str(tmp_path / "pipe"))
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[int]:
     (tmp_path / "work").mkdir()

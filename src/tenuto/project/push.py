@@ -143,6 +143,12 @@ def _push_repo(
 
 def _compare(workspace: Workspace, name: str, artifact: Artifact, here: Listing, head: str, options: Options) -> _Work:
     base = workspace.base_listing(name)
+    if options.delete and base and not here:
+        raise ConflictError(
+            f"{name}: nothing of {artifact.path} is here, which looks like a disk that is not mounted",
+            code="LocalChanges",
+            hint="nothing was deleted; bring it back with `tenuto pull`, or delete the files on the hub itself",
+        )
     target = with_names(workspace, artifact, target_at(workspace, name, artifact, head), here, base)
     work = _Work(
         name, artifact, here, target, compare(contents(base), contents(here), target.files, delete=options.delete)

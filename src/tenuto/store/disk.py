@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Sequence
 
 from tenuto.core.errors import StorageError
@@ -39,11 +40,14 @@ def disk_errors(place: str) -> Iterator[None]:
 def hash_file(path: str, progress: Callable[[int], None] | None = None) -> tuple[str, int]:
     """sha256 and number of the bytes read; the file is read once, in blocks of 1 MiB, with the GIL free.
 
-    `progress` is told the bytes of each block. Raises OSError.
+    `progress` is told the bytes of each block. Raises OSError, also for what is no regular file: reading that may never end.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        expected = os.fstat(descriptor).st_size
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", path)
+        expected = status.st_size
         block = os.read(descriptor, min(expected + 1, BLOCK_BYTES))
         hasher, size = hashlib.sha256(block), len(block)
         if progress:
