@@ -1,5 +1,7 @@
 """The database: a pool of readers, one writer at a time. Nothing but SQLite is special-cased here, and only here."""
 
+import os
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tenuto.core.errors import StorageError, UnavailableError
+from tenuto.store.disk import disk_errors, sync_filesystem
 
 BUSY_TIMEOUT_MS = 30_000
 CHUNK_ROWS = 500
@@ -63,6 +66,39 @@ class Database:
         if self._is_sqlite:
             return sqlite.insert(table).on_conflict_do_nothing()
         return postgresql.insert(table).on_conflict_do_nothing()
+
+    def faults(self, *, thorough: bool) -> list[str]:
+        """What the database says of its own damage; with `thorough`, indexes are compared with their tables."""
+        if not self._is_sqlite:
+            return []
+        with self.read() as connection:
+            pragma = "integrity_check" if thorough else "quick_check"
+            lines = [str(row[0]) for row in connection.exec_driver_sql(f"PRAGMA {pragma}")]
+            lost = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        return [line for line in lines if line != "ok"] + [
+            f"row {row[1]} of the table {row[0]} belongs to a row of {row[2]} that is gone" for row in lost
+        ]
+
+    def copy_to(self, path: str) -> None:
+        """Write all of it, as of one moment, to a new file, durably. Others read and write meanwhile.
+
+        Raises UnavailableError (NotSupported) if this is no SQLite, StorageError.
+        """
+        if not self._is_sqlite:
+            raise UnavailableError("only a SQLite database is copied", code="NotSupported", hint="use pg_dump")
+        with _database_errors(), disk_errors(path):
+            source = self.engine.raw_connection()
+            target = sqlite3.connect(path)
+            try:
+                assert isinstance(source.driver_connection, sqlite3.Connection)
+                source.driver_connection.backup(target)  # in one step: it cannot be overtaken
+                target.execute("PRAGMA journal_mode=DELETE")
+            except sqlite3.Error as error:
+                raise StorageError(f"the database cannot be copied: {error}") from error
+            finally:
+                target.close()
+                source.close()
+            sync_filesystem(os.path.dirname(path), [path])
 
     def close(self) -> None:
         """Give all connections back."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
 
-from tenuto.core.errors import IntegrityError, NotFoundError
+from tenuto.core.errors import IntegrityError, NotFoundError, TenutoError
 from tenuto.core.gitobj import EMPTY_TREE, Pointer, TreeItem, parse_commit, parse_pointer, parse_tree
 from tenuto.core.ids import is_commit_id
 from tenuto.server.db import Database, chunks, is_writing
@@ -151,6 +151,7 @@ class GitReader:
 
     def __init__(self, connection: Connection, repo_key: int, cache: GitCache) -> None:
         self.connection, self.repo_key, self._cache = connection, repo_key, cache
+        self._remembered: str | None = None
 
     def resolve(self, revision: str) -> CommitFacts:
         """The commit that a branch, tag, full ref name, or full or short commit id stands for.
@@ -192,7 +193,19 @@ class GitReader:
                 return None
             facts = CommitFacts(*row)
             self._cache.keep_commit(self.repo_key, facts)
+        else:
+            self._remembered = oid
         return facts
+
+    def _missing(self, kind: str, oid: str) -> TenutoError:
+        """What it means that an object is not here: its commit, known from memory, was collected; or the hub is damaged."""
+        commit = self._remembered
+        if commit and self.connection.execute(_COMMIT, {"repo": self.repo_key, "oid": commit}).first() is None:
+            self._cache.forget(self.repo_key)
+            return NotFoundError(f"Invalid rev id: {commit}", code="RevisionNotFound")
+        return IntegrityError(
+            f"the hub lacks the {kind} {oid}", code="CorruptObject", hint="restore the hub from a backup"
+        )
 
     def branch_head(self, ref: str) -> str | None:
         """The commit under a full ref name, read afresh."""
@@ -214,7 +227,7 @@ class GitReader:
                 self._cache.keep_tree(self.repo_key, oid, found[oid])
         missing = next((oid for oid in lacking if oid not in found), None)
         if missing:
-            raise _missing("tree", missing)
+            raise self._missing("tree", missing)
         return found
 
     def tree(self, oid: str) -> Tree:
@@ -245,14 +258,14 @@ class GitReader:
         """Facts of one blob; raises IntegrityError (CorruptObject) if it is missing."""
         found = self.blobs([oid]).get(oid)
         if found is None:
-            raise _missing("blob", oid)
+            raise self._missing("blob", oid)
         return found
 
     def body(self, oid: str) -> bytes:
         """The bytes of an object; raises IntegrityError (CorruptObject) if it is missing."""
         found = self.connection.execute(_BODY, {"repo": self.repo_key, "oid": oid}).scalar()
         if found is None:
-            raise _missing("object", oid)
+            raise self._missing("object", oid)
         return bytes(found)
 
     def refs(self) -> list[Ref]:
@@ -277,10 +290,6 @@ class GitReader:
         )
         line = line.union_all(further)
         return [CommitFacts(*row[:6]) for row in self.connection.execute(select(line).order_by(line.c.depth))]
-
-
-def _missing(kind: str, oid: str) -> IntegrityError:
-    return IntegrityError(f"the hub lacks the {kind} {oid}", code="CorruptObject", hint="restore the hub from a backup")
 
 
 ObjectRow = dict[str, object]

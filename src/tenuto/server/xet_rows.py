@@ -189,10 +189,15 @@ def drop_files(database: Database, connection: Connection, repo_key: int, sha256
     dropped = sorted(set(connection.execute(here).scalars()) - needed)
     for some in chunks(dropped):
         connection.execute(delete(repo_xorbs).where(repo_xorbs.c.repo_id == repo_key, repo_xorbs.c.hash.in_(some)))
+    next_generation(database, connection, repo_key)
+    return dropped
+
+
+def next_generation(database: Database, connection: Connection, repo_key: int) -> None:
+    """Let the clients of a repo forget what they remember of it: their address moves on."""
     following = generation(connection, repo_key) + 1
     connection.execute(database.insert_new(xet_scopes), {"repo_id": repo_key, "generation": following})
     connection.execute(update(xet_scopes).where(xet_scopes.c.repo_id == repo_key).values(generation=following))
-    return dropped
 
 
 def drop_unheld_xorbs(connection: Connection, names: Iterable[str]) -> list[str]:
