@@ -99,8 +99,8 @@ def halves(files: Files) -> tuple[Files, Files]:
 def best_s(task: Callable[[], object], clean: Callable[[], None] | None = None) -> float:
     """The shortest of several runs, in seconds."""
     times_s = []
+    os.sync()
     for _ in range(RUNS):
-        os.sync()
         began_s = time.perf_counter()
         task()
         times_s.append(time.perf_counter() - began_s)
