@@ -1,11 +1,7 @@
 """What refs lead to stays, whatever happens; what nothing needs goes, not before its time."""
 
-import hashlib
 import itertools
 import os
-import random
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +25,7 @@ from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, committed, some_xorb
 from tests.server.conftest import Owner
 from tests.server.talk import copied, gone, large, small
-from tests.server.upkeep_hub import DAY_S, collect, later, make_owner, make_sample, noise, object_file, opened, stored
+from tests.server.upkeep_hub import DAY_S, collect, later, make_owner, noise, object_file, stored
 from tests.store.xet_build import File, file_block, shard, xorb_block
 
 _NUMBERS = itertools.count(1)
@@ -328,131 +324,6 @@ class TestWhatIsNeededAgain:
         days.gc()
 
 
-class World:
-    """Repos under random deeds, and what every ref must show: one dict of contents for each commit of its past."""
-
-    def __init__(self, hub: LiveHub, seed: int) -> None:
-        self.hub, self.source, self.seed = hub, random.Random(seed), 1000 * next(_NUMBERS)
-        self.xorbs = [some_xorb() for _ in range(4)]
-        self.owner = make_owner(hub, f"world{next(_NUMBERS)}", "r0")
-        self.refs: dict[str, dict[str, list[dict[str, tuple[bool, bytes]]]]] = {}
-        self.made = itertools.count()
-        for _ in range(2):
-            self.add_repo()
-
-    def add_repo(self) -> None:
-        repo = f"{self.owner.name}/r{next(self.made)}"
-        if repo != self.owner.repo:
-            self.owner.talk.create(repo).raise_for_status()
-        self.refs[repo] = {"main": [{}]}
-
-    def act(self) -> None:
-        """One deed of somebody."""
-        deeds = [self.commit] * 6 + [self.upload_only, self.branch, self.drop, self.squash, self.retire]
-        repo = self.source.choice(list(self.refs))
-        self.source.choice(deeds)(repo, self.owner._replace(repo=repo))
-
-    def content(self) -> bytes:
-        return noise(self.source.choice([50, 3000]), self.seed + self.source.randrange(12))
-
-    def chunked(self, number: int) -> File:
-        """One of six files, which share chunks."""
-        xorbs = self.xorbs
-        return File([(xorbs[number % 4], 0, 6), (xorbs[(number + 1) % 4], number % 3, 3 + number % 3)])
-
-    def commit(self, repo: str, owner: Owner) -> None:
-        rev = self.source.choice(list(self.refs[repo]))
-        past = self.refs[repo][rev]
-        path, content = f"d{self.source.randrange(3)}/f{self.source.randrange(4)}", self.content()
-        if path in past[-1] and self.source.random() < 0.3:
-            owner.talk.commit(repo, gone(path), rev=rev).raise_for_status()
-            past.append({name: data for name, data in past[-1].items() if name != path})
-            return
-        way = self.source.randrange(3)
-        if way == 0:
-            owner.talk.commit(repo, small(path, content), rev=rev).raise_for_status()
-        elif way == 1:
-            owner.talk.commit(repo, large(path, owner.talk.put_large(repo, content)), rev=rev).raise_for_status()
-        else:
-            file = self.chunked(self.source.randrange(6))
-            content = file.content
-            Cas(owner).put_file(file)
-            owner.talk.commit(repo, large(path, file.sha256), rev=rev).raise_for_status()
-        past.append({**past[-1], path: (way > 0, content)})
-
-    def upload_only(self, repo: str, owner: Owner) -> None:
-        owner.talk.put_large(repo, self.content())
-
-    def branch(self, repo: str, owner: Owner) -> None:
-        start = self.source.choice(list(self.refs[repo]))
-        name = f"b{next(self.made)}"
-        branch(owner, name, start)
-        self.refs[repo][name] = list(self.refs[repo][start])
-
-    def drop(self, repo: str, owner: Owner) -> None:
-        names = [name for name in self.refs[repo] if name != "main"]
-        if names:
-            name = self.source.choice(names)
-            drop_branch(owner, name)
-            del self.refs[repo][name]
-
-    def squash(self, repo: str, owner: Owner) -> None:
-        squash(owner)
-        self.refs[repo]["main"] = self.refs[repo]["main"][-1:]
-
-    def retire(self, repo: str, owner: Owner) -> None:
-        if len(self.refs) > 1 and self.source.random() < 0.5:
-            owner.talk.delete(repo).raise_for_status()
-            del self.refs[repo]
-            self.add_repo()
-
-    def check(self) -> None:
-        """Every ref shows every commit of its past."""
-        for repo, refs in self.refs.items():
-            for name, past in refs.items():
-                history = self.owner.talk.get(f"/api/models/{repo}/commits/{name}?limit=1000").json()
-                commits = [one["id"] for one in history][::-1]
-                distinct = [after for before, after in itertools.pairwise([None, *past]) if before != after]
-                assert len(commits) == len(distinct), (repo, name)
-                for oid, files in list(zip(commits, distinct, strict=True))[-3:]:
-                    shown = self.owner.talk.listing(repo, oid).keys() - {".gitattributes"}
-                    assert shown == files.keys()
-                for path, (_, content) in past[-1].items():
-                    assert self.owner.talk.read(repo, path, name).content == content
-
-    def needed(self) -> set[bytes]:
-        """All large contents that some commit of some ref has."""
-        pasts = [past for refs in self.refs.values() for past in refs.values()]
-        return {data for past in pasts for files in past for is_large, data in files.values() if is_large}
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_model_says_what_stays_and_what_goes(
-    hub: LiveHub, days: Days, seed: int, request: pytest.FixtureRequest
-) -> None:
-    before = stored(hub.data_dir)
-    world = World(hub, seed)
-    request.addfinalizer(world.owner.talk.close)
-    for _ in range(5):
-        for _ in range(25):
-            world.act()
-        days.gc(world.source.choice([0, 3, 16, 31]))
-        world.check()
-    days.until_gone()
-    world.check()
-    needed = {hashlib.sha256(one).hexdigest() for one in world.needed()}
-    files = [file for number in range(6) if (file := world.chunked(number)).sha256 in needed]
-    whole = needed - {file.sha256 for file in files}
-    assert stored(hub.data_dir)["objects"] - before["objects"] == whole, "nothing lacks, nothing else is left"
-    assert stored(hub.data_dir)["xorbs"] - before["xorbs"] == {x.name for file in files for x, _, _ in file.parts}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 125))
-def test_the_same_at_length(hub: LiveHub, days: Days, seed: int, request: pytest.FixtureRequest) -> None:
-    test_a_model_says_what_stays_and_what_goes(hub, days, seed, request)
-
-
 class TestWhileTheHubServes:
     def test_commits_uploads_and_branches_that_race_with_collections_lose_nothing(
         self, hub: LiveHub, days: Days
@@ -583,49 +454,3 @@ class TestWhileTheHubServes:
     def test_one_at_a_time(self, hub: LiveHub) -> None:
         with one_at_a_time(hub.data_dir), pytest.raises(LockedError):
             collect(hub.hub.parts, hub.data_dir)
-
-
-def test_a_damaged_repo_is_left_alone(tmp_path: Path) -> None:
-    folder = make_sample(tmp_path / "data").folder
-    with opened(folder) as parts:
-        with parts.database.write() as connection:
-            connection.exec_driver_sql(
-                "DELETE FROM git_objects WHERE kind = 'tree' AND repo_id = (SELECT id FROM repos WHERE name = 'one')"
-            )
-        for day in (0, 31):
-            done = collect(parts, str(folder), day)
-            assert [line.partition(":")[0] for line in done.skipped] == ["hf"]
-            assert (done.trashed_objects.count, done.trashed_xorbs.count) == (0, 0)
-
-
-@pytest.mark.parametrize("delay_ms", [0, 3, 8, 15, 30])
-def test_a_collection_that_is_killed_leaves_a_whole_hub(tmp_path: Path, delay_ms: int) -> None:
-    folder = tmp_path / "data"
-    sample = make_sample(folder)
-    with LiveHub(str(folder)) as hub:
-        ann = make_owner(hub, "killed", "repo")
-        for number in range(30):
-            put(ann, f"{number}.bin", noise(2000, 50 + number))
-        keep = put(ann, "keep.bin", noise(2000, 99))
-        ann.talk.commit(ann.repo, *[gone(f"{number}.bin") for number in range(30)]).raise_for_status()
-        squash(ann)
-        ann.talk.close()
-        collect(hub.hub.parts, str(folder))
-    script = (
-        "import sys\nfrom tests.server.upkeep_hub import collect, opened\n"
-        f"with opened({str(folder)!r}) as parts:\n    print('go', flush=True)\n    collect(parts, {str(folder)!r}, 31)\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    assert process.stdout.readline() == "go\n"
-    time.sleep(delay_ms / 1000)
-    process.kill()
-    process.communicate()
-    with opened(folder) as parts:
-        assert check_hub(parts, str(folder)).findings == []
-        done = collect(parts, str(folder), 31.01)
-        assert check_hub(parts, str(folder)).findings == []
-        assert done.skipped == []
-    assert len([one for one in range(30) if object_file(folder, noise(2000, 50 + one)).exists()]) == 0
-    assert keep in stored(folder)["objects"]
-    assert sample.tokens
