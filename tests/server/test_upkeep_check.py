@@ -8,6 +8,8 @@ import pytest
 from tenuto.core.gitobj import parse_tree
 from tenuto.server.upkeep_report import CheckReport, Depth
 from tenuto.testing.live_hub import LiveHub
+from tests.server.cas import Cas
+from tests.server.conftest import Owner
 from tests.server.talk import Talk
 from tests.server.upkeep_hub import (
     BOTH,
@@ -90,6 +92,18 @@ def test_a_missing_object_is_named_with_all_its_places(folder: Path) -> None:
         path = f"main/folder/{named(TWICE)[:4]}.bin"
         assert where(report, named(TWICE)) == {f"{ANN}@{path}", f"{BOB}@{path}"}
         assert report.findings[0].repos == [ANN, BOB]
+
+
+def test_a_missing_object_and_a_missing_xorb_are_mended_by_sending_them_again(folder: Path, sample: Sample) -> None:
+    object_file(folder, TWICE).unlink()
+    xorb_file(folder, XORB.name).unlink()
+    with LiveHub(str(folder)) as hub:
+        owner = Owner("ann", sample.tokens["ann"], Talk(hub.url, sample.tokens["ann"]), "ann/one")
+        owner.talk.put_large("ann/one", TWICE)
+        assert Cas(owner).grant(XORB.name) == 404
+        Cas(owner).put_file(CHUNKED)
+        owner.talk.close()
+    assert check(folder).findings == []
 
 
 def test_an_object_that_lies_in_the_trash_is_found_there(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`tenuto hub serve | user | token`."""
+"""`tenuto hub serve | user | token`; what keeps a hub in order is in `cli.upkeep`."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from tenuto.cli.frame import LazyGroup, command, invocation
 if TYPE_CHECKING:
     from tenuto.server.service import Hub
 
-_HERE = "tenuto.cli.hub"
+_HERE, _UPKEEP = "tenuto.cli.hub", "tenuto.cli.upkeep"
 
 hub = LazyGroup(
     "hub",
@@ -17,18 +17,26 @@ hub = LazyGroup(
         "serve": (_HERE, "Serve a hub until it is told to stop."),
         "user": (_HERE, "Accounts of the hub."),
         "token": (_HERE, "Access tokens of the hub."),
+        "check": (_UPKEEP, "Look for damage, from every ref to the last chunk."),
+        "gc": (_UPKEEP, "Remove what nothing needs any more."),
+        "backup": (_UPKEEP, "Write a snapshot of the hub to a folder."),
+        "restore": (_UPKEEP, "Make a hub from a snapshot."),
+        "usage": (_UPKEEP, "Say what each user and repo costs."),
     },
     help="Run a hub of your own.",
 )
 user = LazyGroup("user", lazy={"add": (_HERE, "Make an account.")}, help="Accounts of the hub.")
 token = LazyGroup("token", lazy={"create": (_HERE, "Make a token for a user.")}, help="Access tokens of the hub.")
 
-_data = click.option("--data", type=click.Path(file_okay=False), help="The data folder of the hub.")
+data_option = click.option("--data", type=click.Path(file_okay=False), help="The data folder of the hub.")
 
 
-def _open(data: str | None) -> "Hub":
+def check_installed() -> None:
+    """Return if the packages of the hub are installed; raises UsageError (BadCommand)."""
+    import importlib
+
     try:
-        from tenuto.server.service import Hub
+        importlib.import_module("tenuto.server.service")
     except ModuleNotFoundError as error:
         from tenuto.core.errors import UsageError
 
@@ -37,18 +45,25 @@ def _open(data: str | None) -> "Hub":
             code="BadCommand",
             hint="install it with: pip install 'tenuto[server]'",
         ) from error
+
+
+def open_hub(data: str | None) -> "Hub":
+    """The hub in a folder, which is made if there is none. Raises UsageError (BadCommand) if its packages are not installed."""
+    check_installed()
+    from tenuto.server.service import Hub
+
     return Hub.open(invocation().settings(hub_data=data).hub_data)
 
 
 @command("serve", example="tenuto hub serve --data hub-data --port 8010", exits=(7,))
-@_data
+@data_option
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=int, help="The port to listen on; 0 takes a free one.")
 def serve(data: str | None, host: str | None, port: int | None) -> None:
     """Serve a hub: one process, SQLite and a folder. On its first start it makes an administrator and prints the token once."""
     run = invocation()
     settings = run.settings(hub_host=host, hub_port=port)
-    with _open(data) as opened:
+    with open_hub(data) as opened:
         from tenuto.server.service import serve as carry_out
 
         first_token = opened.first_token
@@ -69,11 +84,11 @@ def serve(data: str | None, host: str | None, port: int | None) -> None:
 
 @command("add", example="tenuto hub user add alice --data hub-data", exits=(1, 7))
 @click.argument("name")
-@_data
+@data_option
 def add(name: str, data: str | None) -> None:
     """Make an account. It can do nothing until it has a token."""
     run = invocation()
-    with _open(data) as opened:
+    with open_hub(data) as opened:
         opened.add_user(name)
     place = f" --data {data}" if data else ""
     run.printer.report(
@@ -85,11 +100,11 @@ def add(name: str, data: str | None) -> None:
 @click.argument("user_name", metavar="USER")
 @click.option("--role", type=click.Choice(["read", "write"]), default="read", show_default=True, help="What it may do.")
 @click.option("--name", default="", help="What it is for.")
-@_data
+@data_option
 def create(user_name: str, role: str, name: str, data: str | None) -> None:
     """Make a token for a user and print it, this once."""
     run = invocation()
-    with _open(data) as opened:
+    with open_hub(data) as opened:
         secret = opened.create_token(user_name, role, name)
     run.printer.note(f"A {role} token for {user_name}; it is kept hashed and cannot be shown again:")
     run.printer.answer({"user": user_name, "role": role, "token": secret}, secret)

@@ -19,6 +19,7 @@ from tenuto.server.exchange import Answer, Call, Sink, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
 from tenuto.server.unneeded import spare_told
+from tenuto.server.xet_rows import file_hashes
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 _MAX_PARTS = 10_000
@@ -64,6 +65,9 @@ def batch(parts: Parts, call: Call) -> Answer:
     check(call.actor, request.action, call.repo)
     with parts.database.read() as connection:
         held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
+        if is_upload:  # what was lost is to be sent again
+            chunked = file_hashes(connection, call.repo.key, held)
+            held = {oid: size for oid, size in held.items() if oid in chunked or parts.store.has(oid)}
     if is_upload:
         spare_told(parts.database, call.repo.key, held)
     links = _Links(parts, call)
