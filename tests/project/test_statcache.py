@@ -135,6 +135,21 @@ def test_a_database_of_another_version_begins_anew(file: Path) -> None:
     assert not (file.parent / "state.db.damaged").exists()
 
 
+def test_what_the_version_before_knew_is_kept(file: Path) -> None:
+    with StateIndex(str(file)) as index:
+        index.remember([seen("a/x")])
+        index.set_base("a", BASE)
+    database = sqlite3.connect(file)
+    database.executescript("ALTER TABLE files DROP COLUMN verified_at_s; PRAGMA user_version = 2")
+    database.close()
+    with StateIndex(str(file)) as index:
+        assert index.files("a") == {"a/x": seen("a/x")}
+        assert index.base("a") == BASE
+        verified = seen("a/x")._replace(verified_at_s=12)
+        index.remember([verified])
+        assert index.files("a") == {"a/x": verified}
+
+
 def test_a_busy_database_is_not_taken_for_a_damaged_one(file: Path, index: StateIndex) -> None:
     index.set_base("a", BASE)
     other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)

@@ -14,16 +14,22 @@ from typing import NamedTuple, Self, TypeVar
 from tenuto.core.errors import StorageError
 from tenuto.store.disk import disk_errors
 
-_VERSION = 2
+_VERSION = 3
+_OLDER = 2
 _SCHEMA = f"""
 DROP TABLE IF EXISTS files;
 DROP TABLE IF EXISTS bases;
 DROP TABLE IF EXISTS git_ids;
 CREATE TABLE files (
-    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sha256 TEXT NOT NULL
+    path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    verified_at_s INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE TABLE bases (artifact TEXT PRIMARY KEY, digest TEXT NOT NULL, commit_id TEXT, source TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE git_ids (git_id TEXT PRIMARY KEY, sha256 TEXT NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = {_VERSION};
+"""
+_MIGRATION = f"""
+ALTER TABLE files ADD COLUMN verified_at_s INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = {_VERSION};
 """
 # SQLITE_ERROR is among them: our statements are fixed, so it means that the tables are not ours.
@@ -33,13 +39,17 @@ T = TypeVar("T")
 
 
 class Seen(NamedTuple):
-    """A file as it was when it was hashed: path below the project, size in bytes, modification time, inode, sha256."""
+    """A file as it was when it was hashed: path below the project, size in bytes, modification time, inode, sha256.
+
+    `verified_at_s` is when its bytes were last read and found as locked, in seconds since 1970 UTC; 0 if nobody looked.
+    """
 
     path: str
     size: int
     mtime_ns: int
     inode: int
     sha256: str
+    verified_at_s: int = 0
 
     def matches(self, status: os.stat_result) -> bool:
         """Whether the file looks the same today, so that its hash can be believed without reading it."""
@@ -119,7 +129,7 @@ class StateIndex:
 
     def files(self, folder: str) -> dict[str, Seen]:
         """Everything known at or below `folder`, by path."""
-        statement = "SELECT path, size, mtime_ns, inode, sha256 FROM files WHERE path = ? OR (path >= ? AND path < ?)"
+        statement = f"SELECT {', '.join(Seen._fields)} FROM files WHERE path = ? OR (path >= ? AND path < ?)"  # noqa: S608 - fixed
         found = (folder, f"{folder}/", f"{folder}0")
         return self._run(lambda database: {row[0]: Seen(*row) for row in database.execute(statement, found)})
 
@@ -131,7 +141,7 @@ class StateIndex:
             self._change(
                 [
                     ("DELETE FROM files WHERE path = ?", removed),
-                    ("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", added),
+                    ("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", added),
                 ]
             )
 
@@ -185,7 +195,8 @@ def _prepare(path: str) -> sqlite3.Connection:
             return _connect(path)
         with contextlib.closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = WAL")
-            database.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}COMMIT;")
+            older = database.execute("PRAGMA user_version").fetchone()[0] == _OLDER
+            database.executescript(f"BEGIN IMMEDIATE;{_MIGRATION if older else _SCHEMA}COMMIT;")
         return _connect(path)
 
 
