@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenuto.core.human import count_text, duration_text, size_text
+from tenuto.core.errors import UsageError
+from tenuto.core.human import count_text, duration_text, parse_duration_s, parse_share, size_text
 
 
 @pytest.mark.parametrize(
@@ -62,3 +63,28 @@ def test_counts(count: int, text: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("30m", 1800), ("12h", 43_200), ("1.5d", 129_600), ("7d", 604_800), ("2w", 1_209_600)],
+)
+def test_time_spans(text: str, seconds: float) -> None:
+    assert parse_duration_s(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "7", "d", "-7d", "7 d", "7D", "7y", "1e9d", "nan", "\u0667d", "7d\n"])
+def test_what_is_no_time_span(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_duration_s(text)
+
+
+@pytest.mark.parametrize(("text", "share"), [("5%", 0.05), ("0.5%", 0.005), ("100%", 1.0)])
+def test_shares(text: str, share: float) -> None:
+    assert parse_share(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["", "5", "%", "0%", "101%", "-5%", "nan%", "1e1%", "5 %"])
+def test_what_is_no_share(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_share(text)

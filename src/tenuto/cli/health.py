@@ -1,38 +1,91 @@
 """`tenuto verify | repair`."""
 
+import os
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from tenuto.cli.frame import command, invocation
-from tenuto.core.human import count_text, size_text
+from tenuto.core.human import count_text, parse_duration_s, parse_share, size_text
 
 if TYPE_CHECKING:
-    from tenuto.project.verify import Finding
+    from tenuto.project.verify import Depth, Finding, VerifyReport
+
+SHOWN = 20
 
 
-@command("verify", example="tenuto verify\ntenuto verify checkpoints --json", exits=(5, 6, 9))
+@command(
+    "verify",
+    example="tenuto verify\ntenuto verify checkpoints --json\ntenuto verify --sample 5%\n"
+    "tenuto verify --since 7d --junit verify.xml",
+    exits=(1, 5, 6, 9),
+)
 @click.argument("names", nargs=-1)
-def verify(names: tuple[str, ...]) -> int:
-    """Read every locked file, whole, and compare it with its hash."""
+@click.option("--quick", is_flag=True, help="Read nothing: are the files there, with the size and time they had?")
+@click.option("--sample", metavar="SHARE", help="Read a share of the bytes, such as 5%; other files each time.")
+@click.option("--since", metavar="SPAN", help="Do not read what was verified within this time, such as 7d or 12h.")
+@click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False), help="Write a report for CI, too.")
+def verify(names: tuple[str, ...], quick: bool, sample: str | None, since: str | None, junit: str | None) -> int:
+    """Read every locked file, whole, and compare it with its hash.
+
+    With --quick, --sample or --since only some files are read or none; the others must be there, with the right size.
+    """
     from tenuto.project.verify import verify as carry_out
 
-    run = invocation()
+    run, depth = invocation(), _depth(quick, sample, since)
     with run.workspace() as workspace:
-        report = carry_out(workspace, names)
+        report = carry_out(workspace, names, depth)
+    if junit:
+        _write_junit(os.path.join(run.root, junit), report)
+    run.printer.report(report, lambda: _verify_lines(report))
+    return 5 if report.broken else 1 if report.findings else 0
 
-    def lines() -> Iterator[str]:
-        yield from _finding_lines(report.findings)
-        read = f"{count_text(report.files, 'file')}, {size_text(report.bytes)} read"
-        if report.findings:
-            yield f"{count_text(len(report.findings), 'file')} not as locked ({read})"
-            yield "Next: tenuto repair, or tenuto push where the change is yours"
-        else:
-            yield f"All as locked ({read})"
 
-    run.printer.report(report, lines)
-    return 5 if report.findings else 0
+def _depth(quick: bool, sample: str | None, since: str | None) -> "Depth":
+    from tenuto.core.errors import UsageError
+    from tenuto.project.verify import FULL, Depth
+
+    if quick + (sample is not None) + (since is not None) > 1:
+        raise UsageError(
+            "--quick, --sample and --since are three answers to one question", code="BadCommand", hint="give one"
+        )
+    if sample is not None:
+        return Depth(share=parse_share(sample))
+    if since is not None:
+        return Depth(since_s=time.time() - parse_duration_s(since))
+    return Depth(quick=True) if quick else FULL
+
+
+def _write_junit(path: str, report: "VerifyReport") -> None:
+    from tenuto.project.junit import verify_junit
+    from tenuto.store.disk import replace_file
+
+    replace_file(path, verify_junit(report))
+
+
+def _verify_lines(report: "VerifyReport") -> Iterator[str]:
+    yield from _finding_lines([finding for finding in report.findings if finding.fault != "unproven"])
+    unproven = [finding for finding in report.findings if finding.fault == "unproven"]
+    for finding in unproven[:SHOWN]:
+        yield f"not read since it changed: {finding.path}"
+    if len(unproven) > SHOWN:
+        yield f"and {len(unproven) - SHOWN:,} more; --json lists all"
+    if not report.findings:
+        yield f"All as locked ({_amount(report)})"
+        return
+    yield f"{count_text(len(report.findings), 'file')} not as locked ({_amount(report)})"
+    yield "Next: tenuto repair, or tenuto push where the change is yours" if report.broken else "Next: tenuto verify"
+
+
+def _amount(report: "VerifyReport") -> str:
+    """How much was read."""
+    whole = f"{count_text(report.locked_files, 'file')}, {size_text(report.locked_bytes)}"
+    if report.mode == "quick":
+        return f"{whole}; by size and time, nothing read"
+    read = f"{count_text(report.files, 'file')}, {size_text(report.bytes)} read"
+    return read if report.mode == "full" else f"{read}, {report.share:.1%} of {whole}"
 
 
 @command("repair", example="tenuto repair\ntenuto repair checkpoints --dry-run", exits=(5, 6, 8, 9))
@@ -67,5 +120,5 @@ def _finding_lines(findings: Sequence["Finding"]) -> Iterator[str]:
         if finding.found:
             yield f"  expected sha256 {finding.expected}"
             yield f"  found    sha256 {finding.found}"
-        elif finding.fault == "unreadable":
+        elif finding.fault != "missing":
             yield f"  {finding.detail}"

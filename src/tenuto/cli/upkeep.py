@@ -10,7 +10,7 @@ import click
 
 from tenuto.cli.frame import command, invocation
 from tenuto.cli.hub import check_installed, data_option, open_hub
-from tenuto.core.human import count_text, size_text
+from tenuto.core.human import count_text, parse_share, size_text
 
 if TYPE_CHECKING:
     from tenuto.server.service import Hub
@@ -69,13 +69,7 @@ def _depth(quick: bool, sample: str | None) -> "Depth":
         raise UsageError("--quick reads no bytes, --sample some of them", code="BadCommand", hint="give one of both")
     if sample is None:
         return QUICK if quick else FULL
-    try:
-        share = float(sample.removesuffix("%")) / 100
-    except ValueError:
-        share = 0
-    if not sample.endswith("%") or not 0 < share <= 1:
-        raise UsageError(f"{sample[:40]!r} is not a share", code="BadCommand", hint="write --sample 5%")
-    return Depth(share, time.time_ns() % (1 << 31))
+    return Depth(parse_share(sample), time.time_ns() % (1 << 31))
 
 
 def _check_lines(report: "CheckReport") -> Iterator[str]:

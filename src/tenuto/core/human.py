@@ -1,4 +1,10 @@
-"""Numbers as people read them."""
+"""Numbers as people read and write them."""
+
+import re
+
+from tenuto.core.errors import UsageError
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def size_text(size_bytes: int) -> str:
@@ -26,3 +32,20 @@ def duration_text(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s"
+
+
+def parse_duration_s(text: str) -> float:
+    """Seconds of `90s`, `30m`, `12h`, `7d` or `2w`; raises UsageError (BadCommand)."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])", text, re.ASCII)
+    if not found:
+        raise UsageError(f"{text[:40]!r} is not a time span", code="BadCommand", hint="write 90s, 30m, 12h, 7d or 2w")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def parse_share(text: str) -> float:
+    """`5%` as 0.05: more than nothing, at most all; raises UsageError (BadCommand)."""
+    found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)%", text, re.ASCII)
+    share = float(found[1]) / 100 if found else 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{text[:40]!r} is not a share", code="BadCommand", hint="write --sample 5%")
+    return share

@@ -11,7 +11,7 @@ from tenuto.project.folder import Folder
 from tenuto.project.plan import contents
 from tenuto.project.resolve import Target
 from tenuto.project.take import Trash, fetch, place, verified
-from tenuto.project.verify import Finding, locked_listing, verify_listing
+from tenuto.project.verify import Finding, locked_files, locked_listing, verify_files
 from tenuto.project.workspace import Workspace
 
 
@@ -49,7 +49,7 @@ def repair(workspace: Workspace, names: Sequence[str] = (), *, dry_run: bool = F
 
 def _repair(workspace: Workspace, quarantine: Trash, name: str, artifact: Artifact, *, dry_run: bool) -> RepairReport:
     listing = locked_listing(workspace, name, artifact)
-    report = verify_listing(workspace, name, listing, artifact)
+    report = verify_files(workspace, locked_files(workspace, name, artifact, listing))
     if dry_run or not report.findings:
         return RepairReport(report.files, report.bytes, report.findings if dry_run else [], [])
     top = workspace.folder_of(artifact)

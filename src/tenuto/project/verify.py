@@ -1,8 +1,11 @@
-"""`verify`: read every locked file and compare it with its hash."""
+"""`verify`: compare every locked file with its hash, by reading all bytes, some of them, or none."""
 
 import os
-from collections.abc import Sequence
-from typing import Literal
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -10,15 +13,40 @@ from tenuto.core.errors import NotFoundError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
 from tenuto.project.resolve import checked_listing, locked_target
+from tenuto.project.scan import RACY_NS
+from tenuto.project.statcache import Seen
 from tenuto.project.take import fetch
 from tenuto.project.workspace import Workspace
 from tenuto.store.hashing import Hashed, ToHash, hash_files
 
-Fault = Literal["damaged", "missing", "unreadable"]
+Fault = Literal["damaged", "missing", "unreadable", "unproven"]
+Mode = Literal["full", "quick", "sample", "since"]
+
+
+class Depth(NamedTuple):
+    """How much is read: everything; nothing, if `quick`; about a `share` of the bytes; or what was not verified at or after `since_s`.
+
+    Whatever is not read must still be there and have the right size; `since_s` is in seconds since 1970 UTC.
+    """
+
+    quick: bool = False
+    share: float = 1.0
+    since_s: float | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """The name of this depth."""
+        return "quick" if self.quick else "sample" if self.share < 1 else "full" if self.since_s is None else "since"
+
+
+FULL = Depth()
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A file that is not what the lock says: its path below the project, the hash it must have, and the one it has, if it could be read."""
+    """A file that is not what the lock says: its path below the project, the hash it must have, and the one it has, if it could be read.
+
+    `unproven` is a file of the right size that changed since it was last read, or never was: only `quick` says so, for lack of reading it.
+    """
 
     artifact: str
     path: str
@@ -29,28 +57,104 @@ class Finding(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
+class Verified(msgspec.Struct, frozen=True):
+    """One artifact: its locked files and bytes, and how many of its files are not as locked."""
+
+    name: str
+    files: int
+    bytes: int
+    findings: int
+
+
 class VerifyReport(msgspec.Struct, frozen=True):
-    """What a verification read, in files and bytes, and what it found wrong."""
+    """What a verification read, in files and bytes, and what it found wrong.
+
+    `locked_files` and `locked_bytes` are what there is to verify; `share` is the part of these bytes that was read.
+    """
 
     files: int
     bytes: int
     findings: list[Finding]
+    mode: Mode
+    locked_files: int
+    locked_bytes: int
+    share: float
+    artifacts: list[Verified]
+
+    @property
+    def broken(self) -> bool:
+        """Whether a file is damaged, missing or unreadable, beyond doubt."""
+        return any(finding.fault != "unproven" for finding in self.findings)
 
 
-def verify(workspace: Workspace, names: Sequence[str] = ()) -> VerifyReport:
-    """Read every locked file of the working folder, whole.
+class LockedFile(NamedTuple):
+    """A file that the lock pins: its artifact, its path below the project, what it must be, how it looks, and what is remembered of it."""
+
+    artifact: str
+    path: str
+    entry: Entry
+    status: os.stat_result | None
+    seen: Seen | None
+
+    @property
+    def known_sha256(self) -> str | None:
+        """Its hash, if it was read before and looks the same today."""
+        return self.seen.sha256 if self.seen and self.status and self.seen.matches(self.status) else None
+
+    @property
+    def verified_at_s(self) -> int:
+        """When it was last verified as it is now, in seconds since 1970 UTC; 0 if never."""
+        return self.seen.verified_at_s if self.seen and self.known_sha256 == self.entry.sha256 else 0
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether one look says that it cannot be as locked."""
+        if self.status is None:
+            return True
+        right = stat.S_ISREG(self.status.st_mode) and self.status.st_size == self.entry.size
+        return not right or self.known_sha256 not in (None, self.entry.sha256)
+
+    def finding(self, fault: Fault, found: str | None = None, detail: str | None = None) -> Finding:
+        """What is wrong with it."""
+        return Finding(self.artifact, self.path, fault, self.entry.sha256, found, self.entry.size, detail)
+
+
+def verify(
+    workspace: Workspace, names: Sequence[str] = (), depth: Depth = FULL, clock: Callable[[], float] = time.time
+) -> VerifyReport:
+    """Compare the locked files of the working folder with the lock; what was read and found right is remembered with the time.
 
     Files that are not locked are not looked at. Raises NotFoundError (ArtifactNotFound) where an artifact was never locked.
     The listing comes from the store, or else from the hub.
     """
-    reports = [
-        verify_listing(workspace, name, locked_listing(workspace, name, artifact), artifact)
-        for name, artifact in workspace.chosen(names).items()
-    ]
+    files: list[LockedFile] = []
+    for name, artifact in workspace.chosen(names).items():
+        files += locked_files(workspace, name, artifact, locked_listing(workspace, name, artifact))
+    return verify_files(workspace, files, depth, clock)
+
+
+def verify_files(
+    workspace: Workspace, files: Sequence[LockedFile], depth: Depth = FULL, clock: Callable[[], float] = time.time
+) -> VerifyReport:
+    """Compare these files with what they must be."""
+    reading = _to_read(files, depth)
+    outcomes = _read(workspace, reading, clock)
+    findings = []
+    for file in files:
+        outcome = outcomes.get(file.path)
+        finding = _by_sight(file, quick=depth.quick) if outcome is None else _by_hash(file, outcome)
+        findings += [finding] if finding else []
+    locked_bytes = sum(file.entry.size for file in files)
+    read_bytes = sum(outcome.size for outcome in outcomes.values())
     return VerifyReport(
-        sum(report.files for report in reports),
-        sum(report.bytes for report in reports),
-        [finding for report in reports for finding in report.findings],
+        files=len(outcomes),
+        bytes=read_bytes,
+        findings=findings,
+        mode=depth.mode,
+        locked_files=len(files),
+        locked_bytes=locked_bytes,
+        share=round(sum(file.entry.size for file in reading) / locked_bytes, 6) if locked_bytes else 1.0,
+        artifacts=_by_artifact(files, findings),
     )
 
 
@@ -79,25 +183,100 @@ def locked_listing(workspace: Workspace, name: str, artifact: Artifact) -> Listi
     return listing
 
 
-def verify_listing(workspace: Workspace, name: str, listing: Listing, artifact: Artifact) -> VerifyReport:
-    """Read every file of a listing, whole."""
-    top = os.path.join(workspace.root, workspace.folder_of(artifact))
-    files = [ToHash(entry.path, os.path.join(top, entry.path), entry.size) for entry in listing.values()]
-    with workspace.watch(f"verifying {name}", listing.size_bytes) as progress:
-        outcomes = hash_files(files, progress)
-    prefix = workspace.folder_of(artifact)
-    findings = [
-        _finding(name, f"{prefix}/{outcome.name}" if prefix else outcome.name, listing[outcome.name], outcome)
-        for outcome in outcomes
-        if outcome.sha256 != listing[outcome.name].sha256
+def locked_files(workspace: Workspace, name: str, artifact: Artifact, listing: Listing) -> list[LockedFile]:
+    """Every file of a listing, as it looks in the working folder; none is read."""
+    folder = workspace.folder_of(artifact)
+    prefix = f"{folder}/" if folder else ""
+    known = workspace.state.files(artifact.path)
+    return [
+        LockedFile(name, path, entry, _status(os.path.join(workspace.root, path)), known.get(path))
+        for path, entry in ((prefix + entry.path, entry) for entry in listing.values())
     ]
-    return VerifyReport(len(outcomes), sum(outcome.size for outcome in outcomes), findings)
 
 
-def _finding(name: str, path: str, entry: Entry, outcome: Hashed) -> Finding:
+def _status(file: str) -> os.stat_result | None:
+    try:
+        return os.stat(file)
+    except OSError:
+        return None
+
+
+def _to_read(files: Sequence[LockedFile], depth: Depth) -> list[LockedFile]:
+    """The files to read: where anything is read at all, what looks wrong is, so that its hash can be named."""
+    if depth.quick:
+        return []
+    suspects = [file for file in files if file.is_suspect]
+    since_s = depth.since_s
+    due = [file for file in files if not file.is_suspect and (since_s is None or file.verified_at_s < since_s)]
+    return [*suspects, *(due if depth.share >= 1 else _sample(due, depth.share))]
+
+
+def _sample(files: Sequence[LockedFile], share: float) -> list[LockedFile]:
+    """A share of the bytes, at least one file: first those that nobody read for longest, so that all get their turn; else by lot."""
+    order = list(files)
+    secrets.SystemRandom().shuffle(order)
+    order.sort(key=lambda file: file.verified_at_s)
+    wanted_bytes = share * sum(file.entry.size for file in order)
+    chosen: list[LockedFile] = []
+    for file in order:
+        if chosen and wanted_bytes <= 0:
+            break
+        chosen.append(file)
+        wanted_bytes -= file.entry.size
+    return chosen
+
+
+def _read(workspace: Workspace, files: Sequence[LockedFile], clock: Callable[[], float]) -> dict[str, Hashed]:
+    """Hash the files, and remember when those that are right were read."""
+    started_s = clock()
+    todo = [ToHash(file.path, os.path.join(workspace.root, file.path), file.entry.size) for file in files]
+    with workspace.watch("verifying", sum(file.size for file in todo)) as progress:
+        outcomes = {outcome.name: outcome for outcome in hash_files(todo, progress)}
+    seen = [_seen(file, outcomes[file.path], started_s) for file in files]
+    workspace.state.remember(one for one in seen if one)
+    return outcomes
+
+
+def _seen(file: LockedFile, outcome: Hashed, started_s: float) -> Seen | None:
+    """What to remember of a file; nothing of a new one that is not as locked: whether that is damage or work, others find out."""
+    status = file.status
+    if status is None or status.st_mtime_ns >= started_s * 1e9 - RACY_NS:
+        return None
+    if outcome.sha256 == file.entry.sha256:
+        return Seen(file.path, outcome.size, status.st_mtime_ns, status.st_ino, outcome.sha256, int(started_s))
+    return file.seen._replace(verified_at_s=0) if file.seen else None
+
+
+def _by_hash(file: LockedFile, outcome: Hashed) -> Finding | None:
+    if outcome.sha256 == file.entry.sha256:
+        return None
     if outcome.fault is None:
-        return Finding(name, path, "damaged", entry.sha256, outcome.sha256, entry.size)
+        return file.finding("damaged", outcome.sha256)
     missing = isinstance(outcome.fault.__cause__, FileNotFoundError)
-    return Finding(
-        name, path, "missing" if missing else "unreadable", entry.sha256, None, entry.size, outcome.fault.message
-    )
+    return file.finding("missing" if missing else "unreadable", detail=outcome.fault.message)
+
+
+def _by_sight(file: LockedFile, *, quick: bool) -> Finding | None:
+    """What can be said of a file that is not read."""
+    if file.status is None:
+        return file.finding("missing")
+    if not stat.S_ISREG(file.status.st_mode):
+        return file.finding("unreadable", detail="it is no file")
+    if file.is_suspect:
+        size = file.status.st_size
+        wrong_size = f"{size:,} bytes instead of {file.entry.size:,}" if size != file.entry.size else None
+        return file.finding("damaged", file.known_sha256, wrong_size)
+    if quick and file.known_sha256 is None:
+        return file.finding("unproven", detail="it changed since it was last read, or never was")
+    return None
+
+
+def _by_artifact(files: Iterable[LockedFile], findings: Iterable[Finding]) -> list[Verified]:
+    totals: dict[str, list[int]] = {}
+    for file in files:
+        total = totals.setdefault(file.artifact, [0, 0, 0])
+        total[0] += 1
+        total[1] += file.entry.size
+    for finding in findings:
+        totals[finding.artifact][2] += 1
+    return [Verified(name, *total) for name, total in totals.items()]
