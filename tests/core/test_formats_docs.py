@@ -12,7 +12,7 @@ from tenuto.core.errors import TenutoError
 from tenuto.core.ids import check_sha256
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.lockfile import HEADER, VERSION, Locked, parse_lock
-from tenuto.core.manifest import KINDS, Artifact, Project, parse_manifest
+from tenuto.core.manifest import KINDS, Artifact, Policy, Project, parse_manifest
 from tenuto.store.base import check_key
 from tenuto.store.local import LAYOUT
 
@@ -55,7 +55,7 @@ def test_every_page_is_there_and_says_its_version() -> None:
     for page in PAGES:
         assert f"Format version {VERSION}" in (FORMATS / f"{page}.md").read_text(encoding="utf-8")
     assert len([block for block in TOML if "valid" in block.words]) == 3
-    assert len([block for block in TOML if "refused" in block.words]) == 6
+    assert len([block for block in TOML if "refused" in block.words]) == 8
     assert len(LISTINGS) == 3
 
 
@@ -83,8 +83,9 @@ def test_the_example_of_a_listing_has_the_digest_beside_it() -> None:
 
 def test_the_tables_name_every_key_in_the_order_of_the_code() -> None:
     project = [f"project.{name}" for name in Project.__struct_fields__]
+    policy = [f"policy.{name}" for name in Policy.__struct_fields__]
     artifact = [f"artifacts.NAME.{name}" for name in Artifact.__struct_fields__]
-    assert keys_in_table("manifest") == [*project, "artifacts.NAME", *artifact]
+    assert keys_in_table("manifest") == [*project, *policy, "artifacts.NAME", *artifact]
     assert sorted(keys_in_table("lock")) == sorted(Locked.__struct_fields__)
     full = Locked(
         name="a",
@@ -97,6 +98,10 @@ def test_the_tables_name_every_key_in_the_order_of_the_code() -> None:
         commit="0" * 40,
         license="x",
         file=True,
+        include=("*.json",),
+        exclude=("*.bin",),
+        variant="fp16",
+        all_formats=True,
     )
     written = re.findall(
         r"^(\w+) = ", parse_lock("version = 1\n").replace(full).text.partition("[[artifact]]")[2], re.MULTILINE

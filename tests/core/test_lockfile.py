@@ -50,6 +50,27 @@ files = 0
 bytes = 0
 """
 
+CHOSEN = Locked(
+    name="small",
+    path="small",
+    kind="model",
+    source="https://host/a",
+    digest=DIGEST,
+    files=0,
+    bytes=0,
+    include=("a", 'b"'),
+    exclude=("c",),
+    variant="fp16",
+    all_formats=True,
+)
+
+
+def test_the_choice_of_files_is_written_and_read() -> None:
+    text = Lock().replace(CHOSEN).text
+    assert text.endswith('include = ["a", "b\\""]\nexclude = ["c"]\nvariant = "fp16"\nall_formats = true\n')
+    assert parse_lock(text).artifacts["small"] == CHOSEN
+
+
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 safe = st.from_regex(r"[a-z]{2,6}_x(/[a-z]{2,6}_y)?", fullmatch=True)
 locks = st.lists(

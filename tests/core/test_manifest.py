@@ -17,7 +17,9 @@ from tenuto.core.manifest import (
     default_kind,
     parse_manifest,
     with_artifact,
+    without_artifact,
 )
+from tenuto.core.selection import Selection
 
 FULL = """\
 # what we need
@@ -60,6 +62,39 @@ def test_everything_that_may_stand_in_it() -> None:
     assert manifest.artifacts["beats"].address == Address.parse("hf://me/beats@v1")
 
 
+def web(source: str, sha256: str | None = "0" * 64, more: str = "") -> str:
+    hash_line = f'sha256 = "{sha256}"\n' if sha256 else ""
+    return f'[artifacts.a]\npath = "a"\nsource = "{source}"\nfile = true\n{hash_line}{more}\n'
+
+
+def test_a_secret_in_an_address_is_not_repeated() -> None:
+    assert "secret" not in refusal(web("https://name:secret@host/a"))
+
+
+def test_what_others_publish() -> None:
+    text = """
+[artifacts.small]
+path = "models/small"
+source = "hf://facebook/musicgen-small@main"
+groups = ["generation"]
+include = ["*.json", "*.safetensors"]
+mirrors = ["hf://me/copy"]
+"""
+    small = parse_manifest(text + web("https://host/a?x=1")).artifacts["small"]
+    assert not small.is_own
+    assert small.address == Address.parse("hf://facebook/musicgen-small@main")
+    assert small.selection == Selection(include=("*.json", "*.safetensors"))
+    assert parse_manifest(web("https://host/a?x=1")).artifacts["a"].is_web_file
+
+
+def test_an_artifact_is_written_and_taken_away_again() -> None:
+    small = Artifact("m", kind="model", source="hf://a/b", include=("*.json",), groups=("x",), variant="fp16")
+    text = with_artifact(FULL, "small", small)
+    assert parse_manifest(text).artifacts["small"] == small
+    assert without_artifact(text, "small").strip() == FULL.strip()
+    assert parse_manifest(without_artifact(with_artifact("", "small", small), "small")) == Manifest()
+
+
 def test_nothing_must_stand_in_it() -> None:
     assert parse_manifest("") == Manifest()
     assert parse_manifest("# empty\n[project]\n[artifacts]\n") == Manifest()
@@ -82,6 +117,17 @@ def test_nothing_must_stand_in_it() -> None:
         ('[project]\nname = "a"\nname = "b"', "overwrite"),
         (artifact("a", "a", more='kind = "modell"'), "modell"),
         (artifact("a", "a", "https://hub.test/me/x"), "https://hub.test/me/x"),
+        (artifact("a", "a", more='source = "hf://me/y"'), "`repo` and `source`"),
+        (artifact("a", "a", more='include = ["*.json"]'), "in part"),
+        (artifact("a", "a", more='sha256 = "00"'), "64 lowercase"),
+        (artifact("a", "a", more=f'sha256 = "{"0" * 64}"'), "files from the web"),
+        (artifact("a", "a", more='groups = ["a b"]'), "group"),
+        (artifact("a", "a", more='mirrors = ["https://host"]'), "https://host"),
+        (artifact("a", "a", more='mirrors = ["file:///etc/passwd"]'), "file:///etc/passwd"),
+        (web("https://host/a", sha256=None), "sha256"),
+        (web("https://name:secret@host/a"), "host/a"),
+        (web("https://host/a", more='variant = "fp16"'), "in part"),
+        ('[policy]\nunknown_license = "ask"', "unknown_license"),
         (artifact("a", "a", "hf://me"), "'a'"),
         ("x = " + "[" * 5000, "recursion"),
         ("x = " + "9" * 5000, "digits"),

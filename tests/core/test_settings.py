@@ -10,6 +10,8 @@ from tenuto.core.settings import LINK_MODES, PUBLIC_HUB, SETTINGS, Setting, Sett
 SAMPLES: dict[str, list[object]] = {
     "endpoint": ["http://flag.test", "http://environment.test", "http://manifest.test", "http://user.test"],
     "link": ["copy", "symlink", "hardlink", "reflink"],
+    "bandwidth": ["20MB/s", "500kB/s", "1.5 GB/s", "9B/s"],
+    "xet": ["always", "off", "auto", "always"],
     "offline": [True, "1", True, True],
     "progress": [False, "0", False, False],
 }

@@ -87,7 +87,7 @@ class Clone:
             try:
                 yield workspace
             finally:
-                self.requests = workspace.remote.session.requests_made if "remote" in vars(workspace) else 0
+                self.requests = workspace.requests_made
 
     def track(self, path: str, to: str | None = None, **more: str) -> Tracked:
         with self.opened() as workspace:

@@ -10,11 +10,17 @@ from typing import Literal
 import msgspec
 
 from tenuto.core.errors import UsageError
-from tenuto.core.ids import Address, check_sha1, check_sha256
+from tenuto.core.ids import check_sha1, check_sha256
+from tenuto.core.manifest import check_source
 from tenuto.core.paths import check_path
+from tenuto.core.selection import Selection
 
 LOCK_NAME = "tenuto.lock"
 VERSION = 1
+_FIELDS = (
+    *("name", "path", "kind", "source", "commit", "digest", "files", "bytes", "license", "file"),
+    *("include", "exclude", "variant", "all_formats"),
+)
 HEADER = "# Written by tenuto: commit it to git, do not edit it.\n"
 
 
@@ -22,7 +28,8 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     """One resolved artifact.
 
     `digest` is the sha256 of its listing, `commit` the commit of `source` that holds exactly these files; `commit` is
-    absent until the artifact is on a hub. `files` and `bytes` are the totals of the listing; `file` says that the artifact is one file.
+    absent until the artifact is on a hub, and for files from the web. `files` and `bytes` are the totals of the listing; `file` says that
+    the artifact is one file; `include` to `all_formats` are the choice of files that the listing was made by.
     """
 
     name: str
@@ -35,6 +42,15 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
     commit: str | None = None
     license: str | None = None
     file: bool = False
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    variant: str | None = None
+    all_formats: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        """Which files of the source the listing has."""
+        return Selection(self.include, self.exclude, self.variant, self.all_formats)
 
 
 class Lock(msgspec.Struct, frozen=True):
@@ -59,9 +75,9 @@ class Lock(msgspec.Struct, frozen=True):
 
 def _table(locked: Locked) -> str:
     lines = ["[[artifact]]"]
-    for field in ("name", "path", "kind", "source", "commit", "digest", "files", "bytes", "license", "file"):
+    for field in _FIELDS:
         value = getattr(locked, field)
-        if value is not None and value is not False:
+        if value not in (None, False, ()) or type(value) is int:
             lines.append(f"{field} = {_literal(value)}")
     return "\n".join(lines) + "\n"
 
@@ -116,7 +132,7 @@ def _check(locked: Locked) -> None:
     try:
         check_path(locked.name)
         check_path(locked.path)
-        Address.parse(locked.source)
+        check_source(locked.source)
         check_sha256(locked.digest)
         if locked.commit is not None:
             check_sha1(locked.commit)

@@ -1,33 +1,80 @@
 """The manifest `tenuto.toml`: what a person wants. Normative description: docs/formats/manifest.md."""
 
+import re
 import tomllib
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from tenuto.core.errors import UsageError
-from tenuto.core.ids import Address, RepoKind
+from tenuto.core.ids import Address, RepoKind, check_sha256
 from tenuto.core.paths import check_path
+from tenuto.core.selection import Selection
+from tenuto.core.settings import check_endpoint
 
 MANIFEST_NAME = "tenuto.toml"
+_ALWAYS = ("path", "repo", "source", "kind")
 KINDS = ("model", "adapter", "dataset", "checkpoint")
+WEB = ("https://", "http://")
+_WEB_ADDRESS = re.compile(r"https?://[^\s/@\\]+/[^\s#\\]+")
+_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Artifact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One named folder, or one file if `file` is set, that the project needs.
 
-    `path` is relative to the project and lies in no other artifact; `repo` is the `hf://` address that it is pushed to and pulled from.
+    `path` is relative to the project and lies in no other artifact. Either `repo` is the `hf://` address that it is pushed to and pulled
+    from, or `source` is where others publish it: an `hf://` address, of which `include` to `all_formats` choose files, or an `https://` address
+    of one file with its `sha256`. `hub` is the endpoint of the hub that it is on, if not that of the project; `mirrors` are other sources of
+    the same bytes.
     """
 
     path: str
-    repo: str
+    repo: str | None = None
     kind: str = "model"
     file: bool = False
+    source: str | None = None
+    hub: str | None = None
+    groups: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    variant: str | None = None
+    all_formats: bool = False
+    mirrors: tuple[str, ...] = ()
+    sha256: str | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is pushed from here."""
+        return self.repo is not None
+
+    @property
+    def origin(self) -> str:
+        """`repo` or `source`, as it is written."""
+        return self.repo or self.source or ""
+
+    @property
+    def is_web_file(self) -> bool:
+        """Whether it is one file from the web, with a hash that the manifest gives."""
+        return self.origin.startswith(WEB)
 
     @property
     def address(self) -> Address:
-        """`repo`, parsed."""
-        return Address.parse(self.repo)
+        """`origin`, parsed; raises UsageError (BadAddress) for a file from the web."""
+        return Address.parse(self.origin)
+
+    @property
+    def selection(self) -> Selection:
+        """Which files of `source` are taken."""
+        return Selection(self.include, self.exclude, self.variant, self.all_formats)
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may be locked. Licences are named as cards name them, in lower case; with `licenses`, others than these are refused."""
+
+    licenses: tuple[str, ...] | None = None
+    refused_licenses: tuple[str, ...] = ()
+    unknown_license: Literal["allow", "refuse"] = "allow"
 
 
 class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,6 +88,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole `tenuto.toml`."""
 
     project: Project = Project()
+    policy: Policy = Policy()
     artifacts: dict[str, Artifact] = {}
 
 
@@ -67,11 +115,52 @@ def _check_artifact(name: str, artifact: Artifact) -> None:
     check_artifact_name(name)
     if artifact.kind not in KINDS:
         raise _fault(f"artifact {name!r} has the kind {artifact.kind!r}", f"use one of {', '.join(KINDS)}")
+    if (artifact.repo is None) == (artifact.source is None):
+        raise _fault(
+            f"artifact {name!r} has not one of `repo` and `source`", "`repo` is your own, `source` that of others"
+        )
     try:
         check_path(artifact.path)
-        Address.parse(artifact.repo)
+        for address in artifact.mirrors:
+            check_source(address)
+        check_source(artifact.origin) if artifact.source else Address.parse(artifact.origin)
+        if artifact.hub is not None:
+            check_endpoint(artifact.hub)
+        _check_choice(artifact)
     except UsageError as error:
         raise _fault(f"artifact {name!r}: {error}", error.hint or "correct the file by hand") from error
+
+
+def check_source(text: str) -> str:
+    """Return `text` if it may be a source: an `hf://` address, or `https://` with a path; raises UsageError (BadAddress)."""
+    if not text.startswith(WEB):
+        Address.parse(text)
+    elif not _WEB_ADDRESS.fullmatch(text):
+        raise UsageError(
+            f"{text.rpartition('@')[2]!r} is not the address of a file",
+            code="BadAddress",
+            hint="write https://host/path, without a name or password",
+        )
+    return text
+
+
+def _check_choice(artifact: Artifact) -> None:
+    chooses = artifact.include or artifact.exclude or artifact.variant or artifact.all_formats
+    if chooses and (artifact.is_own or artifact.is_web_file):
+        raise UsageError(
+            "only a `source` on a hub can be taken in part", hint="remove include, exclude, variant and all_formats"
+        )
+    if artifact.is_web_file and not (artifact.file and artifact.sha256):
+        raise UsageError(
+            "a file from the web needs `file = true` and `sha256`", hint="`tenuto add URL --sha256 HASH` writes both"
+        )
+    if artifact.sha256 is not None:
+        check_sha256(artifact.sha256)
+        if not artifact.is_web_file:
+            raise UsageError("`sha256` is for files from the web", hint="the lock pins what a hub holds")
+    for group in artifact.groups:
+        if not _GROUP.fullmatch(group):
+            raise UsageError(f"{group[:70]!r} cannot name a group", hint="use letters, digits, '.', '_' and '-'")
 
 
 def check_artifact_name(name: str) -> str:
@@ -107,7 +196,8 @@ def with_artifact(text: str, name: str, artifact: Artifact) -> str:
     """
     import tomlkit
 
-    values = {key: value for key, value in msgspec.to_builtins(artifact).items() if value is not False}
+    values = {**dict.fromkeys(_ALWAYS), **msgspec.to_builtins(artifact), "kind": artifact.kind}
+    values = {key: value for key, value in values.items() if value is not None}
     document: Any = tomlkit.parse(text)
     artifacts = document.get("artifacts", {})
     if name in artifacts:
@@ -121,4 +211,15 @@ def with_artifact(text: str, name: str, artifact: Artifact) -> str:
     else:
         gap = "" if not text or text.endswith("\n\n") else "\n" if text.endswith("\n") else "\n\n"
         return text + gap + tomlkit.dumps({"artifacts": {name: values}})
+    return tomlkit.dumps(document)
+
+
+def without_artifact(text: str, name: str) -> str:
+    """`text` with one artifact gone; comments and order of the rest stay. `text` is a valid manifest that has it."""
+    import tomlkit
+
+    document: Any = tomlkit.parse(text)
+    del document["artifacts"][name]
+    if not document["artifacts"]:
+        del document["artifacts"]
     return tomlkit.dumps(document)

@@ -162,6 +162,7 @@ class RepoInfo(msgspec.Struct, frozen=True):
     private: bool = False
     gated: bool | str = False
     card: dict[str, object] | None = msgspec.field(name="cardData", default=None)
+    tags: list[str] = []
 
 
 class Organization(msgspec.Struct, frozen=True):

@@ -1,7 +1,8 @@
 """`pull`: the working folder becomes what the lock pins. `sync`: both sides become what either of them has."""
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -10,14 +11,17 @@ import msgspec
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.core.human import count_text
 from tenuto.core.listing import Listing
-from tenuto.core.lockfile import Locked
+from tenuto.core.lockfile import LOCK_NAME, Locked
 from tenuto.core.manifest import Artifact
+from tenuto.project.failure import Failure, collected
+from tenuto.project.lock import lock
+from tenuto.project.outdated import newer_commit
 from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.record import agree, locked
 from tenuto.project.resolve import Target, head_target, locked_target
 from tenuto.project.scan import scan
 from tenuto.project.take import Aside, Taken, take, with_names
-from tenuto.project.workspace import Workspace
+from tenuto.project.workspace import Only, Workspace
 
 ABANDONED_S = 7 * 86_400.0
 """A part of a transfer that nobody went on with for that long is dropped."""
@@ -36,7 +40,8 @@ class Choice(StrEnum):
 class Pulled(msgspec.Struct, frozen=True):
     """What became of one artifact: the commit it stands at, the steps, bytes that came over the network, and own changes left alone.
 
-    `trash` is the folder of own files that made way, `renamed` their second names where they kept their place.
+    `trash` is the folder of own files that made way, `renamed` their second names where they kept their place. `commit` is empty for files
+    from the web. `newer` is the commit that the source has now, if it is another one than the lock's.
     """
 
     name: str
@@ -48,25 +53,43 @@ class Pulled(msgspec.Struct, frozen=True):
     kept: list[str] = []
     trash: str | None = None
     renamed: dict[str, str] = {}
+    newer: str | None = None
+    is_own: bool = True
 
 
 class PullReport(msgspec.Struct, frozen=True):
-    """A whole pull. `unpushed` names artifacts that no hub has yet."""
+    """A whole pull. `unpushed` names artifacts that no hub has yet, `failures` those of others that cannot be had."""
 
     artifacts: list[Pulled]
     unpushed: list[str] = []
     dry_run: bool = False
+    failures: list[Failure] = []
+
+    @property
+    def in_place(self) -> bool:
+        """Whether nothing was, or would be, changed here."""
+        return not any(artifact.steps for artifact in self.artifacts)
+
+
+class Trust(StrEnum):
+    """How the lock and the manifest stand to each other: the lock follows, or must fit, or is all that counts."""
+
+    FOLLOW = "follow"
+    LOCKED = "locked"
+    FROZEN = "frozen"
 
 
 class Options(NamedTuple):
-    """How to pull: what to do with conflicts, from the lock or from the head of the hub, whether to stop after the plan, and
-    whether files that are gone here are meant to be gone (else they come back).
+    """How to pull: what to do with conflicts, own artifacts from the lock or from the head of the hub, whether to stop after the plan,
+    whether files that are gone here are meant to be gone (else they come back), which artifacts, and what the lock is.
     """
 
     choice: Choice = Choice.REFUSE
     head: bool = False
     dry_run: bool = False
     delete: bool = False
+    only: Only = Only()
+    trust: Trust = Trust.FOLLOW
 
 
 class _Work(NamedTuple):
@@ -82,38 +105,74 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
     """Bring the working folder to the locked commit (or the hub's head); own changes stay, missing files come back.
 
     All plans are made before anything is done. Raises ConflictError (BothMoved) unless a choice is given, IntegrityError
-    (DigestMismatch, HashMismatch), NotFoundError (RepoNotFound); an artifact is changed only after all its bytes are verified.
+    (DigestMismatch, HashMismatch), NotFoundError (RepoNotFound); an artifact is changed only after all its bytes are verified. What
+    others publish and cannot be had is among the failures, and the rest is done.
     """
+    chosen = workspace.chosen(names, options.only)
+    failures = _lock(workspace, chosen, options)
+    failed = {failure.name for failure in failures}
     works, unpushed = [], []
-    for name, artifact in workspace.chosen(names).items():
-        work = _plan(workspace, name, artifact, options)
-        if work is None:
-            unpushed.append(name)
-        else:
-            works.append(work)
+    for name, artifact in chosen.items():
+        if name in failed:
+            continue
+        with _guarded(failures, name, artifact):
+            work = _plan(workspace, name, artifact, options)
+            if work is None:
+                unpushed.append(name)
+            else:
+                works.append(work)
     if options.choice is Choice.REFUSE and not options.dry_run:
         _refuse_conflicts(works)
-    if options.dry_run:
-        return PullReport([_report(work, None) for work in works], unpushed, dry_run=True)
-    pulled = [_carry_out(workspace, work, options.choice) for work in works]
+    pulled = []
+    for work in works:
+        with _guarded(failures, work.name, work.artifact):
+            pulled.append(_report(work, None) if options.dry_run else _carry_out(workspace, work, options.choice))
+    if options.head and options.trust is Trust.FOLLOW:
+        pulled = [msgspec.structs.replace(one, newer=newer_commit(workspace, one.name)) for one in pulled]
     if any(one.downloaded_bytes for one in pulled):
         workspace.store.sweep(ABANDONED_S)
-    return PullReport(pulled, unpushed)
+    return PullReport(pulled, unpushed, options.dry_run, failures)
+
+
+def _guarded(failures: list[Failure], name: str, artifact: Artifact) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if artifact.is_own else collected(failures, name, artifact)
+
+
+def _lock(workspace: Workspace, chosen: Mapping[str, Artifact], options: Options) -> list[Failure]:
+    """Bring the lock in line with the manifest before anything is fetched, as far as that is wanted."""
+    if options.trust is Trust.FROZEN:
+        return []
+    lacking = [name for name, artifact in chosen.items() if not workspace.locked(name)]
+    if options.trust is Trust.LOCKED and lacking:
+        raise ConflictError(
+            f"{LOCK_NAME} does not have {lacking[0]} as the manifest wants it",
+            code="LockOutdated",
+            hint="run `tenuto lock` where you may change it, and commit the lock",
+        )
+    others = [name for name in lacking if not chosen[name].is_own]
+    return lock(workspace, others).failures if others and not options.dry_run else []
 
 
 def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options) -> _Work | None:
     entry = workspace.locked(name)
-    pinned = None if options.head else locked_target(workspace, name, artifact)
+    head = options.head and artifact.is_own and options.trust is Trust.FOLLOW
+    pinned = None if head else locked_target(workspace, name, artifact)
     here = scan(workspace, artifact).listing
     if pinned is None:
-        if entry and entry.commit is None and not options.head:
+        if entry and entry.commit is None and not head:
             _check_unpushed(name, artifact, here)
             return None
+        if options.trust is Trust.FROZEN:
+            raise NotFoundError(
+                f"{name} is not in {LOCK_NAME}, and a frozen lock is not changed",
+                code="ArtifactNotFound",
+                hint="run `tenuto lock` where you may change it, and commit the lock",
+            )
         pinned = head_target(workspace, name, artifact)
         entry = None
     base = workspace.base_listing(name)
     target = with_names(workspace, artifact, pinned, here, base)
-    steps = compare(contents(base), contents(here), target.files, delete=options.delete)
+    steps = compare(contents(base), contents(here), target.files, delete=options.delete and artifact.is_own)
     return _Work(name, artifact, target, here, steps, entry.digest if entry else None)
 
 
@@ -146,8 +205,9 @@ def _carry_out(workspace: Workspace, work: _Work, choice: Choice) -> Pulled:
         return _report(work, None)
     taken = take(workspace, work.artifact, work.target, work.here, acting, digest=work.digest, aside=aside)
     license_name = work.target.license or (before.license if before else None)
-    entry = locked(work.name, work.artifact, taken.listing, work.target.commit, license_name)
-    agree(workspace, entry, taken.listing, work.target.commit)
+    commit = work.target.commit or None
+    entry = locked(work.name, work.artifact, taken.listing, commit, license_name)
+    agree(workspace, entry, taken.listing, commit)
     report = _report(work._replace(steps=steps), taken)
     renamed = {one.path: one.second_name for one in aside if one.second_name}
     return msgspec.structs.replace(report, trash=taken.trash, renamed=renamed)
@@ -156,7 +216,9 @@ def _carry_out(workspace: Workspace, work: _Work, choice: Choice) -> Pulled:
 def _agreed(workspace: Workspace, work: _Work, before: Locked | None) -> bool:
     """Whether base and lock hold what the hub has already: then not even the locked commit changes."""
     base, listing = workspace.base(work.name), work.target.listing
-    if not base or not before or not before.commit or listing is None or base.digest != listing.digest:
+    if not base or not before or listing is None or base.digest != listing.digest:
+        return False
+    if before.commit is None and not work.artifact.is_web_file:
         return False
     return before == locked(work.name, work.artifact, listing, before.commit, before.license)
 
@@ -206,6 +268,7 @@ def _report(work: _Work, taken: Taken | None) -> Pulled:
         acting,
         taken.downloaded_bytes if taken else 0,
         kept,
+        is_own=work.artifact.is_own,
     )
 
 

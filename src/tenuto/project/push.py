@@ -6,18 +6,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from tenuto.core.errors import ConflictError, NotFoundError, UnavailableError
+from tenuto.core.errors import ConflictError, NotFoundError, UnavailableError, UsageError
 from tenuto.core.human import count_text
 from tenuto.core.ids import RepoId
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
+from tenuto.hub.remote import Remote
 from tenuto.hub.upload import Outgoing, Upload, upload
 from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.record import agree, locked
 from tenuto.project.resolve import DEFAULT_REVISION, Target, find_head, repo_path, target_at
 from tenuto.project.scan import scan
 from tenuto.project.take import with_names
-from tenuto.project.workspace import Workspace
+from tenuto.project.workspace import Only, Workspace
 
 TRIES = 8
 SENDING = frozenset({Action.UPLOAD, Action.DELETE_THERE})
@@ -45,6 +46,12 @@ class PushReport(msgspec.Struct, frozen=True):
     dry_run: bool = False
 
 
+class _Place(NamedTuple):
+    remote: Remote
+    repo: RepoId
+    revision: str
+
+
 class _Work(NamedTuple):
     name: str
     artifact: Artifact
@@ -68,14 +75,15 @@ class _Work(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How to push: whether files that are gone here shall go on the hub, the title of the commit, whether to stop after the plan, and
-    whether that is the plan of a push that would follow a pull.
+    """How to push: whether files that are gone here shall go on the hub, the title of the commit, whether to stop after the plan,
+    whether that is the plan of a push that would follow a pull, and which artifacts.
     """
 
     delete: bool = False
     title: str | None = None
     dry_run: bool = False
     after_pull: bool = False
+    only: Only = Only()
 
 
 def push(workspace: Workspace, names: Sequence[str] = (), options: Options = Options()) -> PushReport:  # noqa: B008 - a constant
@@ -84,17 +92,26 @@ def push(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
     Raises ConflictError (RemoteMoved, BothMoved) if somebody else changed the artifact on the hub, NotFoundError (RepoNotFound).
     Nothing on the hub changes but by one commit for each repo, made on the head that was compared with.
     """
-    groups: dict[tuple[RepoId, str], dict[str, Artifact]] = {}
-    for name, artifact in workspace.chosen(names).items():
-        address = artifact.address
-        groups.setdefault((address.repo, address.revision or DEFAULT_REVISION), {})[name] = artifact
+    groups: dict[_Place, dict[str, Artifact]] = {}
+    for name, artifact in workspace.chosen(names, options.only).items():
+        if artifact.is_own:
+            groups.setdefault(_place(workspace, artifact), {})[name] = artifact
+        elif names:
+            raise UsageError(
+                f"{name} is from {artifact.source}, and is not pushed",
+                code="BadCommand",
+                hint="`tenuto track PATH --to hf://namespace/name` makes a copy your own",
+            )
     scanned = {name: _scan(workspace, artifact) for group in groups.values() for name, artifact in group.items()}
-    reports = [
-        _push_repo(workspace, repo, revision, group, scanned, options) for (repo, revision), group in groups.items()
-    ]
+    reports = [_push_repo(workspace, place, group, scanned, options) for place, group in groups.items()]
     pushed = [artifact for report in reports for artifact in report]
     sent = sum(step.size for artifact in pushed for step in artifact.steps if step.action is Action.UPLOAD)
     return PushReport(pushed, sent, options.dry_run)
+
+
+def _place(workspace: Workspace, artifact: Artifact) -> _Place:
+    address = artifact.address
+    return _Place(workspace.remote_of(artifact), address.repo, address.revision or DEFAULT_REVISION)
 
 
 def _scan(workspace: Workspace, artifact: Artifact) -> Listing:
@@ -109,22 +126,21 @@ def _scan(workspace: Workspace, artifact: Artifact) -> Listing:
 
 def _push_repo(
     workspace: Workspace,
-    repo: RepoId,
-    revision: str,
+    place: _Place,
     artifacts: Mapping[str, Artifact],
     scanned: Mapping[str, Listing],
     options: Options,
 ) -> list[Pushed]:
     lost = 0
     for _ in range(TRIES):
-        head = find_head(workspace, repo, revision).sha or ""
+        head = find_head(*place).sha or ""
         works = [
             _compare(workspace, name, artifact, scanned[name], head, options) for name, artifact in artifacts.items()
         ]
         if options.dry_run:
             return [_report(work, None, None) for work in works]
         try:
-            commit = _commit(workspace, repo, revision, head, works, options.title)
+            commit = _commit(workspace, place, head, works, options.title)
         except ConflictError as error:
             if error.code != "StaleParent":
                 raise
@@ -137,7 +153,7 @@ def _push_repo(
             continue
         return [_settle(workspace, work, commit) for work in works]
     raise ConflictError(
-        f"{repo} moved on {TRIES} times while this push was under way", code="RemoteMoved", hint="push again"
+        f"{place.repo} moved on {TRIES} times while this push was under way", code="RemoteMoved", hint="push again"
     )
 
 
@@ -179,9 +195,7 @@ def _names(paths: Sequence[str]) -> str:
     return paths[0] if len(paths) == 1 else f"{paths[0]} and {count_text(len(paths) - 1, 'other file')}"
 
 
-def _commit(
-    workspace: Workspace, repo: RepoId, revision: str, head: str, works: Sequence[_Work], title: str | None
-) -> str | None:
+def _commit(workspace: Workspace, place: _Place, head: str, works: Sequence[_Work], title: str | None) -> str | None:
     files, deleted = [], []
     for work in works:
         folder = os.path.join(workspace.root, workspace.folder_of(work.artifact))
@@ -197,7 +211,7 @@ def _commit(
     names = ", ".join(work.name for work in works if work.sent)
     wanted = Upload(files, deleted, title or f"Update {names}")
     with workspace.watch("uploading", sum(file.size for file in files)) as progress:
-        done = upload(workspace.remote, repo, revision, head, wanted, jobs=workspace.settings.jobs, progress=progress)
+        done = upload(*place, head, wanted, jobs=workspace.settings.jobs, progress=progress)
     workspace.state.remember_git_ids(done.git_ids)
     return done.commit
 

@@ -14,13 +14,17 @@ def locked(
         name=name,
         path=artifact.path,
         kind=artifact.kind,
-        source=str(artifact.address),
+        source=artifact.origin if artifact.is_web_file else str(artifact.address),
         commit=commit,
         digest=listing.digest,
         files=len(listing),
         bytes=listing.size_bytes,
         license=license_name,
         file=artifact.file,
+        include=artifact.include,
+        exclude=artifact.exclude,
+        variant=artifact.variant,
+        all_formats=artifact.all_formats,
     )
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
+from tenuto.core.errors import AccessDeniedError, IntegrityError, NotFoundError, UsageError
 from tenuto.core.gitobj import object_hasher
 from tenuto.core.ids import RepoId, is_commit_id
 from tenuto.core.listing import Entry, Listing
@@ -14,6 +14,7 @@ from tenuto.core.manifest import Artifact
 from tenuto.core.paths import check_path, twins
 from tenuto.core.wire import RepoInfo, TreeEntry
 from tenuto.hub.download import Wanted
+from tenuto.hub.remote import Remote
 from tenuto.project.plan import Content, contents
 from tenuto.project.scan import is_left_out
 from tenuto.project.workspace import Workspace
@@ -69,6 +70,8 @@ def wanted(artifact: Artifact, path: str, content: Content) -> Wanted:
 def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target | None:
     """What the lock pins, known without the hub where the store has the listing; None if the lock has no commit for it."""
     locked = workspace.locked(name)
+    if locked and artifact.is_web_file and artifact.sha256:
+        return Target("", {os.path.basename(artifact.path): Content(artifact.sha256, locked.bytes)})
     if locked is None or locked.commit is None:
         return None
     listing = workspace.listing(locked.digest)
@@ -80,27 +83,43 @@ def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target
 def head_target(workspace: Workspace, name: str, artifact: Artifact) -> Target:
     """What the hub holds today; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
     address = artifact.address
-    info = find_head(workspace, address.repo, address.revision or DEFAULT_REVISION)
-    license_name = (info.card or {}).get("license")
-    target = target_at(workspace, name, artifact, info.sha or "")
-    return target._replace(license=license_name if isinstance(license_name, str) else None)
+    info = find_head(workspace.remote_of(artifact), address.repo, address.revision or DEFAULT_REVISION)
+    return target_at(workspace, name, artifact, info.sha or "")._replace(license=license_of(info))
 
 
-def find_head(workspace: Workspace, repo: RepoId, revision: str) -> RepoInfo:
-    """What the hub says of a repo's branch; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
-    with named(workspace, repo, revision):
-        return workspace.remote.info(repo, revision)
+def license_of(info: RepoInfo) -> str | None:
+    """The licence that the repo's card states: a name, or the name that stands for another one."""
+    card = info.card or {}
+    stated = card.get("license")
+    if stated == "other" and isinstance(card.get("license_name"), str):
+        stated = card["license_name"]
+    return stated if isinstance(stated, str) else None
+
+
+def find_head(remote: Remote, repo: RepoId, revision: str) -> RepoInfo:
+    """What the hub says of a repo's branch; raises NotFoundError (RepoNotFound, RevisionNotFound), AccessDeniedError."""
+    with named(remote, repo, revision):
+        return remote.info(repo, revision)
 
 
 @contextlib.contextmanager
-def named(workspace: Workspace, repo: RepoId, revision: str) -> Iterator[None]:
-    """Say which repo or revision it is that a hub does not find."""
+def named(remote: Remote, repo: RepoId, revision: str) -> Iterator[None]:
+    """Say which repo or revision it is that a hub does not find, or does not give."""
     try:
         yield
+    except AccessDeniedError as error:
+        if error.code == "GatedRepo":
+            page = f"{remote.endpoint}/{repo.web_path}"
+            raise AccessDeniedError(
+                f"{repo} is gated, and access was not granted to you",
+                code="GatedRepo",
+                hint=f"ask for access at {page}, logged in as the owner of your token",
+            ) from error
+        raise
     except NotFoundError as error:
         if error.code == "RepoNotFound":
             raise NotFoundError(
-                f"{repo} is not on {workspace.remote.endpoint}, or you may not see it",
+                f"{repo} is not on {remote.endpoint}, or you may not see it",
                 code="RepoNotFound",
                 hint=f"make it with `tenuto repo create {repo}`, or log in with `tenuto login`",
             ) from error
@@ -129,15 +148,18 @@ def fetch_target(workspace: Workspace, artifact: Artifact, commit: str) -> Targe
     prefix = f"{address.path}/" if address.path else ""
     only = os.path.basename(artifact.path) if artifact.file else None
     files: dict[str, Content] = {}
+    remote = workspace.remote_of(artifact)
     try:
-        with named(workspace, address.repo, commit):
-            for entry in workspace.remote.tree(address.repo, commit, address.path):
+        with named(remote, address.repo, commit):
+            for entry in remote.tree(address.repo, commit, address.path):
                 path = entry.path.removeprefix(prefix)
                 if path == only or (only is None and not is_left_out(artifact, path)):
                     files[check_path(path)] = _content(entry)
     except NotFoundError as error:
         if error.code != "EntryNotFound":
             raise
+    if not artifact.is_own and not artifact.file:
+        files = {path: files[path] for path in artifact.selection.of(files)}
     clash = next(iter(twins(files)), None)
     if clash:
         raise UsageError(

@@ -59,7 +59,7 @@ def _status(workspace: Workspace, name: str, artifact: Artifact) -> ArtifactStat
     return ArtifactStatus(
         name,
         artifact.path,
-        artifact.repo,
+        artifact.origin,
         _state(locked, here, changes),
         locked is not None and locked.commit is not None and not changes,
         len(here),

@@ -24,13 +24,20 @@ def sync(
     names: Sequence[str] = (),
     choice: pulling.Choice = pulling.Choice.REFUSE,
     options: pushing.Options = pushing.Options(),  # noqa: B008 - a constant
+    trust: pulling.Trust = pulling.Trust.FOLLOW,
 ) -> SyncReport:
-    """Take what changed on the hub, then send what changed here. Raises as `pull` and `push` do; what is not in conflict is never lost."""
-    taking = pulling.Options(choice, head=True, dry_run=options.dry_run, delete=options.delete)
+    """Take what changed on the hub, then send what changed here; with a lock that must not move, only take what it pins.
+
+    Raises as `pull` and `push` do; what is not in conflict is never lost.
+    """
+    taking = pulling.Options(choice, True, options.dry_run, options.delete, options.only, trust)
+    own = [name for name, artifact in workspace.chosen(names, options.only).items() if artifact.is_own]
     for attempt in range(TRIES):
         pulled = pulling.pull(workspace, names, taking)
+        if not own or trust is not pulling.Trust.FOLLOW:
+            return SyncReport(pulled, pushing.PushReport([], 0, options.dry_run))
         try:
-            return SyncReport(pulled, pushing.push(workspace, names, options._replace(after_pull=options.dry_run)))
+            return SyncReport(pulled, pushing.push(workspace, own, options._replace(after_pull=options.dry_run)))
         except ConflictError as error:
             if error.code not in {"RemoteMoved", "BothMoved"} or attempt == TRIES - 1:
                 raise

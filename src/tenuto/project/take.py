@@ -122,10 +122,10 @@ def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Itera
     if not lacking:
         return target, 0
     total = sum(file.size for file in {file.key: file for file in lacking}.values())
-    repo = artifact.address.repo
-    with workspace.watch("downloading", total) as progress, named(workspace, repo, target.commit):
+    repo, remote = artifact.address.repo, workspace.remote_of(artifact)
+    with workspace.watch("downloading", total) as progress, named(remote, repo, target.commit):
         fetched = download(
-            workspace.remote,
+            remote,
             repo,
             target.commit,
             lacking,

@@ -65,7 +65,7 @@ def track(workspace: Workspace, request: Request) -> Tracked:
     return Tracked(
         name,
         path,
-        artifact.repo,
+        artifact.origin,
         entry.digest,
         entry.files,
         entry.bytes,

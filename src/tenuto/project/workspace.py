@@ -9,13 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from tenuto.core.errors import ConflictError, IntegrityError, LockedError, NotFoundError, UsageError
 from tenuto.core.ids import Address
-from tenuto.core.listing import Listing
+from tenuto.core.listing import Entry, Listing
 from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
-from tenuto.core.manifest import MANIFEST_NAME, Artifact, Manifest, parse_manifest
+from tenuto.core.manifest import MANIFEST_NAME, WEB, Artifact, Manifest, parse_manifest
 from tenuto.core.settings import Settings, resolve
 from tenuto.project.statcache import Base, StateIndex
 from tenuto.store.disk import Layout, disk_errors, replace_file
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 STATE_FOLDER = ".tenuto"
 NEW_MANIFEST = """\
-# What this project needs. `tenuto track PATH --to hf://namespace/name` adds to it.
+# What this project needs. `tenuto track PATH --to hf://namespace/name` adds what is yours, `tenuto add hf://namespace/name` what others publish.
 """
 
 Watch = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
@@ -37,6 +37,18 @@ Watch = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], N
 def unwatched(_label: str, _total_bytes: int) -> Iterator[Callable[[int], None]]:
     """Show nothing."""
     yield lambda _bytes: None
+
+
+class Only(NamedTuple):
+    """Which artifacts a command is for: those of any of the groups, if some are given, and of any of the kinds, likewise."""
+
+    groups: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    def has(self, artifact: Artifact) -> bool:
+        """Whether the artifact is one of them."""
+        in_groups = not self.groups or not set(self.groups).isdisjoint(artifact.groups)
+        return in_groups and (not self.kinds or artifact.kind in self.kinds)
 
 
 class Workspace:
@@ -56,6 +68,7 @@ class Workspace:
         self.watch = watch
         self.settings = settings
         self._connect = connect
+        self._remotes: dict[str, Remote] = {}
         self._read()
 
     def _read(self) -> None:
@@ -83,8 +96,8 @@ class Workspace:
         """Close the state index and the connections."""
         if "state" in self.__dict__:
             self.state.close()
-        if "remote" in self.__dict__:
-            self.remote.session.close()
+        for remote in self._remotes.values():
+            remote.session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +105,25 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @cached_property
-    def remote(self) -> "Remote":
-        """The hub of this project."""
-        return self._connect(self.settings)
+    def endpoint_of(self, artifact: Artifact) -> str:
+        """The endpoint of the hub that the artifact is on."""
+        return artifact.hub.rstrip("/") if artifact.hub else self.settings.endpoint
+
+    def remote_of(self, artifact: Artifact) -> "Remote":
+        """The hub that the artifact is on; a hub that only an artifact names gets no token that was given for another one."""
+        endpoint = self.endpoint_of(artifact)
+        if endpoint not in self._remotes:
+            settings = self.settings
+            if endpoint != settings.endpoint:
+                origins = {**settings.origins, "endpoint": "manifest"}
+                settings = settings._replace(endpoint=endpoint, token=None, origins=origins)
+            self._remotes[endpoint] = self._connect(settings)
+        return self._remotes[endpoint]
+
+    @property
+    def requests_made(self) -> int:
+        """How many requests were made to all hubs so far."""
+        return sum(remote.session.requests_made for remote in self._remotes.values())
 
     @cached_property
     def store(self) -> LocalStore:
@@ -122,11 +150,17 @@ class Workspace:
                 replace_file(ignore, b"*\n")
         return folder
 
-    def chosen(self, names: Sequence[str]) -> dict[str, Artifact]:
-        """The artifacts by these names or paths, or all; raises NotFoundError (ArtifactNotFound)."""
-        if not names:
-            return dict(self.manifest.artifacts)
-        return {name: self.manifest.artifacts[name] for name in map(self._name_of, names)}
+    def chosen(self, names: Sequence[str], only: Only = Only()) -> dict[str, Artifact]:  # noqa: B008 - a constant
+        """The artifacts by these names or paths, or all, of the wanted groups and kinds; raises NotFoundError (ArtifactNotFound)."""
+        known = self.manifest.artifacts
+        groups = {group for artifact in known.values() for group in artifact.groups}
+        if unknown := set(only.groups) - groups:
+            listed = ", ".join(sorted(groups)) or "none"
+            raise NotFoundError(
+                f"no artifact is in the group {min(unknown)!r}", code="ArtifactNotFound", hint=f"groups are: {listed}"
+            )
+        found = {name: known[name] for name in (map(self._name_of, names) if names else known)}
+        return {name: artifact for name, artifact in found.items() if only.has(artifact)}
 
     def _name_of(self, text: str) -> str:
         if text in self.manifest.artifacts:
@@ -145,10 +179,18 @@ class Workspace:
         return os.path.dirname(artifact.path) if artifact.file else artifact.path
 
     def locked(self, name: str) -> Locked | None:
-        """What the lock says of an artifact; None if nothing, or if it was resolved for another repo than the manifest names now."""
-        entry = self.lock.artifacts.get(name)
-        same = entry and Address.parse(entry.source) == self.manifest.artifacts[name].address
-        return entry if same else None
+        """What the lock says of an artifact; None if nothing, or if it was resolved for something else than the manifest wants now."""
+        artifact, entry = self.manifest.artifacts[name], self.pinned(name)
+        fits = entry and entry.selection == artifact.selection and _has_hash(entry, artifact)
+        return entry if fits else None
+
+    def pinned(self, name: str) -> Locked | None:
+        """What the lock says of an artifact, be it for another choice of files; None if it is for another source."""
+        artifact, entry = self.manifest.artifacts[name], self.lock.artifacts.get(name)
+        if entry is None or entry.source == artifact.origin:
+            return entry
+        both_on_hubs = not artifact.is_web_file and not entry.source.startswith(WEB)
+        return entry if both_on_hubs and Address.parse(entry.source) == artifact.address else None
 
     def listing(self, digest: str) -> Listing | None:
         """The listing with this digest, if the store has it whole."""
@@ -174,7 +216,8 @@ class Workspace:
         self.state.set_base(name, Base(digest, commit, self._source(name)))
 
     def _source(self, name: str) -> str:
-        return f"{self.settings.endpoint} {self.manifest.artifacts[name].address}"
+        artifact = self.manifest.artifacts[name]
+        return artifact.origin if artifact.is_web_file else f"{self.endpoint_of(artifact)} {artifact.address}"
 
     def base_listing(self, name: str) -> Listing:
         """What was last synced; empty if nothing was, or nobody remembers."""
@@ -225,6 +268,13 @@ class Workspace:
         with disk_errors(folder):
             os.makedirs(folder)
         return folder
+
+
+def _has_hash(entry: Locked, artifact: Artifact) -> bool:
+    """Whether a file from the web is locked by the hash that the manifest gives."""
+    if artifact.sha256 is None:
+        return True
+    return Listing([Entry(os.path.basename(artifact.path), artifact.sha256, entry.bytes)]).digest == entry.digest
 
 
 def _holder() -> bytes:
