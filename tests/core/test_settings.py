@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenuto.core.errors import UsageError
-from tenuto.core.settings import LINK_MODES, PUBLIC_HUB, SETTINGS, Setting, Settings, check_endpoint, resolve
+from tenuto.core.settings import (
+    LINK_MODES,
+    PUBLIC_HUB,
+    SETTINGS,
+    Setting,
+    Settings,
+    check_endpoint,
+    rate_bytes_per_s,
+    resolve,
+)
 
 SAMPLES: dict[str, list[object]] = {
     "endpoint": ["http://flag.test", "http://environment.test", "http://manifest.test", "http://user.test"],
@@ -112,6 +121,11 @@ def test_booleans(text: str, value: bool) -> None:
         ("hub_port", "http"),
         ("offline", "maybe"),
         ("link", "teleport"),
+        ("xet", "maybe"),
+        ("bandwidth", "fast"),
+        ("bandwidth", "0MB/s"),
+        ("bandwidth", "20"),
+        ("bandwidth", "-1MB/s"),
     ],
 )
 def test_a_wrong_value_names_its_source(key: str, value: str) -> None:
@@ -147,6 +161,13 @@ def test_a_value_of_another_type(key: str, value: object) -> None:
 def test_whole_numbers_do_for_seconds() -> None:
     found = resolve(user_file={"timeout_s": 5})
     assert (found.timeout_s, type(found.timeout_s)) == (5.0, float)
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("20MB/s", 20e6), ("500 kB/s", 500e3), ("1.5GB/s", 1.5e9), ("7B/s", 7.0), (None, None)]
+)
+def test_a_bandwidth_in_bytes_a_second(text: str | None, rate: float | None) -> None:
+    assert rate_bytes_per_s(text) == rate
 
 
 def test_every_link_mode_is_accepted() -> None:

@@ -254,7 +254,7 @@ class TestFailures:
     def test_a_full_disk(self, place: Place) -> None:
         place.put({"a.bin": LARGE, "b.bin": noise(10_000, 1)})
         full = StorageError("no room left", code="DiskFull")
-        store = FaultyStore(MemoryStore(), [StoreFault("write", full, at=3, times=1000)])
+        store = FaultyStore(MemoryStore(), [StoreFault("write", full, at=2, times=1000)])
         with pytest.raises(StorageError) as caught:
             download(place.remote, place.repo, place.head, place.wanted().values(), store, jobs=1)
         assert caught.value.code == "DiskFull"

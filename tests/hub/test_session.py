@@ -14,7 +14,8 @@ import pytest
 from tenuto.core import wire
 from tenuto.core.errors import CODES, AuthenticationError, TenutoError, UnavailableError, UsageError, error_from_code
 from tenuto.hub import session as session_module
-from tenuto.hub.session import MAX_REDIRECTS, Attempt, Session
+from tenuto.hub.patience import MAX_WAIT_S, Attempt
+from tenuto.hub.session import MAX_REDIRECTS, Session
 from tests.hub.scripted import OK, Reply, Seen, Server, free_port, in_turn, serving
 
 CANARY = "hf_canaryCanaryCanary"
@@ -47,7 +48,7 @@ class TestRetries:
         ("reply", "waited_s"),
         [
             (Reply(429, headers={"RateLimit": '"api";r=0;t=7'}), 8.0),
-            (Reply(429, headers={"RateLimit": '"resolvers";r=0;t=99999'}), session_module.MAX_WAIT_S),
+            (Reply(429, headers={"RateLimit": '"resolvers";r=0;t=99999'}), MAX_WAIT_S),
             (Reply(429, headers={"Retry-After": "3"}), 4.0),
             (Reply(503, headers={"Retry-After": "2"}), 3.0),
             (Reply(503, headers={"Retry-After": "0"}), 1.0),

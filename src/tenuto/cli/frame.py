@@ -60,7 +60,7 @@ class Invocation:
         """The project that the command is run in."""
         from tenuto.project.workspace import Workspace
 
-        return Workspace.find(self.root, self.settings, _connect, self.printer.watch)
+        return Workspace.find(self.root, self.settings, self._connect, self.printer.watch)
 
     def project_settings(self, **flags: str | None) -> "Settings":
         """Settings as in the project, or without one if there is none."""
@@ -74,14 +74,13 @@ class Invocation:
 
     def remote(self, **flags: str | None) -> "Remote":
         """The hub, with no need for a project."""
-        return _connect(self.project_settings(**flags))
+        return self._connect(self.project_settings(**flags))
 
+    def _connect(self, settings: "Settings") -> "Remote":
+        """Open the conversation: only now is the HTTP client loaded."""
+        from tenuto.hub.tokens import connect
 
-def _connect(settings: "Settings") -> "Remote":
-    """Open the conversation: only now is the HTTP client loaded."""
-    from tenuto.hub.tokens import connect
-
-    return connect(settings)
+        return connect(settings, self.printer.note)
 
 
 def invocation() -> Invocation:

@@ -1,7 +1,7 @@
 """Every setting, declared once: flag > environment > manifest > user file > default. docs/settings.md is generated from this table."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tenuto.core.errors import UsageError
@@ -52,6 +52,28 @@ SETTINGS = (
         least=0.01,
     ),
     Setting("retries", int, ("TENUTO_RETRIES",), 5, "how often a request is tried again"),
+    Setting(
+        "bandwidth",
+        str,
+        ("TENUTO_BANDWIDTH",),
+        None,
+        "the most that all transfers together may send and receive: 20MB/s, 500kB/s; no limit if not set",
+    ),
+    Setting(
+        "commit_files",
+        int,
+        ("TENUTO_COMMIT_FILES",),
+        1000,
+        "the most files of one commit on hubs other than ours; a larger push makes several commits there",
+        least=1,
+    ),
+    Setting(
+        "xet",
+        str,
+        ("TENUTO_XET",),
+        "auto",
+        "when to send large files by their chunks, with `hf-xet`: auto (files that have an earlier version), always, or off",
+    ),
     Setting("progress", bool, ("TENUTO_PROGRESS",), True, "progress bars on a terminal"),
     Setting("hub_data", str, ("TENUTO_HUB_DATA",), "./hub-data", "the data folder of `tenuto hub`"),
     Setting("hub_host", str, ("TENUTO_HUB_HOST",), "127.0.0.1", "the address that `tenuto hub serve` listens on"),
@@ -65,8 +87,11 @@ SETTINGS = (
     ),
 )
 _ENDPOINT = re.compile(r"https?://[^\s/@?#\\\x00-\x1f\x7f]+(?:/[^\s@?#\\\x00-\x1f\x7f]*)?")
+XET_MODES = ("auto", "always", "off")
 LINK_MODES = ("auto", "reflink", "hardlink", "symlink", "copy")
 _BY_KEY = {setting.key: setting for setting in SETTINGS}
+_RATE = re.compile(r"(\d{1,12}(?:\.\d{1,6})?) ?([kMG]?)B/s", re.ASCII)
+_THOUSANDS = {"": 1, "k": 1000, "M": 1_000_000, "G": 1_000_000_000}
 _BOOLEANS = {
     "1": True,
     "true": True,
@@ -93,6 +118,9 @@ class Settings(NamedTuple):
     jobs: int
     timeout_s: float
     retries: int
+    bandwidth: str | None
+    commit_files: int
+    xet: str
     progress: bool
     hub_data: str
     hub_host: str
@@ -129,8 +157,9 @@ def resolve(
         values[setting.key] = _in_range(setting, _coerce(setting, value, origin), origin)
         origins[setting.key] = origin
     values["endpoint"] = check_endpoint(str(values["endpoint"]))
-    if values["link"] not in LINK_MODES:
-        raise _fault(_BY_KEY["link"], values["link"], origins["link"])
+    for key, is_valid in _FORMS.items():
+        if not is_valid(values[key]):
+            raise _fault(_BY_KEY[key], values[key], origins[key])
     return Settings(origins=origins, **values)  # type: ignore[arg-type]
 
 
@@ -154,6 +183,19 @@ def _coerce(setting: Setting, value: object, origin: str) -> object:
     except (ValueError, KeyError):
         pass
     raise _fault(setting, value, origin)
+
+
+def rate_bytes_per_s(text: str | None) -> float | None:
+    """Bytes a second of `20MB/s` or `500 kB/s`; None for what is none, and for no text."""
+    found = _RATE.fullmatch(text or "")
+    return float(found[1]) * _THOUSANDS[found[2]] or None if found else None
+
+
+_FORMS: Mapping[str, Callable[[object], bool]] = {
+    "link": lambda value: value in LINK_MODES,
+    "xet": lambda value: value in XET_MODES,
+    "bandwidth": lambda value: value is None or rate_bytes_per_s(str(value)) is not None,
+}
 
 
 def _in_range(setting: Setting, value: object, origin: str) -> object:

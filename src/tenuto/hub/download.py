@@ -11,8 +11,9 @@ from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
 from tenuto.core.ids import RepoId
 from tenuto.core.pack import FILE_LIMIT_BYTES
 from tenuto.hub.packs import PACK_FROM_FILES, by_pack, unpack
+from tenuto.hub.patience import Attempt
 from tenuto.hub.remote import Remote
-from tenuto.hub.session import Attempt, Stream
+from tenuto.hub.session import Stream
 from tenuto.store.base import Incoming, Sealed, Store
 
 BATCH_FILES = 1024

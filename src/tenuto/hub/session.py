@@ -1,7 +1,7 @@
 """HTTP with one hub: connections, the token, retries, and one error tree. The only door to httpx2."""
 
 import contextlib
-import random
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,13 +10,17 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from tenuto.core.errors import AuthenticationError, TenutoError, UnavailableError
+from tenuto.core.errors import AuthenticationError, UnavailableError
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import error_from_answer, wait_s
+from tenuto.hub.bandwidth import Bandwidth
+from tenuto.hub.patience import Attempt, Notice, Patience, unheard
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MAX_REDIRECTS = 5
-MAX_WAIT_S = 320.0
+CONNECT_TIMEOUT_S = 5.0
+BLOCK_BYTES = 1 << 20
+BLOCK_WAIT_S = 0.25
 ANSWER_LIMIT_BYTES = 256 << 20
 DRAINED_BYTES = 64 << 10
 
@@ -41,23 +45,11 @@ class Stream(NamedTuple):
     blocks: Iterator[bytes]
 
 
-class Attempt(Exception):  # noqa: N818 - a carrier inside this room, never shown
-    """One try that failed: the error it stands for, whether another try may help, how long the hub asks to wait, and whether it
-    said that it did nothing.
-    """
-
-    def __init__(
-        self, error: TenutoError, *, again: bool, wait_s: float | None = None, untouched: bool = False
-    ) -> None:
-        super().__init__(error.message)
-        self.error, self.again, self.wait_s, self.untouched = error, again, wait_s, untouched
-
-
 class Session:
     """A conversation with the hub at `endpoint`. Safe for use from many threads; close it when done.
 
-    The token is sent to the origin of `endpoint` and nowhere else. `timeout_s` seconds without a byte are a stall. Raises
-    AuthenticationError (BadToken) for a token that no header can carry.
+    The token is sent to the origin of `endpoint` and nowhere else. `timeout_s` seconds without a byte are a stall. `notice` is told
+    in a line what is waited for. Raises AuthenticationError (BadToken) for a token that no header can carry.
     """
 
     def __init__(
@@ -71,6 +63,8 @@ class Session:
         connections: int = 16,
         agent: str = "tenuto",
         sleep: Callable[[float], None] = time.sleep,
+        notice: Notice = unheard,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
         if token is not None and not (token.isascii() and token.isprintable() and token.split() == [token]):
             raise AuthenticationError(
@@ -83,11 +77,11 @@ class Session:
         """Whether the hub takes and sends packs, as its last answer said; None until it has answered."""
         self._counting = threading.Lock()
         self._token = token
-        self._retries = retries
-        self._sleep = sleep
+        self._patience = Patience(retries, sleep, notice)
+        self._bandwidth = bandwidth or Bandwidth()
         self._client = httpx2.Client(
             headers={"User-Agent": agent, "Accept-Encoding": "identity"},
-            timeout=httpx2.Timeout(timeout_s, connect=min(10.0, timeout_s), pool=None),
+            timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
             limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
         )
 
@@ -156,26 +150,7 @@ class Session:
 
         Raises the TenutoError of the last try; once `stopped` is set, there is no other try and no more waiting for one.
         """
-        tries, before = 0, gained()
-        while True:
-            try:
-                return once()
-            except Attempt as attempt:
-                if gained() > before:
-                    tries, before = 0, gained()
-                if not attempt.again or (not again and not attempt.untouched) or tries >= self._retries:
-                    raise attempt.error from attempt.__cause__
-                tries += 1
-                backoff_s = min(2.0**tries, 20.0) * (0.5 + random.random() / 2)  # noqa: S311 - jitter is no secret
-                self._pause(min(attempt.wait_s if attempt.wait_s is not None else backoff_s, MAX_WAIT_S), stopped)
-                if stopped and stopped.is_set():
-                    raise attempt.error from attempt.__cause__
-
-    def _pause(self, seconds: float, stopped: threading.Event | None) -> None:
-        if stopped and self._sleep is time.sleep:
-            stopped.wait(seconds)
-        else:
-            self._sleep(seconds)
+        return self._patience.persist(once, again=again, gained=gained, stopped=stopped)
 
     @contextlib.contextmanager
     def open(
@@ -200,11 +175,12 @@ class Session:
         try:
             for _ in range(MAX_REDIRECTS):
                 with self._ask(method, url, content, headers) as response:
+                    self._patience.reached(_host(url))
                     if _origin(url) == _origin(self.endpoint):
                         self.speaks_pack = response.headers.get(FEATURE_HEADER) == FEATURE_VERSION
                     target = response.headers.get("Location")
                     if response.status_code not in {301, 302, 303, 307, 308} or not target:
-                        yield _checked(response)
+                        yield _checked(response, self._received(response), _host(url))
                         return
                     _drain(response)
                 url = self._redirect(url, target)
@@ -217,7 +193,7 @@ class Session:
     def _ask(
         self, method: str, url: str, content: Content, headers: Mapping[str, str] | None
     ) -> contextlib.AbstractContextManager[httpx2.Response]:
-        body = content() if callable(content) else content
+        body = self._sent(content()) if callable(content) else content
         self._count()
         return self._client.stream(method, url, content=body, headers=self._headers(url, headers))
 
@@ -226,6 +202,33 @@ class Session:
         if self._token and _origin(url) == _origin(self.endpoint):
             sent["Authorization"] = f"Bearer {self._token}"
         return sent
+
+    def _sent(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            piece_bytes = self._bandwidth.piece_bytes
+            for start in range(0, len(block), piece_bytes):
+                piece = block if len(block) <= piece_bytes else block[start : start + piece_bytes]
+                self._bandwidth.take(len(piece))
+                yield piece
+
+    def _received(self, response: httpx2.Response) -> Iterator[bytes]:
+        """The body in blocks of up to 1 MiB, none held back for long: what is done with a block costs less for large ones."""
+        held: list[bytes] = []
+        size, due_s = 0, time.monotonic() + BLOCK_WAIT_S
+        try:
+            for piece in response.iter_raw():
+                self._bandwidth.take(len(piece))
+                held.append(piece)
+                size += len(piece)
+                if size >= BLOCK_BYTES or time.monotonic() >= due_s:
+                    yield b"".join(held)
+                    held, size, due_s = [], 0, time.monotonic() + BLOCK_WAIT_S
+        except httpx2.TransportError:
+            if held:
+                yield b"".join(held)
+            raise
+        if held:
+            yield b"".join(held)
 
     def _redirect(self, url: str, target: str) -> str:
         new = _joined(url, target)
@@ -270,15 +273,16 @@ def _drain(response: httpx2.Response) -> None:
             return
 
 
-def _checked(response: httpx2.Response) -> Stream:
-    stream = Stream(response.status_code, response.headers, response.iter_raw())
+def _checked(response: httpx2.Response, blocks: Iterator[bytes], host: str) -> Stream:
+    stream = Stream(response.status_code, response.headers, blocks)
     if stream.status < 400 or stream.status == 416:
         return stream
     error = error_from_answer(stream.status, stream.headers, _read_all(stream.blocks))
     again = stream.status in RETRIED_STATUSES and error.code not in {"CorruptObject", "NotSupported", "InternalError"}
     patience_s = wait_s(stream.headers)
     untouched = stream.status in {429, 503} and patience_s is not None
-    raise Attempt(error, again=again, wait_s=patience_s, untouched=untouched)
+    reason = f"it asks for {patience_s:.0f} s" if patience_s else f"it answered {stream.status}"
+    raise Attempt(error, again=again, wait_s=patience_s, untouched=untouched, host=host, reason=reason)
 
 
 def _whole(stream: Stream) -> Answer:
@@ -300,15 +304,28 @@ def _read_all(blocks: Iterable[bytes]) -> bytes:
 def _transport_attempt(error: httpx2.TransportError, host: str) -> Attempt:
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
         return _invalid_address()  # the text of such an error can quote a header
-    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
-        failure = UnavailableError(f"cannot reach {host}: {error}", hint="is the hub running, and its address right?")
+    again = "run the command again: it goes on where it stopped"
+    unreached = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+    reason = _reason(error)
+    if unreached:
+        failure = UnavailableError(f"cannot reach {host}: {reason}", hint="is the hub running, and its address right?")
     elif isinstance(error, httpx2.TimeoutException):
-        failure = UnavailableError(
-            f"{host} stopped answering", code="Stalled", hint="run the command again: it goes on where it stopped"
-        )
+        reason = "it stopped answering"
+        failure = UnavailableError(f"{host} stopped answering", code="Stalled", hint=again)
     else:
-        failure = UnavailableError(
-            f"the connection to {host} broke: {error or type(error).__name__}",
-            hint="run the command again: it goes on where it stopped",
-        )
-    return Attempt(failure, again=True)
+        failure = UnavailableError(f"the connection to {host} broke: {reason}", hint=again)
+    return Attempt(failure, again=True, host=host, reason=reason, unreached=unreached)
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong on the way to a host, in a few words: the operating system knows it best."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, socket.gaierror):
+            return "its name is not known"
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused"
+        if isinstance(cause, TimeoutError):
+            return "no answer"
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.core.errors import StorageError
-from tenuto.core.settings import PUBLIC_HUB, Settings
+from tenuto.core.settings import PUBLIC_HUB, Settings, rate_bytes_per_s
+from tenuto.hub.bandwidth import Bandwidth
+from tenuto.hub.patience import Notice, unheard
 from tenuto.hub.remote import Remote
 from tenuto.hub.session import Session
 from tenuto.store.disk import disk_errors, replace_file
@@ -71,8 +73,8 @@ def forget_login(settings: Settings) -> bool:
     return found
 
 
-def connect(settings: Settings) -> Remote:
-    """A conversation with the hub that the settings name, with the right token."""
+def connect(settings: Settings, notice: Notice = unheard) -> Remote:
+    """A conversation with the hub that the settings name, with the right token; `notice` hears what is waited for."""
     session = Session(
         settings.endpoint,
         find_token(settings).token,
@@ -80,6 +82,8 @@ def connect(settings: Settings) -> Remote:
         timeout_s=settings.timeout_s,
         retries=settings.retries,
         connections=settings.jobs + 2,
+        notice=notice,
+        bandwidth=Bandwidth(rate_bytes_per_s(settings.bandwidth)),
     )
     return Remote(session)
 
