@@ -145,13 +145,20 @@ def test_a_hub_that_is_down(shell: Shell) -> None:
     assert str(shell("push")) == snapshot("""\
 exit status 6
 --- err ---
-error: cannot reach 127.0.0.1:9: [Errno 111] Connection refused
+error: cannot reach 127.0.0.1:9: connection refused
 hint: is the hub running, and its address right?
 """)
     assert str(shell("whoami")) == snapshot("""\
 exit status 6
 --- err ---
-error: cannot reach 127.0.0.1:9: [Errno 111] Connection refused
+error: cannot reach 127.0.0.1:9: connection refused
+hint: is the hub running, and its address right?
+""")
+    assert str(shell("whoami", TENUTO_RETRIES="1")) == snapshot("""\
+exit status 6
+--- err ---
+waiting for 127.0.0.1:9: connection refused (try 2 of 2)
+error: cannot reach 127.0.0.1:9: connection refused
 hint: is the hub running, and its address right?
 """)
 
