@@ -54,8 +54,9 @@ class XorbTable(NamedTuple):
         count, rest = divmod(len(packed), _ROW_BYTES)
         if rest or not count:
             raise IntegrityError("the table of a xorb is damaged", code="CorruptObject")
-        ends = _numbers("I", packed[HASH_BYTES * count :])
-        return cls(packed[: HASH_BYTES * count], array("I", [0, *ends[:count]]), array("I", [0, *ends[count:]]))
+        raw_at, stored_at = HASH_BYTES * count, (HASH_BYTES + 4) * count
+        raw, stored = _numbers("I", bytes(4) + packed[raw_at:stored_at]), _numbers("I", bytes(4) + packed[stored_at:])
+        return cls(packed[:raw_at], raw, stored)
 
 
 class Term(NamedTuple):
