@@ -12,7 +12,7 @@ CORES ?= 0
 DATA ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check fix bench docs clean
+.PHONY: help setup demo test test-all check fix bench bench-hub docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+: .*## ' Makefile | sed -E 's/: .*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ fix: setup ## format, and mend what lint can mend
 
 bench: setup ## measure beside DVC and huggingface_hub; ONLY=W1,W3 SCALE=0.1 REPEAT=3
 	@$(BIN)/python -m bench --only "$(ONLY)" --scale $(SCALE) --repeat $(REPEAT) --cores $(CORES)
+
+bench-hub: setup ## measure the hub beside nginx, Starlette and hf_xet; ONLY=downloads,requests SCALE=0.1 REPEAT=3
+	@$(BIN)/python -m bench.hub --only "$(ONLY)" --scale $(SCALE) --repeat $(REPEAT) --cores $(CORES)
 
 docs: setup ## write the generated pages anew
 	@$(BIN)/python scripts/make_docs.py

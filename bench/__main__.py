@@ -7,7 +7,6 @@ import argparse
 import contextlib
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
@@ -19,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import Contestant, Dvc, Samples, Stock, Tenuto, Workload
-from bench.fingerprint import fingerprint
+from bench.machine import machine
 from bench.measure import StepError
+from bench.prepare import CACHE, ROOT, prepared, say
 from bench.report import plain
 from tenuto.core.human import duration_text
 
-ROOT = Path(__file__).resolve().parents[1]
-CACHE = ROOT / ".bench"
 LATEST = ROOT / "bench" / "results" / "latest.json"
 DVC_VERSION = "3.67.1"
 SLOW_S = 100.0
@@ -75,11 +73,6 @@ def read_options(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def say(text: str) -> None:
-    """Tell what is going on."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
 def dvc_program() -> Path:
     """The command `dvc`, from an environment of its own that is made once."""
     folder = CACHE / f"dvc-{DVC_VERSION}"
@@ -92,19 +85,6 @@ def dvc_program() -> Path:
         subprocess.run([*pip, f"dvc=={DVC_VERSION}"], check=True)
         (folder / "complete").touch()
     return program
-
-
-def prepared(name: str, scale: float) -> Workload:
-    """The files of a workload, made once. They are made by another process, so that this one stays small."""
-    folder = CACHE / "workloads" / f"scale-{scale:g}" / name.lower()
-    made = folder.with_suffix(".made")
-    if not made.exists():
-        say(f"making {name} at scale {scale:g}")
-        shutil.rmtree(folder, ignore_errors=True)
-        maker = [sys.executable, "-m", "bench.workloads", str(folder.parent), "--only", name, "--scale", str(scale)]
-        subprocess.run(maker, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-        made.touch()
-    return Workload(name, folder, fingerprint(folder))
 
 
 def measure(workload: Workload, contestants: list[Contestant], repeat: int) -> dict[str, Any]:
@@ -147,26 +127,6 @@ def measure_limits(workload: Workload) -> dict[str, float]:
     done = subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE)
     found: dict[str, float] = json.loads(done.stdout)
     return found
-
-
-def machine() -> dict[str, object]:
-    """What the figures depend on; nothing that tells whose machine it is."""
-    return {
-        "cpus": len(os.sched_getaffinity(0)),
-        "processor": processor(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "load": os.getloadavg()[0],
-        "system": f"{platform.system()}, Python {platform.python_version()}",
-    }
-
-
-def processor() -> str:
-    """The name of the processor, if the system tells it."""
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("model name"):
-                return " ".join(line.partition(":")[2].split())
-    return platform.machine()
 
 
 if __name__ == "__main__":

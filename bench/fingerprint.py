@@ -22,9 +22,14 @@ def fingerprint(folder: str | Path) -> Fingerprint:
     ]
     paths = sorted(path for path in paths if not path.startswith("."))
     for path in paths:
-        with open(os.path.join(folder, path), "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = os.fstat(file.fileno()).st_size
-        hasher.update(f"{path}\0{size}\0{digest}\n".encode())
+        file = os.path.join(folder, path)
+        size = os.path.getsize(file)
+        hasher.update(f"{path}\0{size}\0{hash_of(file)}\n".encode())
         total += size
     return Fingerprint(len(paths), total, hasher.hexdigest())
+
+
+def hash_of(path: str | Path) -> str:
+    """The sha256 of a file."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,11 +16,12 @@ STOP_TIMEOUT_S = 30
 
 
 class Hub(NamedTuple):
-    """A running hub: its address, its data folder, and a token that may write."""
+    """A running hub: its address, its data folder, a token that may write, and its process."""
 
     url: str
     data: Path
     token: str
+    pid: int
 
 
 @contextmanager
@@ -37,14 +38,21 @@ def serving(place: Path, environment: dict[str, str]) -> Iterator[Hub]:
         url = next((found["url"] for line in process.stdout if "url" in (found := json.loads(line))), None)
         if url is None:
             raise StepError(f"the hub did not start:\n{tail(log)}")
-        yield Hub(str(url), data, account(data, environment, log))
+        yield Hub(str(url), data, account(data, environment, log), process.pid)
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a server in good order, or at once if that takes too long."""
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 def account(data: Path, environment: dict[str, str], log: Path) -> str:

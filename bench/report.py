@@ -97,14 +97,17 @@ def plain(results: dict[str, Any]) -> str:
     """Everything as text with aligned columns."""
     parts = [machine_text(results)]
     for name, workload in results["workloads"].items():
-        lines = rows(workload)
-        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-        table = [
-            "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
-            for line in lines
-        ]
-        parts.append("\n".join([title(name, workload), *table]))
+        parts.append("\n".join([title(name, workload), *aligned(rows(workload))]))
     return "\n\n".join([*parts, NOTE])
+
+
+def aligned(lines: list[list[str]]) -> list[str]:
+    """Lines of cells as text: the first column to the left, the others to the right."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return [
+        "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        for line in lines
+    ]
 
 
 def markdown(results: dict[str, Any]) -> str:

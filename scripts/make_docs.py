@@ -5,15 +5,42 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from tenuto.core.errors import CODES, TenutoError
 from tenuto.core.settings import SETTINGS, Setting
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 NOTE = "<!-- Written by scripts/make_docs.py: change the table in code, then run `make docs`. -->"
-FIGURES, END = "<!-- figures of the benchmark, by `make docs` -->", "<!-- end of figures -->"
-RESULTS = "bench/results/2-cores.json"
 TYPE_WORDS = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
+
+
+class Figures(NamedTuple):
+    """A part of README.md: its marks, and the command that prints committed results."""
+
+    begin: str
+    end: str
+    module: str
+    form: str
+    results: str
+
+
+FIGURES = (
+    Figures(
+        "<!-- figures of the benchmark, by `make docs` -->",
+        "<!-- end of figures -->",
+        "bench.report",
+        "--summary",
+        "bench/results/2-cores.json",
+    ),
+    Figures(
+        "<!-- figures of the hub, by `make docs` -->",
+        "<!-- end of figures of the hub -->",
+        "bench.hub.table",
+        "--markdown",
+        "bench/results/hub-4-cores.json",
+    ),
+)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -87,14 +114,14 @@ Exit status 0 says: done, and clean. 1 says: done, and the answer is no (drift, 
 
 
 def readme(text: str) -> str:
-    """README.md with the figures of the committed benchmark between its two marks; a text without marks stays as it is."""
-    if END not in text or not os.path.exists(os.path.join(ROOT, RESULTS)):
-        return text
-    before, _, rest = text.partition(FIGURES)
-    after = rest.partition(END)[2]
-    report = [sys.executable, "-m", "bench.report", "--summary", RESULTS]
-    figures = subprocess.run(report, cwd=ROOT, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
-    return f"{before}{FIGURES}\n{figures}{END}{after}"
+    """README.md with the figures of each committed benchmark between its two marks; a part without marks stays as it is."""
+    for part in FIGURES:
+        if part.end in text and os.path.exists(os.path.join(ROOT, part.results)):
+            before, _, rest = text.partition(part.begin)
+            report = [sys.executable, "-m", part.module, part.form, part.results]
+            figures = subprocess.run(report, cwd=ROOT, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+            text = f"{before}{part.begin}\n{figures}{part.end}{rest.partition(part.end)[2]}"
+    return text
 
 
 PAGES: dict[str, Callable[[str], str]] = {
