@@ -69,19 +69,20 @@ Options:
   -h, --help        Show this message and exit.
 
 Commands:
-  init    Start a project in this folder.
-  track   Put a folder or file of your own under the project's care.
-  status  Say what differs from the lock.
-  push    Send what changed here to the hub.
-  pull    Fetch what the lock pins.
-  sync    Bring folder and hub together, both ways.
-  verify  Read every locked file and compare it with its hash.
-  repair  Bring back files that are damaged or missing.
-  login   Keep a token for a hub.
-  logout  Forget the token of a hub.
-  whoami  Say who the hub takes you for.
-  repo    Make and delete repos on the hub.
-  hub     Run a hub of your own.
+  init       Start a project in this folder.
+  track      Put a folder or file of your own under the project's care.
+  status     Say what differs from the lock.
+  push       Send what changed here to the hub.
+  pull       Fetch what the lock pins.
+  sync       Bring folder and hub together, both ways.
+  verify     Read every locked file and compare it with its hash.
+  inventory  Say which models and datasets are here.
+  repair     Bring back files that are damaged or missing.
+  login      Keep a token for a hub.
+  logout     Forget the token of a hub.
+  whoami     Say who the hub takes you for.
+  repo       Make and delete repos on the hub.
+  hub        Run a hub of your own.
 """)
     assert shell("-h").out == shell("--help").out
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "pull": ("tenuto.cli.transfer", "Fetch what the lock pins."),
     "sync": ("tenuto.cli.transfer", "Bring folder and hub together, both ways."),
     "verify": ("tenuto.cli.health", "Read every locked file and compare it with its hash."),
+    "inventory": ("tenuto.cli.inventory", "Say which models and datasets are here."),
     "repair": ("tenuto.cli.health", "Bring back files that are damaged or missing."),
     "login": ("tenuto.cli.account", "Keep a token for a hub."),
     "logout": ("tenuto.cli.account", "Forget the token of a hub."),
