@@ -19,12 +19,12 @@ from tenuto.server.gate import admit
 from tenuto.server.hub import Parts
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route, Router
+from tenuto.server.sending import BLOCK_BYTES, LongBody
 
 T = TypeVar("T")
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-BLOCK_BYTES = 1 << 20
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="tenuto"', "LFS-Authenticate": 'Basic realm="tenuto"'}
 
@@ -236,33 +236,23 @@ class Exchange:
             await self._app.in_thread(body.steps.close)
 
     async def _send_file(self, body: FileBody, file: BinaryIO) -> None:
-        """Send the blocks of a file; while one is sent, the next one is read."""
-        gone = asyncio.ensure_future(self._wait_until_gone()) if body.length > BLOCK_BYTES else None
-        reading: asyncio.Future[bytes] | None = None
+        """Send the bytes of a file; rather too few than wrong ones."""
+        long = LongBody(file, body.length)
         try:
-            left = body.length
-            while left:
-                try:
-                    block = await (reading or self._app.in_thread(file.read, min(BLOCK_BYTES, left)))
-                except TenutoError as error:  # rather too few bytes than wrong ones
-                    self._log_damage(error)
-                    raise DisconnectedError from error
-                if not block or (gone and gone.done()):
-                    raise DisconnectedError  # a file that is shorter than its row says ends the connection
-                left -= len(block)
-                reading = (
-                    asyncio.ensure_future(self._app.in_thread(file.read, min(BLOCK_BYTES, left))) if left else None
-                )
-                await self._send({"type": "http.response.body", "body": block, "more_body": left > 0})
-                self._sent_bytes += len(block)
-            if not body.length:
-                await self._send({"type": "http.response.body", "body": b""})
+            if body.length:
+                await self._send({"type": "http.response.body", "body": long, "more_body": True})
+                await long.send(self._app.in_thread)
+        except TenutoError as error:
+            self._log_damage(error.message)
+            raise DisconnectedError from error
+        except OSError as error:
+            if not isinstance(error, ConnectionError | TimeoutError):
+                self._log_damage(str(error))
+            raise DisconnectedError from error
         finally:
-            if gone:
-                gone.cancel()
-            if reading:
-                await asyncio.wait([reading])
+            self._sent_bytes = body.length - long.left
             file.close()
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def _wait_until_gone(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -282,9 +272,9 @@ class Exchange:
             id=self._request_id,
         )
 
-    def _log_damage(self, error: TenutoError) -> None:
+    def _log_damage(self, message: str) -> None:
         self._app.parts.log.write(
-            "damage", self._app.parts.now_ms(), message=error.message, path=self._raw_path, id=self._request_id
+            "damage", self._app.parts.now_ms(), message=message, path=self._raw_path, id=self._request_id
         )
 
     def _log_bug(self, error: Exception) -> None:

@@ -1,5 +1,6 @@
 """Runs an ASGI application on an address: the one place that knows the web server."""
 
+import asyncio
 import contextlib
 import logging
 import signal
@@ -8,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tenuto.core.errors import UsageError
 from tenuto.server.log import Log
+from tenuto.server.sending import LongBody, Outlet
 
 GRACE_S = 10
 KEEP_ALIVE_S = 75
@@ -30,6 +33,7 @@ class Service:
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(
             app,
+            http=_Connection,
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -72,6 +76,38 @@ def _listen(host: str, port: int) -> socket.socket:
             hint="choose another port with --port, or 0 for a free one",
         ) from error
     return listener
+
+
+class _Transport:
+    """The transport of a connection, which can be given a long body to write as well."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self.outlet: Outlet | None = None
+
+    def write(self, data: bytes | LongBody) -> None:
+        if isinstance(data, LongBody):
+            self.outlet = data.begin(self._transport)
+        elif self.outlet is None or not self.outlet.is_open:  # else it would lie in the midst of a body
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Connection(HttpToolsProtocol):
+    """A connection of uvicorn. Long bodies take their own way into its socket; when it is lost, they are told."""
+
+    _way: _Transport
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._way = _Transport(transport)
+        super().connection_made(cast("asyncio.Transport", self._way))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._way.outlet:
+            self._way.outlet.lose()
+        super().connection_lost(exc)
 
 
 class _Server(uvicorn.Server):

@@ -5,7 +5,7 @@ import os
 from abc import abstractmethod
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from tenuto.core.errors import IntegrityError, UsageError
@@ -20,6 +20,19 @@ _BATCH_BYTES = 2 << 20
 _OPEN_XORBS = 8
 
 
+class _Room:
+    """Memory that is used again and again: to get it anew for each batch would cost as much as the work in it."""
+
+    def __init__(self) -> None:
+        self._all = bytearray()
+
+    def of(self, size: int) -> memoryview:
+        """This many bytes; what was given before is no longer its receiver's."""
+        if len(self._all) < size:
+            self._all = bytearray(size)
+        return memoryview(self._all)[:size]
+
+
 class _Chunks:
     """Reads chunks of xorbs; keeps the files open that were read last."""
 
@@ -27,22 +40,38 @@ class _Chunks:
         self._folder = folder
         self._decoder = Decoder()
         self._files: OrderedDict[str, BinaryIO] = OrderedDict()
+        self._stored, self._unpacked = _Room(), _Room()
 
     def read(self, name: str, xorb: XorbTable, first: int, last: int) -> memoryview:
-        """The stored bytes of the chunks from `first` to `last` (exclusive)."""
+        """The stored bytes of the chunks from `first` to `last` (exclusive), which stay until the next call."""
         start, end = xorb.stored[first], xorb.stored[last]
         file = self._file(name)
+        data = self._stored.of(end - start)
         with disk_errors(name):
-            data = memoryview(os.pread(file.fileno(), end - start, start))
-        if len(data) != end - start:
+            found = os.preadv(file.fileno(), [data], start)
+        if found != len(data):
             raise _damaged(name, first, "it ends too early")
         return data
 
-    def decode(
+    def decode(self, name: str, xorb: XorbTable, first: int, last: int, *, checked: bool = True) -> list[memoryview]:
+        """The bytes of each of these chunks; they stay until the next call."""
+        data, raws = self.read(name, xorb, first, last), []
+        base = xorb.raw[first]
+        room = self._unpacked.of(xorb.raw[last] - base)
+        for index, raw in enumerate(self.unpack(name, xorb, first, last, data, checked=checked), first):
+            if isinstance(raw, memoryview) and raw.obj is data.obj:
+                raws.append(raw)
+                continue
+            place = room[xorb.raw[index] - base : xorb.raw[index + 1] - base]
+            place[:] = raw
+            raws.append(place)
+        return raws
+
+    def unpack(
         self, name: str, xorb: XorbTable, first: int, last: int, data: memoryview, *, checked: bool = True
-    ) -> list[memoryview]:
-        """The bytes of each of these chunks, whose stored bytes are `data`."""
-        start, raws = xorb.stored[first], []
+    ) -> Iterator[bytes | memoryview]:
+        """The bytes of each of these chunks, whose stored bytes are `data`; each stays until the next one."""
+        start = xorb.stored[first]
         for index in range(first, last):
             at, until = xorb.stored[index] - start, xorb.stored[index + 1] - start
             try:
@@ -54,8 +83,7 @@ class _Chunks:
                 raise _damaged(name, index, f"it has {len(raw)} bytes, stored in {header.stored}")
             if checked and chunk_hash(raw) != xorb.chunk(index):
                 raise _damaged(name, index, "its bytes have another hash")
-            raws.append(memoryview(raw))
-        return raws
+            yield raw
 
     def _file(self, name: str) -> BinaryIO:
         file = self._files.get(name)
@@ -70,7 +98,7 @@ class _Chunks:
             self._files.popitem()[1].close()
 
 
-class _Assembled(io.RawIOBase):
+class Assembled(io.RawIOBase):
     """A readable, seekable run of bytes that is loaded batch by batch; for one thread at a time."""
 
     def __init__(self, size: int, chunks: _Chunks) -> None:
@@ -103,21 +131,33 @@ class _Assembled(io.RawIOBase):
         """That many bytes, or all that are left; fewer only at the end. Raises IntegrityError (CorruptObject), StorageError."""
         left = max(self._size - self._position, 0)
         wanted = left if size is None or size < 0 else min(size, left)
-        pieces = []
-        self._position += wanted
+        pieces: list[bytes] = []
         while wanted:
-            if not self._ready:
-                if not self._is_placed:
-                    self._place(self._position - wanted)
-                    self._is_placed = True
-                self._load(min(wanted, _BATCH_BYTES))
-            piece = self._ready.popleft()
-            if len(piece) > wanted:
-                self._ready.appendleft(piece[wanted:])
-                piece = piece[:wanted]
-            pieces.append(piece)
-            wanted -= len(piece)
-        return b"".join(pieces)
+            pieces.append(b"".join(self.take(wanted)))
+            wanted -= len(pieces[-1])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def take(self, most: int) -> list[memoryview]:
+        """Up to that many bytes, as views that are good until the next call; empty only at the end.
+
+        Raises IntegrityError (CorruptObject), StorageError.
+        """
+        wanted = min(most, self._size - self._position)
+        if wanted > 0 and not self._ready:
+            if not self._is_placed:
+                self._place(self._position)
+                self._is_placed = True
+            self._load(min(wanted, _BATCH_BYTES))
+        views = []
+        while wanted > 0 and self._ready:
+            view = self._ready.popleft()
+            if len(view) > wanted:
+                self._ready.appendleft(view[wanted:])
+                view = view[:wanted]
+            views.append(view)
+            wanted -= len(view)
+            self._position += len(view)
+        return views
 
     @abstractmethod
     def _place(self, position: int) -> None:
@@ -133,7 +173,7 @@ class _Assembled(io.RawIOBase):
         super().close()
 
 
-class ChunkedFile(_Assembled):
+class ChunkedFile(Assembled):
     """A file that is stored as terms.
 
     Reading raises IntegrityError (CorruptObject) where a chunk is not what it was. With `checked` False only its length is looked at,
@@ -159,8 +199,7 @@ class ChunkedFile(_Assembled):
         xorb = self._find_xorb(term.xorb)
         first = max(self._chunk, term.start)
         last = bisect_left(xorb.raw, xorb.raw[first] + self._skip + wanted, first + 1, term.end)
-        data = self._chunks.read(term.xorb, xorb, first, last)
-        raws = self._chunks.decode(term.xorb, xorb, first, last, data, checked=self._checked)
+        raws = self._chunks.decode(term.xorb, xorb, first, last, checked=self._checked)
         raws[0] = raws[0][self._skip :]
         self._ready.extend(raws)
         self._skip, self._chunk = 0, last
@@ -168,7 +207,7 @@ class ChunkedFile(_Assembled):
             self._term, self._chunk = self._term + 1, 0
 
 
-class StoredXorb(_Assembled):
+class StoredXorb(Assembled):
     """A xorb as it is stored, for clients that unpack it themselves and check nothing: every chunk is checked before it is given away."""
 
     def __init__(self, name: str, xorb: XorbTable, folder: XorbFolder) -> None:
@@ -184,7 +223,8 @@ class StoredXorb(_Assembled):
         xorb, first = self._xorb, self._chunk
         last = bisect_left(xorb.stored, xorb.stored[first] + self._skip + wanted, first + 1, xorb.chunks)
         data = self._chunks.read(self._name, xorb, first, last)
-        self._chunks.decode(self._name, xorb, first, last, data)
+        for _ in self._chunks.unpack(self._name, xorb, first, last, data):
+            pass
         self._ready.append(data[self._skip :])
         self._skip, self._chunk = 0, last
 

@@ -38,13 +38,17 @@ class Decoder:
 
     def __init__(self) -> None:
         self._frames = lz4.frame.LZ4FrameDecompressor()
+        self._room = bytearray(MOST_RAW_BYTES)
 
-    def decode(self, header: ChunkHeader, stored: memoryview) -> bytes | bytearray | memoryview:
-        """The bytes of a chunk. Raises UsageError (BadRequest) if they cannot be unpacked or are not as many as claimed."""
+    def decode(self, header: ChunkHeader, stored: memoryview) -> bytes | memoryview:
+        """The bytes of a chunk, which stay until the next call.
+
+        Raises UsageError (BadRequest) if they cannot be unpacked or are not as many as claimed.
+        """
         if header.scheme == _PLAIN:
             return stored
         raw = self._unpack(stored, header.raw)
-        return raw if header.scheme == _LZ4 else _ungrouped(raw)
+        return raw if header.scheme == _LZ4 else self._ungrouped(raw)
 
     def _unpack(self, stored: memoryview, size: int) -> bytes:
         frames = self._frames
@@ -57,13 +61,11 @@ class Decoder:
             raise UsageError(f"a chunk does not unpack to the {size} bytes that it claims")
         return raw
 
-
-def _ungrouped(data: bytes) -> bytearray:
-    """Bytes whose positions were sorted by their remainder modulo 4, put back in order."""
-    size, start = len(data), 0
-    raw = bytearray(size)
-    for group in range(4):
-        end = start + (size - group + 3) // 4
-        raw[group::4] = data[start:end]
-        start = end
-    return raw
+    def _ungrouped(self, data: bytes) -> memoryview:
+        """Bytes whose positions were sorted by their remainder modulo 4, put back in order."""
+        size, start = len(data), 0
+        for group in range(4):
+            end = start + (size - group + 3) // 4
+            self._room[group:size:4] = data[start:end]
+            start = end
+        return memoryview(self._room)[:size]
