@@ -64,6 +64,51 @@ class Incoming(ABC):
         self.close()
 
 
+class IncomingBlocks(ABC):
+    """An object on its way in by blocks, in any order and from many threads at once. Use as a context manager.
+
+    It is `size` bytes long and cut every `block_bytes`. Leaving it unsealed keeps what is complete, to go on by key.
+    """
+
+    size: int
+    block_bytes: int
+
+    @abstractmethod
+    def missing(self) -> list[int]:
+        """The numbers of the blocks that are not complete, in order; at the start, all but those of an interrupted receive."""
+
+    @abstractmethod
+    def write(self, position: int, data: bytes | memoryview) -> None:
+        """Take in bytes at a position. Raises StorageError (DiskFull, LocalFile)."""
+
+    @abstractmethod
+    def complete(self, number: int) -> None:
+        """Every byte of the block has been written: from now on it outlives the process, and the machine. Raises StorageError."""
+
+    @abstractmethod
+    def restart(self) -> None:
+        """Forget every block."""
+
+    @abstractmethod
+    def seal(self, *, sha256: str | None = None, source: str = "") -> Sealed:
+        """Close the object, none of whose blocks is missing.
+
+        Raises IntegrityError (HashMismatch) as `Incoming.seal` does; the bytes are gone then, as after `restart`.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is held; no other thread may be at it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
 class Store(ABC):
     """Objects by sha256. Safe for use from many threads and processes at once.
 
@@ -90,6 +135,11 @@ class Store(ABC):
         may go on from them; two at once never mix. With `git_size` the git blob id is computed too, for bytes known by that id
         and size only. Raises UsageError (BadRequest) for a key of another form.
         """
+
+    def receive_blocks(self, key: str, size: int, block_bytes: int) -> IncomingBlocks | None:
+        """Begin to take in an object of known size by blocks, or go on by `key`; None if this store takes objects from their start only."""
+        check_key(key)
+        return None
 
     @abstractmethod
     def publish(self, sealed: Iterable[Sealed]) -> None:

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import check_sha256
 from tenuto.store.base import Sealed, Store, StoredObject
+from tenuto.store.blocks import BlockFile
 from tenuto.store.disk import disk_errors, sync_filesystem
 from tenuto.store.spool import SpoolFile, sealed_file, sweep
 
@@ -69,6 +70,11 @@ class LocalStore(Store):
             except FileNotFoundError:
                 os.makedirs(self.spool, exist_ok=True)
                 return SpoolFile(self.spool, key, git_size)
+
+    def receive_blocks(self, key: str, size: int, block_bytes: int) -> BlockFile:
+        with disk_errors(self.spool):
+            os.makedirs(self.spool, exist_ok=True)
+            return BlockFile(self.spool, key, size, block_bytes)
 
     def publish(self, sealed: Iterable[Sealed]) -> None:
         batch = list(sealed)

@@ -22,7 +22,7 @@ class SpoolFile(Incoming):
         self._spool = spool
         self._sealed = False
         self._hashers = self._new_hashers()
-        self._path, self._descriptor, self._keyed = _open(spool, key)
+        self._path, self._descriptor, self._keyed = open_spool_file(spool, key)
         try:
             while block := os.read(self._descriptor, BLOCK_BYTES):
                 self._count(block)
@@ -65,7 +65,7 @@ class SpoolFile(Incoming):
         with disk_errors(self._path):
             os.fchmod(self._descriptor, 0o444)
             if self._keyed:
-                self._path = _rename_sealed(self._path)
+                self._path = rename_sealed(self._path)
         self._sealed = True
         self.close()
         return Sealed(found, self.size, self._path)
@@ -109,11 +109,11 @@ def _remove_unlocked(path: str, older_than_s: float) -> int:
     return status.st_size if status.st_nlink == 1 else 0
 
 
-def _open(spool: str, key: str | None) -> tuple[str, int, bool]:
-    """Path and descriptor of a locked spool file, and whether it is the one that is found by `key`."""
+def open_spool_file(spool: str, key: str | None, kind: str = "part") -> tuple[str, int, bool]:
+    """Path and descriptor of a locked spool file, and whether it is the one of its kind that is found by `key`."""
     if key is None:
         return *_create(spool), False
-    path = os.path.join(spool, f"part-{check_key(key)}")
+    path = os.path.join(spool, f"{kind}-{check_key(key)}")
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         try:
@@ -141,7 +141,7 @@ def _is_still(path: str, status: os.stat_result) -> bool:
         return False
 
 
-def _rename_sealed(path: str) -> str:
+def rename_sealed(path: str) -> str:
     """Take a complete file out of reach of those who look for its key, before its lock is given up."""
     sealed = os.path.join(os.path.dirname(path), f"sealed-{secrets.token_hex(8)}")
     os.rename(path, sealed)
