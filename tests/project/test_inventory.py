@@ -272,7 +272,7 @@ def test_as_a_page(tmp_path: Path) -> None:
 def test_as_a_bill_of_materials(workspace: Workspace, place: Callable[..., Artifact]) -> None:
     place("models/small", {"w.safetensors": b"w" * 20})
     place("songs", {"a.wav": b"a"}, kind="dataset", commit=None)
-    bill = json.loads(as_cyclonedx(survey_project(workspace, clock=noon), "https://hub.example"))
+    bill = json.loads(as_cyclonedx(survey_project(workspace, clock=noon), "1.0", "https://hub.example"))
     assert (bill["bomFormat"], bill["specVersion"], bill["version"]) == ("CycloneDX", "1.6", 1)
     model, data = bill["components"]
     entry = workspace.lock.artifacts["models/small"]
@@ -296,7 +296,7 @@ def test_as_a_bill_of_materials(workspace: Workspace, place: Callable[..., Artif
 
 def test_the_purl_of_a_dataset_on_the_public_hub(tmp_path: Path) -> None:
     cached(tmp_path / "datasets--marsyas--gtzan", {"a.wav": b"1", "README.md": b"---\nlicense: [other]\n---\n"})
-    (data,) = json.loads(as_cyclonedx(survey_folder(str(tmp_path))))["components"]
+    (data,) = json.loads(as_cyclonedx(survey_folder(str(tmp_path)), "1.0"))["components"]
     assert data["purl"] == f"pkg:huggingface/marsyas/gtzan@{COMMIT}?repo_type=dataset"
     assert data["licenses"] == [{"license": {"name": "other"}}]
     assert [file["name"] for file in data["components"]] == ["README.md", "a.wav"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from tenuto import __version__
 from tenuto.cli.frame import Invocation, command, invocation
 from tenuto.core.human import count_text, size_text
 
@@ -77,7 +78,7 @@ def _text(run: Invocation, survey: "Survey", form: str) -> str:
     if form == "html":
         return as_html(survey.inventory)
     if form == "cyclonedx":
-        return as_cyclonedx(survey, run.project_settings().endpoint) + "\n"
+        return as_cyclonedx(survey, __version__, run.project_settings().endpoint) + "\n"
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(survey.inventory), indent=2).decode() + "\n"
     return "".join(f"{line}\n" for line in _lines(survey.inventory))

@@ -6,7 +6,6 @@ from urllib.parse import quote
 
 import msgspec
 
-from tenuto import __version__
 from tenuto.core.settings import PUBLIC_HUB
 from tenuto.project.inventory import Held, Item, Survey, shown
 
@@ -54,8 +53,8 @@ _SPDX = {
 Json = dict[str, object]
 
 
-def as_cyclonedx(survey: Survey, endpoint: str = PUBLIC_HUB) -> str:
-    """The bill as JSON text; `endpoint` is the hub that the repos live on. Files whose sha256 is not known are left out."""
+def as_cyclonedx(survey: Survey, version: str, endpoint: str = PUBLIC_HUB) -> str:
+    """The bill as JSON text; `version` is that of this program, `endpoint` the hub that the repos live on. Files whose sha256 is not known are left out."""
     components = [_component(held, endpoint) for held in survey.held]
     digest = uuid.uuid5(uuid.NAMESPACE_OID, msgspec.json.encode(components).decode())
     bill: Json = {
@@ -66,7 +65,7 @@ def as_cyclonedx(survey: Survey, endpoint: str = PUBLIC_HUB) -> str:
         "version": 1,
         "metadata": {
             "timestamp": survey.inventory.generated_at,
-            "tools": {"components": [{"type": "application", "name": "tenuto", "version": __version__}]},
+            "tools": {"components": [{"type": "application", "name": "tenuto", "version": version}]},
         },
         "components": components,
     }
