@@ -199,6 +199,20 @@ def test_requests_come_in_pages(gated: Owner, hub: LiveHub, stock) -> None:
     assert (found, requests) == (names, 3)
 
 
+def test_the_report_names_all_who_asked_and_is_for_the_owner(gated: Owner, hub: LiveHub, speak, stock) -> None:
+    ann = speak(hub.user("report-ann"))
+    ask(ann, gated.repo, Company="X")
+    hub.user("report-bea")
+    stock(gated.token).grant_access(gated.repo, "report-bea")
+    answer = gated.talk.get(f"/{gated.repo}/user-access-report")
+    found = [(one["user"], one["status"], one["fields"]) for one in answer.json()]
+    assert found == [("report-ann", "pending", {"Company": "X"}), ("report-bea", "accepted", {})]
+    assert all(one["time"].endswith("Z") for one in answer.json())
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{gated.name}-repo-access-report.json"'
+    for talk, status in ((ann, 403), (speak(None), 401)):
+        assert talk.get(f"/{gated.repo}/user-access-report").status_code == status
+
+
 def test_a_private_repo_stays_hidden_from_those_who_passed_its_gate(gated: Owner, hub: LiveHub, stock) -> None:
     jack = stock(hub.user("jack"))
     stock(gated.token).grant_access(gated.repo, "jack")

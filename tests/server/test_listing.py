@@ -1,6 +1,7 @@
 """Listings: paged, stable, complete; info, refs and history."""
 
 import pytest
+from huggingface_hub import CommitOperationAdd
 
 from tests.server.conftest import Owner
 from tests.server.talk import gone, large, small
@@ -184,6 +185,18 @@ def test_history_in_pages(owner: Owner) -> None:
     found = [one["id"] for page in pages(owner, "commits/main?limit=3") for one in page]
     assert found[:7] == made[::-1]
     assert len(found) == 8
+
+
+@pytest.mark.wire
+def test_history_as_html_has_no_markup_of_the_message(owner: Owner, stock) -> None:
+    api, title = stock(owner.token), "<b>bold</b> & more"
+    operations = [CommitOperationAdd("a.txt", b"text")]
+    api.create_commit(owner.repo, operations, commit_message=title, commit_description="second\n<i>line</i>")
+    newest = api.list_repo_commits(owner.repo, formatted=True)[0]
+    assert (newest.title, newest.message) == (title, "second\n<i>line</i>")
+    assert newest.formatted_title == "&lt;b&gt;bold&lt;/b&gt; &amp; more"
+    assert newest.formatted_message == "second\n&lt;i&gt;line&lt;/i&gt;"
+    assert api.list_repo_commits(owner.repo)[0].formatted_title is None
 
 
 def preupload(owner: Owner, *files: tuple[str, int], **more) -> dict[str, dict]:

@@ -73,7 +73,7 @@ ROWS = {
         POST API/branch/{branch} | DELETE API/branch/{branch} | POST API/tag/{rev} | DELETE API/tag/{tag}
         POST API/super-squash/{branch} | GET API/xet-write-token/{rev} | GET API/lfs-files | POST API/lfs-files/batch
         GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
-        POST API/discussions/{num}/merge | POST WEB/git-receive-pack | POST WEB.git/git-receive-pack
+        GET WEB/user-access-report | POST API/discussions/{num}/merge | POST WEB/git-receive-pack | POST WEB.git/git-receive-pack
         POST WEB.git/info/lfs/locks | POST WEB.git/info/lfs/locks/verify | POST WEB.git/info/lfs/locks/{lock}/unlock
         POST /api/repos/move | DELETE /api/repos/delete | POST /api/repos/create""",
 }

@@ -15,7 +15,6 @@ _ABSENT: dict[str, dict[str, str]] = {
     },
     "buckets": {"/api/buckets/{rest*}": "GET POST PUT DELETE", "/buckets/{rest*}": "GET"},
     "copies of whole repos": {f"{_REPO}/duplicate": "POST"},
-    "reports of access requests": {"/{W}/{namespace}/{name}/user-access-report": "GET"},
     "attachments of comments": {"/uploads": "POST"},
     "followers": {
         "/api/users/{user}/followers": "GET",

@@ -1,4 +1,4 @@
-"""Getting through the gate of a repo: ask, cancel, list, accept, reject, grant (hub-protocol section 9.1)."""
+"""Getting through the gate of a repo: ask, cancel, list, report, accept, reject, grant (hub-protocol section 9.1)."""
 
 from typing import Literal
 
@@ -85,6 +85,27 @@ def list_requests(parts: Parts, call: Call) -> Answer:
         for row in rows[:limit]
     ]
     return json_answer(answer, headers=next_page(call, rows[limit - 1].id) if len(rows) > limit else None)
+
+
+def report(parts: Parts, call: Call) -> Answer:
+    """All requests of a repo as a file to keep: who asked, when, and what became of it; oldest first."""
+    columns = (users.c.name, access_requests.c.status, access_requests.c.created_ms, access_requests.c.fields)
+    query = select(*columns).join(users, users.c.id == access_requests.c.user_id)
+    query = query.where(access_requests.c.repo_id == call.repo.key).order_by(access_requests.c.id)
+    with parts.database.read() as connection:
+        rows = connection.execute(query).all()
+    answer = [
+        {
+            "user": row.name,
+            "fullname": row.name,
+            "status": row.status,
+            "time": timestamp_text(row.created_ms),
+            "fields": msgspec.json.decode(row.fields),
+        }
+        for row in rows
+    ]
+    file_name = f"{call.repo.id.full_name.replace('/', '-')}-access-report.json"
+    return json_answer(answer, headers={"Content-Disposition": f'attachment; filename="{file_name}"'})
 
 
 class Handling(msgspec.Struct, frozen=True, rename="camel"):

@@ -56,6 +56,7 @@ def _gate_routes() -> list[Route]:
     return [
         Route("POST", f"{_WEB}/ask-access", Action.ENGAGE, access_requests.ask, body_bytes=small),
         Route("POST", f"{requests}/cancel", Action.ENGAGE, access_requests.withdraw, body_bytes=small),
+        Route("GET", f"{_WEB}/user-access-report", Action.ADMINISTER, access_requests.report),
         Route("GET", f"{requests}/{{status}}", Action.ADMINISTER, access_requests.list_requests),
         Route("POST", f"{requests}/handle", Action.ADMINISTER, access_requests.handle, body_bytes=small),
         Route("POST", f"{requests}/grant", Action.ADMINISTER, access_requests.grant, body_bytes=small),

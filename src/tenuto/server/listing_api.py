@@ -1,5 +1,6 @@
 """What a repo holds: info, tree, paths, refs, history (hub-protocol sections 5.3, 6.1, 6.2, 7.6)."""
 
+import html
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -11,7 +12,7 @@ from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.gitobj import LINK_MODE, Pointer, TreeItem
 from tenuto.core.wire import PATHS_LIMIT, LfsInfo, TreeEntry, timestamp_text
 from tenuto.server.cards import card_of, describe, like_count_of, more_facts
-from tenuto.server.exchange import Answer, Call, is_true, json_answer
+from tenuto.server.exchange import Answer, Call, is_true, json_answer, next_page
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, BlobFacts, CommitFacts, GitReader
 from tenuto.server.history import last_commits
 from tenuto.server.hub import Parts
@@ -201,18 +202,15 @@ def commits(parts: Parts, call: Call) -> Answer:
     with parts.database.read() as connection:
         git = GitReader(connection, call.repo.key, parts.cache)
         line = git.history(git.resolve(call.text("cursor") or call.params["rev"]).oid, limit + 1)
-    answer = [
-        {
-            "id": one.oid,
-            "title": one.message.partition("\n")[0],
-            "message": one.message.partition("\n")[2].strip(),
-            "date": timestamp_text(one.time_ms),
-            "authors": [{"user": one.author}],
-        }
-        for one in line[:limit]
-    ]
-    if len(line) <= limit:
-        return json_answer(answer)
-    place = f"{call.base_url}/{call.repo.id.api_path}/commits/{quote(call.params['rev'], safe='')}"
-    following = f"{place}?{urlencode({'limit': limit, 'cursor': line[limit].oid})}"
-    return json_answer(answer, headers={"Link": f'<{following}>; rel="next"'})
+    is_formatted = "formatted" in call.query.get("expand", [])
+    answer = [_shown(one, is_formatted) for one in line[:limit]]
+    return json_answer(answer, headers=next_page(call, line[limit].oid) if len(line) > limit else None)
+
+
+def _shown(commit: CommitFacts, is_formatted: bool) -> dict[str, object]:
+    title, _, message = commit.message.partition("\n")
+    text = {"title": title, "message": message.strip()}
+    # As HTML, every character stands for itself: no message can bring markup of its own.
+    formatted = {"formatted": {key: html.escape(value) for key, value in text.items()}} if is_formatted else {}
+    date = timestamp_text(commit.time_ms)
+    return {"id": commit.oid, **text, "date": date, "authors": [{"user": commit.author}], **formatted}
