@@ -15,7 +15,7 @@ from tenuto.core.errors import InternalError, NotFoundError, TenutoError, Unavai
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import REQUEST_ID
 from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
-from tenuto.server.gate import admit
+from tenuto.server.gate import admit, admit_known
 from tenuto.server.hub import Parts
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route, Router
@@ -110,11 +110,19 @@ class Exchange:
                 return await self._stream(route, call)
             call.body = await self._read_body(route.body_bytes)
             result = await self._app.in_thread(route.handler, self._app.parts, call)
+        elif at_once := self._at_once(route, call):
+            return at_once
         else:
             call.body = await self._read_body(route.body_bytes) if route.body_bytes else b""
             result = await self._app.in_thread(self._admit_and_handle, route, call)
         assert isinstance(result, Answer)
         return result
+
+    def _at_once(self, route: Route, call: Call) -> Answer | None:
+        """The answer, if nothing has to be read for it."""
+        if route.recall is None or not admit_known(self._app.parts, route, call):
+            return None
+        return route.recall(self._app.parts, call)
 
     def _admit_and_handle(self, route: Route, call: Call) -> Answer | Sink:
         return admit(self._app.parts, route, call) or route.handler(self._app.parts, call)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from tenuto.core.errors import StorageError, UnavailableError
+from tenuto.server.known import Known, Watch
 from tenuto.store.disk import disk_errors, sync_filesystem
 
 BUSY_TIMEOUT_MS = 30_000
@@ -27,6 +28,7 @@ class Database:
         self.engine: Engine = create_engine(url, pool_size=connections, max_overflow=4)
         self._is_sqlite = self.engine.dialect.name == "sqlite"
         self._writer = threading.Lock()
+        self._watch = Watch(self.engine.url.database or "") if self._is_sqlite else None
         if self._is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
@@ -36,6 +38,10 @@ class Database:
         """A snapshot: everything read inside belongs to one moment. Raises UnavailableError, StorageError."""
         with _database_errors(), self.engine.connect() as connection:
             yield connection
+
+    def known(self) -> Known:
+        """What was read before and still holds; never anything that was changed before this call, by whomever."""
+        return self._watch.known() if self._watch else Known()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -103,6 +109,8 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        if self._watch:
+            self._watch.close()
 
 
 def is_writing(connection: Connection) -> bool:
@@ -131,7 +139,10 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing(connection) else "BEGIN")
+    if is_writing(connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:  # it can fail in no way that would need a translation, and every read begins so
+        connection.connection.cursor().execute("BEGIN")
 
 
 @contextmanager

@@ -3,17 +3,19 @@
 import io
 import re
 from collections.abc import Mapping
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import quote
 
 from sqlalchemy import Connection, select
 
 from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
+from tenuto.core.gitobj import Pointer
 from tenuto.core.wire import LINKED_ETAG, LINKED_SIZE, REPO_COMMIT
 from tenuto.server.commits import held_sizes
 from tenuto.server.exchange import Answer, Call, FileBody, error_answer
 from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
+from tenuto.server.known import SMALL_BYTES
 from tenuto.server.listing_api import is_file
 from tenuto.server.schema import purged_objects
 from tenuto.server.xet_rows import file_hashes
@@ -46,6 +48,20 @@ _GUARDS = {
 }
 
 
+class _Found(NamedTuple):
+    """A file at a revision; `large` is the object whose bytes are meant, if it is not the blob itself."""
+
+    commit: str
+    blob: BlobFacts
+    large: Pointer | None
+    xet_hash: str | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.large.size if self.large else self.blob.size
+
+
 def resolve(parts: Parts, call: Call) -> Answer:
     """A file at a revision, as a user sees it."""
     return _serve(parts, call, follow=True)
@@ -56,44 +72,94 @@ def raw(parts: Parts, call: Call) -> Answer:
     return _serve(parts, call, follow=False)
 
 
+def recall_resolve(parts: Parts, call: Call) -> Answer | None:
+    """What `resolve` answers, if that is in memory."""
+    return _recall(parts, call, follow=True)
+
+
+def recall_raw(parts: Parts, call: Call) -> Answer | None:
+    """What `raw` answers, if that is in memory."""
+    return _recall(parts, call, follow=False)
+
+
 def _serve(parts: Parts, call: Call, *, follow: bool) -> Answer:
+    known = parts.database.known()
+    found: _Found | None = known.get(_key(call, follow))
+    wants_body, body = call.method != "HEAD", None
+    if found is None or (wants_body and not found.large):
+        with parts.database.read() as connection:
+            git = GitReader(connection, call.repo.key, parts.cache)
+            place = found or _find(parts, call, git, follow)
+            if isinstance(place, Answer):
+                return place
+            found = place
+            body = git.body(found.blob.oid) if wants_body and not found.large else None
+        known.keep(_key(call, follow), found)
+    if wants_body and found.large and found.size <= SMALL_BYTES:
+        with open_large(parts, call.repo.key, found.large.sha256) as file:
+            body = file.read(SMALL_BYTES)
+    if body is not None and len(body) == found.size <= SMALL_BYTES:
+        known.keep(_body_key(call, found), body, len(body))
+    return _answer(parts, call, found, body)
+
+
+def _recall(parts: Parts, call: Call, *, follow: bool) -> Answer | None:
+    known = parts.database.known()
+    found: _Found | None = known.get(_key(call, follow))
+    if found is None:
+        return None
+    body: bytes | None = None
+    if call.method != "HEAD" and (body := known.get(_body_key(call, found))) is None:
+        return None
+    return _answer(parts, call, found, body)
+
+
+def _key(call: Call, follow: bool) -> tuple[str, int, str, str]:
+    return ("resolve" if follow else "raw", call.repo.key, call.params["rev"], call.params["path"])
+
+
+def _body_key(call: Call, found: _Found) -> tuple[str, int, str]:
+    return ("body", call.repo.key, found.large.sha256 if found.large else found.blob.oid)
+
+
+def _find(parts: Parts, call: Call, git: GitReader, follow: bool) -> _Found | Answer:
+    """The file that is asked for, or the answer that says why there is none."""
     path = call.params["path"]
-    with parts.database.read() as connection:
-        git = GitReader(connection, call.repo.key, parts.cache)
-        commit = git.resolve(call.params["rev"])
-        item = git.find(commit.tree, path)
-        if item is None or not is_file(item):
-            error = NotFoundError(f"{path[:300]} does not exist at {commit.oid}", code="EntryNotFound")
-            return error_answer(error, {REPO_COMMIT: commit.oid})
-        facts = git.blob(item.oid)
-        headers = {REPO_COMMIT: commit.oid, **_disposition(path)}
-        if facts.pointer and follow:
-            return _large(parts, call, git, facts, headers)
-        body = git.body(item.oid) if call.method != "HEAD" else b""
-    return deliver(call, FileBody(lambda: io.BytesIO(body), 0, facts.size), facts.oid, headers)
-
-
-def _large(parts: Parts, call: Call, git: GitReader, facts: BlobFacts, headers: Mapping[str, str]) -> Answer:
-    assert facts.pointer is not None
-    sha256, size = facts.pointer
+    commit = git.resolve(call.params["rev"])
+    item = git.find(commit.tree, path)
+    if item is None or not is_file(item):
+        return _no_entry(commit.oid, f"{path[:300]} does not exist at {commit.oid}")
+    blob = git.blob(item.oid)
+    if blob.pointer is None or not follow:
+        return _Found(commit.oid, blob, None, None)
+    sha256, size = blob.pointer
     if held_sizes(git.connection, git.repo_key, [sha256]).get(sha256) != size:
         if was_purged(git.connection, git.repo_key, sha256):
-            error = NotFoundError(f"the owner deleted the bytes of {call.params['path'][:300]}", code="EntryNotFound")
-            return error_answer(error, {REPO_COMMIT: headers[REPO_COMMIT]})
+            return _no_entry(commit.oid, f"the owner deleted the bytes of {path[:300]}")
         raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
-    headers = {**headers, LINKED_ETAG: f'"{sha256}"', LINKED_SIZE: str(size)}
-    if size >= parts.limits.xet_download_from:
-        headers.update(_xet_headers(call, git, sha256, headers[REPO_COMMIT]))
-    return deliver(call, large_body(parts, git.repo_key, sha256, size), sha256, headers)
+    is_told = size >= parts.limits.xet_download_from
+    names = file_hashes(git.connection, git.repo_key, [sha256]) if is_told else {}
+    return _Found(commit.oid, blob, blob.pointer, names.get(sha256))
 
 
-def _xet_headers(call: Call, git: GitReader, sha256: str, commit: str) -> dict[str, str]:
-    """What tells a client how to get a file by its chunks, if it is stored so."""
-    name = file_hashes(git.connection, git.repo_key, [sha256]).get(sha256)
-    if name is None:
-        return {}
-    token_url = f"{call.base_url}/{call.repo.id.api_path}/xet-read-token/{commit}"
-    return {"X-Xet-Hash": name, "Link": f'<{token_url}>; rel="xet-auth"'}
+def _no_entry(commit: str, message: str) -> Answer:
+    return error_answer(NotFoundError(message, code="EntryNotFound"), {REPO_COMMIT: commit})
+
+
+def _answer(parts: Parts, call: Call, found: _Found, body: bytes | None) -> Answer:
+    """The answer with `body`, which is all of the file; None stands for what is not needed or too long for memory."""
+    headers = {REPO_COMMIT: found.commit, **_disposition(call.params["path"])}
+    file = FileBody(lambda: io.BytesIO(body or b""), 0, found.size)
+    if found.large is None:
+        return deliver(call, file, found.blob.oid, headers)
+    sha256, size = found.large.sha256, found.size
+    headers |= {LINKED_ETAG: f'"{sha256}"', LINKED_SIZE: str(size)}
+    if found.xet_hash:  # what tells a client how to get the file by its chunks
+        token_url = f"{call.base_url}/{call.repo.id.api_path}/xet-read-token/{found.commit}"
+        headers |= {"X-Xet-Hash": found.xet_hash, "Link": f'<{token_url}>; rel="xet-auth"'}
+    if body is None:
+        file = large_body(parts, call.repo.key, sha256, size)
+    return deliver(call, file, sha256, headers)
 
 
 def was_purged(connection: Connection, repo_key: int, sha256: str) -> bool:

@@ -74,9 +74,9 @@ def _content_routes() -> list[Route]:
         Route("POST", f"{_API}/paths-info/{{rev}}", Action.SEE, listing_api.paths_info, body_bytes=_MANY_PATHS_BYTES),
         Route("GET", f"{_API}/refs", Action.SEE, listing_api.refs),
         Route("GET", f"{_API}/commits/{{rev}}", Action.SEE, listing_api.commits),
-        Route("GET", f"{_WEB}/resolve/{{rev}}/{{path*}}", Action.READ, files.resolve),
+        Route("GET", f"{_WEB}/resolve/{{rev}}/{{path*}}", Action.READ, files.resolve, recall=files.recall_resolve),
         Route("POST", f"{_API}/pack/{{rev}}", Action.READ, packs.send, body_bytes=_MANY_PATHS_BYTES),
-        Route("GET", f"{_WEB}/raw/{{rev}}/{{path*}}", Action.READ, files.raw),
+        Route("GET", f"{_WEB}/raw/{{rev}}/{{path*}}", Action.READ, files.raw, recall=files.recall_raw),
     ]
 
 

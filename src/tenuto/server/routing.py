@@ -20,6 +20,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.signing import Operation
 
 Handler: TypeAlias = Callable[[Parts, Call], Answer | Sink]
+Recall: TypeAlias = Callable[[Parts, Call], Answer | None]
 Target: TypeAlias = Callable[[Parts, Connection, Call], Repo | None]
 SMALL_BODY_BYTES = 1 << 20
 _WORD = re.compile(r"\{(\w+)(\*?)\}(.*)")
@@ -38,6 +39,7 @@ class Route:
         *,
         target: Target | None = None,
         link: Operation | None = None,
+        recall: Recall | None = None,
         body_bytes: int = 0,
         streams: bool = False,
         basic: bool = False,
@@ -48,6 +50,8 @@ class Route:
             raise TypeError(f"{method} {pattern} must name the action that it needs")
         self.method, self.pattern, self.action, self.handler = method, pattern, action, handler
         self.target, self.link = target, link
+        self.recall = recall
+        """Gives the answer of the handler if all of it is in memory, else None. It waits for nothing, so it needs no thread."""
         self.body_bytes, self.streams = body_bytes, streams
         self.basic = basic
         """Whether git and git-lfs come here, which log in by Basic and only after a 401."""
