@@ -97,7 +97,8 @@ BAD_SHARDS = {
     "another file hash": (shard([file_block(TRUE, name="ab" * 32)]), TRUE.name),
     "another sha256": (shard([file_block(TRUE, sha256="cd" * 32)]), TRUE.sha256),
     "a term beyond the xorb": (shard([changed(file_block(TRUE), 1, 44, 7)]), "names chunks 0 to 7"),
-    "a term that ends before it starts": (shard([changed(file_block(TRUE), 2, 40, 4)]), "names chunks 4 to 4"),
+    "a term of no chunks": (shard([changed(file_block(TRUE), 2, 40, 4)]), "names chunks 4 to 4"),
+    "a term that ends before it starts": (shard([changed(file_block(TRUE), 2, 40, 5)]), "names chunks 5 to 4"),
     "another length": (shard([changed(file_block(TRUE), 1, 36, 99)]), "another length"),
     "an unknown xorb": (shard([file_block(File([(some_xorb(), 0, 2)]))]), "holds no xorb"),
     "an unknown xorb, listed": (shard([], [xorb_block(some_xorb())]), "holds no xorb"),
@@ -105,6 +106,21 @@ BAD_SHARDS = {
     "a xorb with another place": (shard([], [changed(xorb_block(SHARED), 2, 32, 7)]), "other chunks"),
     "a xorb with fewer chunks": (shard([], [changed(xorb_block(SHARED), 0, 36, 5)[:-48]]), "other chunks"),
     "a xorb of another size": (shard([], [changed(xorb_block(SHARED), 0, 40, 5)]), "other chunks"),
+    "more chunks than bytes": (
+        shard([record(b"f" * 32, 3 << 30, 9000) + record(b"x" * 32, 0, 100, 0, 100) * 9000 + bytes(48 * 9001)]),
+        "900000 chunks, too many for 900000 bytes",
+    ),
+    "turns for nothing": (
+        shard(
+            [
+                record(b"f" * 32, 3 << 30, 150_000)
+                + (record(b"x" * 32, 0, 999, 0, 1) + record(b"y" * 32, 0, 999, 0, 1)) * 75_000
+                + bytes(48 * 150_001)
+            ]
+        ),
+        "149999 turns from xorb to xorb, too many for 149850000 bytes",
+    ),
+    "a count that the hub is not to believe": (shard([record(b"f" * 32, 3 << 30, 0xFFFFFFFF)]), "ends where"),
     "more than a file may have": (
         shard([record(b"f" * 32, 1 << 31, 300) + record(b"x" * 32, 0, 0xFFFFFFFF, 0, 1) * 300 + bytes(48 * 300)]),
         "may have 1099511627776 bytes",

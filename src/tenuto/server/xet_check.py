@@ -1,11 +1,13 @@
 """Is a shard true? Every term, every file hash and every sha256 is computed anew before a file may be committed (xet-protocol 6.6, 13.2)."""
 
-import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
+from contextlib import closing
+from operator import ne
 
 from tenuto.core.errors import IntegrityError, UsageError
 from tenuto.server.hub import Parts
 from tenuto.server.unneeded import spare
+from tenuto.server.xet_digests import sha256s
 from tenuto.server.xet_rows import (
     NewFile,
     Scope,
@@ -17,11 +19,43 @@ from tenuto.server.xet_rows import (
 )
 from tenuto.store.xet.hashes import HASH_BYTES, MerkleTree, file_hash_of_root, find_marked, term_hash, to_text
 from tenuto.store.xet.shard import FileBlock, XorbBlock, read_shard
-from tenuto.store.xet.table import XorbTable
+from tenuto.store.xet.table import FileTable, XorbTable
 
 _STEP_CHUNKS = 100_000
 _STEP_BYTES = 256 << 20
 _READ_BYTES = 1 << 20
+_FREE = 100_000
+_LEAST_CHUNK_BYTES = 1 << 10
+_LEAST_TERM_BYTES = 64 << 10
+
+
+class _Effort:
+    """The files of a shard together, held against the work that they cause.
+
+    Clients cut chunks of 8 KiB at least, but for the last of a file, and avoid terms of a few chunks: whoever has far more of them than
+    his bytes need wants the hub to work.
+    """
+
+    def __init__(self) -> None:
+        self.files = self.bytes = self.chunks = self.turns = 0
+
+    def add(self, table: FileTable) -> None:
+        self.files += 1
+        self.bytes += table.size
+        self.chunks += sum(table.stops) - sum(table.starts)
+        self.turns += sum(map(ne, table.which, table.which[1:]))
+
+    def check(self, most_bytes: int) -> None:
+        """Return if it is worth it; raises UsageError (TooLarge)."""
+        if self.bytes > most_bytes:
+            raise UsageError(f"the files of one shard may have {most_bytes} bytes", code="TooLarge")
+        free = _FREE + self.files
+        for count, what, least in (
+            (self.chunks, "chunks", _LEAST_CHUNK_BYTES),
+            (self.turns, "turns from xorb to xorb", _LEAST_TERM_BYTES),
+        ):
+            if count > free + self.bytes // least:
+                raise UsageError(f"the shard has {count} {what}, too many for {self.bytes} bytes", code="TooLarge")
 
 
 class ShardCheck:
@@ -30,7 +64,8 @@ class ShardCheck:
     def __init__(self, parts: Parts, scope: Scope, buffer: memoryview) -> None:
         self._parts, self._scope, self._buffer = parts, scope, buffer
         self._held: set[str] = set()
-        self._found: list[NewFile] = []
+        self._claims: dict[str, set[str]] = {}
+        self._found: dict[str, NewFile] = {}
         self._verified: dict[str, str] = {}
         self.total = 0
         """The number of files in the shard, once `run` has looked."""
@@ -49,29 +84,30 @@ class ShardCheck:
         for block in read_shard(self._buffer):
             if isinstance(block, FileBlock):
                 yield from self._check_file(block)
-                self.done += 1
             else:
                 self._check_xorb(block)
+        yield from self._hash()
         with write_for_repo(self._parts.database) as connection:
             # The client remembers what a shard listed for weeks, whether or not it was new.
             spare(connection, self._scope.repo_key, [*self._held, *self._verified.values()])
-            self.added = add_files(self._parts.database, connection, self._scope, self._found, self._parts.now_ms())
+            self.added = add_files(
+                self._parts.database, connection, self._scope, list(self._found.values()), self._parts.now_ms()
+            )
 
     def _survey(self) -> None:
         """Read the shard to its end before any work is done for it, and look up what it refers to."""
         names: set[str] = set()
         files: set[str] = set()
-        size = 0
+        effort = _Effort()
         for block in read_shard(self._buffer):
             if isinstance(block, XorbBlock):
                 names.add(block.hash)
                 continue
             names.update(block.table.xorbs)
             files.add(block.hash)
-            size += block.table.size
-            self.total += 1
-        if size > self._parts.limits.object:
-            raise UsageError(f"the files of one shard may have {self._parts.limits.object} bytes", code="TooLarge")
+            effort.add(block.table)
+        effort.check(self._parts.limits.object)
+        self.total = effort.files
         with self._parts.database.read() as connection:
             check_generation(connection, self._scope)
             self._held = held_xorbs(connection, self._scope.repo_key, names)
@@ -87,15 +123,16 @@ class ShardCheck:
 
     def _check_xorb(self, block: XorbBlock) -> None:
         table = self._xorb(block.hash)
-        same_places = block.places == list(zip(table.raw, table.lengths, strict=False))
-        if block.hashes != table.hashes or not same_places or block.raw_bytes != table.raw[-1]:
+        same = block.hashes == table.hashes and block.raw_bytes == table.raw[-1]
+        if not same or block.places != list(zip(table.raw, table.lengths, strict=False)):
             raise UsageError(f"the shard lists other chunks for the xorb {block.hash} than it has")
 
     def _check_file(self, block: FileBlock) -> Iterator[None]:
         if len(block.proofs) != HASH_BYTES * block.table.terms:
             raise UsageError(f"file {block.hash} comes without the hashes of its terms")
-        if block.hash in self._verified:
-            _check_sha256(block, self._verified[block.hash])
+        if block.sha256:
+            self._claims.setdefault(block.hash, set()).add(block.sha256)
+        if block.hash in self._verified or block.hash in self._found:
             return
         tree = MerkleTree()
         hints: dict[str, int] = {}
@@ -112,10 +149,7 @@ class ShardCheck:
         found = to_text(file_hash_of_root(tree.root()))
         if found != block.hash:
             raise IntegrityError(f"the chunks of file {block.hash} make the file {found}", hint="nothing was stored")
-        sha256 = yield from self._sha256(block)
-        _check_sha256(block, sha256)
-        self._verified[block.hash] = sha256
-        self._found.append(NewFile(block.hash, sha256, block.table, hints))
+        self._found[block.hash] = NewFile(block.hash, "", block.table, hints)
 
     def _check_term(self, block: FileBlock, index: int, tree: MerkleTree) -> bytes:
         """The chunk hashes of a term, which is what it claims to be."""
@@ -132,26 +166,34 @@ class ShardCheck:
         tree.add(part, xorb.lengths_of(term.start, term.end))
         return part
 
-    def _sha256(self, block: FileBlock) -> Generator[None, None, str]:
-        """The sha256 of a file, computed from its stored bytes."""
-        hasher, step = hashlib.sha256(), 0
-        # That the chunks are whole is looked at only if the outcome surprises: a right sha256 says the same.
-        with self._parts.xorbs.file(block.table, checked=False) as file:
-            while data := file.read(_READ_BYTES):
-                hasher.update(data)
-                step += len(data)
-                if step >= _STEP_BYTES:
-                    step = 0
-                    yield
-        if block.sha256 and hasher.hexdigest() != block.sha256:
-            with self._parts.xorbs.file(block.table) as file:
-                while file.read(_READ_BYTES):
-                    yield
-        return hasher.hexdigest()
+    def _hash(self) -> Iterator[None]:
+        """Hold every sha256 that was claimed against the bytes that are stored."""
+        for name, sha256 in self._verified.items():
+            self._check_claims(name, sha256)
+        files = list(self._found.values())
+        self.done = self.total - len(files)
+        with closing(sha256s(self._parts.xorbs, [file.table for file in files], _STEP_BYTES)) as found:
+            waiting = iter(files)
+            for sha256 in found:
+                if sha256:
+                    file = next(waiting)
+                    yield from self._settle(file._replace(sha256=sha256))
+                yield
 
+    def _settle(self, file: NewFile) -> Iterator[None]:
+        """The sha256 of a file is known."""
+        if self._claims.get(file.hash, {file.sha256}) != {file.sha256}:  # perhaps it is our bytes that are wrong
+            with self._parts.xorbs.file(file.table) as stored:
+                while stored.read(_READ_BYTES):
+                    yield
+        self._check_claims(file.hash, file.sha256)
+        self._found[file.hash] = file
+        self._verified[file.hash] = file.sha256
+        self.done += 1
 
-def _check_sha256(block: FileBlock, found: str) -> None:
-    if block.sha256 and block.sha256 != found:
-        raise IntegrityError(
-            f"file {block.hash} has the sha256 {found}, claimed was {block.sha256}", hint="nothing was stored"
-        )
+    def _check_claims(self, name: str, sha256: str) -> None:
+        wrong = self._claims.get(name, set()) - {sha256}
+        if wrong:
+            raise IntegrityError(
+                f"file {name} has the sha256 {sha256}, claimed was {wrong.pop()}", hint="nothing was stored"
+            )

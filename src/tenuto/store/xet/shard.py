@@ -86,6 +86,8 @@ def _read_files(records: _Records) -> Iterator[FileBlock]:
 def _terms(block: memoryview) -> Iterator[tuple[Term, int]]:
     texts: dict[bytes, str] = {}
     for name, _, length, start, end in _RECORD.iter_unpack(block):
+        if start >= end:
+            raise UsageError(f"a term names chunks {start} to {end}, that is none")
         text = texts.get(name)
         if text is None:
             text = texts[name] = to_text(name)
