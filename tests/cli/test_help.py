@@ -69,20 +69,27 @@ Options:
   -h, --help        Show this message and exit.
 
 Commands:
-  init       Start a project in this folder.
-  track      Put a folder or file of your own under the project's care.
-  status     Say what differs from the lock.
-  push       Send what changed here to the hub.
-  pull       Fetch what the lock pins.
-  sync       Bring folder and hub together, both ways.
-  verify     Read every locked file and compare it with its hash.
-  inventory  Say which models and datasets are here.
-  repair     Bring back files that are damaged or missing.
-  login      Keep a token for a hub.
-  logout     Forget the token of a hub.
-  whoami     Say who the hub takes you for.
-  repo       Make and delete repos on the hub.
-  hub        Run a hub of your own.
+  init         Start a project in this folder.
+  track        Put a folder or file of your own under the project's care.
+  add          Take what others publish into the project.
+  remove       Take artifacts out of the project.
+  import-list  Take a list of repo ids into the manifest.
+  plan         Say what a sync would fetch, and whether it can.
+  lock         Pin what others publish.
+  outdated     Say which sources have something newer.
+  upgrade      Take what the sources have now.
+  status       Say what differs from the lock.
+  push         Send what changed here to the hub.
+  pull         Fetch what the lock pins.
+  sync         Bring folder and hub together, both ways.
+  verify       Read every locked file and compare it with its hash.
+  inventory    Say which models and datasets are here.
+  repair       Bring back files that are damaged or missing.
+  login        Keep a token for a hub.
+  logout       Forget the token of a hub.
+  whoami       Say who the hub takes you for.
+  repo         Make and delete repos on the hub.
+  hub          Run a hub of your own.
 """)
     assert shell("-h").out == shell("--help").out
 
@@ -95,7 +102,17 @@ Usage: tenuto verify [OPTIONS] [NAMES]...
 
   Read every locked file, whole, and compare it with its hash.
 
+  With --quick, --sample or --since only some files are read or none; the
+  others must be there, with the right size.
+
 Options:
+  --quick           Read nothing: are the files there, with the size and time
+                    they had?
+  --sample SHARE    Read a share of the bytes, such as 5%; other files each
+                    time.
+  --since SPAN      Do not read what was verified within this time, such as 7d
+                    or 12h.
+  --junit FILE      Write a report for CI, too.
   --json            Print one JSON document.
   --quiet           Print errors only.
   --verbose         Print more, and the whole trace of a bug.
@@ -107,9 +124,12 @@ Options:
 Example:
   tenuto verify
   tenuto verify checkpoints --json
+  tenuto verify --sample 5%
+  tenuto verify --since 7d --junit verify.xml
 
 Exit status:
   0  done and clean
+  1  the answer is no: something differs, or both sides moved
   2  bad command line, manifest or lock
   5  integrity: bytes are not what they should be
   6  network or hub unavailable

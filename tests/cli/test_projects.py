@@ -26,7 +26,8 @@ hint: edit it, or run `tenuto track PATH --to hf://namespace/name`
 def test_init_names_a_hub(shell: Shell) -> None:
     assert shell("init", "--hub", "http://127.0.0.1:8010").status == 0
     assert (shell.project / "tenuto.toml").read_text() == snapshot("""\
-# What this project needs. `tenuto track PATH --to hf://namespace/name` adds to it.
+# What this project needs. `tenuto track PATH --to hf://namespace/name` adds what is yours,
+# `tenuto add hf://namespace/name` what others publish.
 
 [project]
 hub = "http://127.0.0.1:8010"
@@ -150,7 +151,8 @@ Tracked weights/model.pt: 1 file, 7 B, digest 0aec03bd0d7c
 Next: commit tenuto.toml, tenuto.lock and weights/.gitignore, then `tenuto push` to hf://ann/model
 """)
     assert (shell.project / "tenuto.toml").read_text() == snapshot("""\
-# What this project needs. `tenuto track PATH --to hf://namespace/name` adds to it.
+# What this project needs. `tenuto track PATH --to hf://namespace/name` adds what is yours,
+# `tenuto add hf://namespace/name` what others publish.
 
 [artifacts."weights/model.pt"]
 path = "weights/model.pt"

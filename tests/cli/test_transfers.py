@@ -23,7 +23,7 @@ Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name
 exit status 9
 --- err ---
 error: hf://datasets/ann/voices is not on [HUB], or you may not see it
-hint: make it with `tenuto repo create hf://datasets/ann/voices`, or log in with `tenuto login`
+hint: correct the name, log in with `tenuto login`, or make it with `tenuto repo create hf://datasets/ann/voices`
 """)
     desk("repo", "create", desk.repo)
     assert str(desk("push", "--dry-run")) == snapshot("""\
@@ -333,10 +333,13 @@ def test_pull_as_json(desk: Desk) -> None:
                     "kept": [],
                     "trash": "NoneType",
                     "renamed": {},
+                    "newer": "NoneType",
+                    "is_own": "bool",
                 }
             ],
             "unpushed": [],
             "dry_run": "bool",
+            "failures": [],
         }
     )
     assert keys(desk("--json", "pull", cwd=clone)) == snapshot(
@@ -352,10 +355,13 @@ def test_pull_as_json(desk: Desk) -> None:
                     "kept": [],
                     "trash": "NoneType",
                     "renamed": {},
+                    "newer": "NoneType",
+                    "is_own": "bool",
                 }
             ],
             "unpushed": [],
             "dry_run": "bool",
+            "failures": [],
         }
     )
 
@@ -377,10 +383,13 @@ def test_sync_as_json(desk: Desk) -> None:
                         "kept": ["str"],
                         "trash": "NoneType",
                         "renamed": {},
+                        "newer": "NoneType",
+                        "is_own": "bool",
                     }
                 ],
                 "unpushed": [],
                 "dry_run": "bool",
+                "failures": [],
             },
             "pushed": {
                 "artifacts": [

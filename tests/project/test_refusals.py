@@ -75,7 +75,8 @@ def test_a_repo_that_never_was(scene: Scene) -> None:
     scene.ann.track("data", f"hf://datasets/{scene.person}/never-made")
     error = fails(scene.ann, scene.ann.push, NotFoundError, "RepoNotFound", 9)
     assert error.hint == (
-        f"make it with `tenuto repo create hf://datasets/{scene.person}/never-made`, or log in with `tenuto login`"
+        "correct the name, log in with `tenuto login`, or make it with "
+        f"`tenuto repo create hf://datasets/{scene.person}/never-made`"
     )
 
 

@@ -15,6 +15,13 @@ from tenuto.core.errors import InternalError, StorageError, TenutoError, UsageEr
 COMMANDS = {
     "init": ("tenuto.cli.project", "Start a project in this folder."),
     "track": ("tenuto.cli.project", "Put a folder or file of your own under the project's care."),
+    "add": ("tenuto.cli.sources", "Take what others publish into the project."),
+    "remove": ("tenuto.cli.sources", "Take artifacts out of the project."),
+    "import-list": ("tenuto.cli.sources", "Take a list of repo ids into the manifest."),
+    "plan": ("tenuto.cli.sources", "Say what a sync would fetch, and whether it can."),
+    "lock": ("tenuto.cli.sources", "Pin what others publish."),
+    "outdated": ("tenuto.cli.sources", "Say which sources have something newer."),
+    "upgrade": ("tenuto.cli.sources", "Take what the sources have now."),
     "status": ("tenuto.cli.project", "Say what differs from the lock."),
     "push": ("tenuto.cli.transfer", "Send what changed here to the hub."),
     "pull": ("tenuto.cli.transfer", "Fetch what the lock pins."),

@@ -35,6 +35,11 @@ class Printer:
         self._progress = progress and not quiet and not json and self._err.isatty()
         self._colour = not os.environ.get("NO_COLOR")
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether a person sits before a terminal and can be asked."""
+        return not self.json and not self.quiet and self._err.isatty() and sys.stdin is not None and sys.stdin.isatty()
+
     def report(self, report: object, lines: Callable[[], Iterable[str]]) -> None:
         """Print a result: as one JSON document, or as lines for people, or nothing if quiet."""
         if self.json:

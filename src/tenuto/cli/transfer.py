@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tenuto.cli.choosing import choosing, ended, only_of
 from tenuto.cli.frame import command, invocation
+from tenuto.cli.sources import plan_lines
 from tenuto.core.human import count_text, size_text
 
 if TYPE_CHECKING:
+    from tenuto.cli.frame import Invocation
     from tenuto.project.plan import Step
     from tenuto.project.pull import Pulled, PullReport
     from tenuto.project.push import Pushed, PushReport
     from tenuto.project.sync import SyncReport
+    from tenuto.project.workspace import Only, Workspace
 
 SHOWN = 20
 NOTHING = "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name"
@@ -48,44 +52,94 @@ def push(names: tuple[str, ...], message: str | None, delete: bool, dry_run: boo
 
 
 @command("pull", example="tenuto pull\ntenuto pull checkpoints --theirs", exits=EXITS)
-@click.argument("names", nargs=-1)
+@choosing
 @_conflict_options
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
-def pull(names: tuple[str, ...], ours: bool, theirs: bool, keep_both: bool, dry_run: bool) -> None:
+def pull(
+    names: tuple[str, ...],
+    group: tuple[str, ...],
+    models: bool,
+    datasets: bool,
+    ours: bool,
+    theirs: bool,
+    keep_both: bool,
+    dry_run: bool,
+) -> int:
     """Fetch what the lock pins, verified. Your own changes stay; missing files come back."""
     from tenuto.project.pull import Options, check_choice
     from tenuto.project.pull import pull as carry_out
 
     choice = check_choice(ours=ours, theirs=theirs, keep_both=keep_both)
-    run = invocation()
+    run, only = invocation(), only_of(group, models=models, datasets=datasets)
     with run.workspace() as workspace, workspace.exclusive():
         before = workspace.lock.text
-        report = carry_out(workspace, names, Options(choice, dry_run=dry_run))
+        report = carry_out(workspace, names, Options(choice, dry_run=dry_run, only=only))
         after = workspace.lock.text
     run.printer.report(report, lambda: [*_pull_lines(report), *_lock_lines(before, after)])
+    return ended(run, report.failures)
 
 
-@command("sync", example="tenuto sync\ntenuto sync --keep-both", exits=EXITS)
-@click.argument("names", nargs=-1)
+@command("sync", example="tenuto sync\ntenuto sync --keep-both\ntenuto sync --frozen --models", exits=EXITS)
+@choosing
 @_conflict_options
 @click.option("--message", "-m", help="The title of the commit on the hub.")
 @click.option("--delete", is_flag=True, help="Files that are gone here shall go on the hub too.")
+@click.option("--locked", is_flag=True, help="Fail if the lock is not as the manifest wants it; send nothing.")
+@click.option("--frozen", is_flag=True, help="Take what the lock has, whatever the manifest says; send nothing.")
+@click.option("--check", is_flag=True, help="Exit with 1 if something would change; change nothing.")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before a first download.")
 def sync(
-    names: tuple[str, ...], ours: bool, theirs: bool, keep_both: bool, message: str | None, delete: bool, dry_run: bool
-) -> None:
-    """Bring folder and hub together: their changes come here, yours go there."""
-    from tenuto.project.pull import check_choice
+    names: tuple[str, ...],
+    group: tuple[str, ...],
+    models: bool,
+    datasets: bool,
+    ours: bool,
+    theirs: bool,
+    keep_both: bool,
+    message: str | None,
+    delete: bool,
+    locked: bool,
+    frozen: bool,
+    check: bool,
+    dry_run: bool,
+    yes: bool,
+) -> int:
+    """Bring folder and hub together: their changes come here, yours go there; what others publish comes as locked."""
+    from tenuto.project.pull import check_choice, check_trust
     from tenuto.project.push import Options
     from tenuto.project.sync import sync as carry_out
 
-    choice = check_choice(ours=ours, theirs=theirs, keep_both=keep_both)
-    run = invocation()
+    choice, trust = (
+        check_choice(ours=ours, theirs=theirs, keep_both=keep_both),
+        check_trust(locked=locked, frozen=frozen),
+    )
+    run, only = invocation(), only_of(group, models=models, datasets=datasets)
     with run.workspace() as workspace, workspace.exclusive():
         before = workspace.lock.text
-        report = carry_out(workspace, names, choice, Options(delete, message, dry_run))
+        if not (yes or dry_run or check or frozen):
+            _confirm_first(run, workspace, names, only)
+        options = Options(delete, message, dry_run or check, only=only)
+        report = carry_out(workspace, names, choice, options, trust)
         after = workspace.lock.text
     run.printer.report(report, lambda: [*_sync_lines(report), *_lock_lines(before, after)])
+    return ended(run, report.pulled.failures) or (1 if check and not report.in_step else 0)
+
+
+def _confirm_first(run: "Invocation", workspace: "Workspace", names: "Sequence[str]", only: "Only") -> None:
+    """In a terminal, show the plan of a first download and ask; raises click.Abort if the answer is no."""
+    from tenuto.project.preflight import preflight
+
+    others = [name for name, artifact in workspace.chosen(names, only).items() if not artifact.is_own]
+    if not run.printer.is_watched or not others or any(workspace.base(name) for name in others):
+        return
+    planned = preflight(workspace, others)
+    if planned.disk.fetch_bytes:
+        for line in plan_lines(planned):
+            run.printer.note(line)
+        for failure in planned.failures:
+            run.printer.error(failure.error)
+        click.confirm("Fetch this?", default=True, abort=True, err=True)
 
 
 def _push_lines(report: "PushReport") -> Iterator[str]:
@@ -115,20 +169,25 @@ def _pushed(artifact: "Pushed", *, dry_run: bool) -> Iterator[str]:
 
 
 def _pull_lines(report: "PullReport") -> Iterator[str]:
-    if not report.artifacts and not report.unpushed:
+    if not report.artifacts and not report.unpushed and not report.failures:
         yield NOTHING
     for artifact in report.artifacts:
         yield from _pulled(artifact, dry_run=report.dry_run)
         if artifact.kept:
             kept = count_text(len(artifact.kept), "file")
-            yield f"  {kept} of your own changed and left alone; tenuto push sends what you changed"
+            then = (
+                "tenuto push sends what you changed"
+                if artifact.is_own
+                else "tenuto repair brings the locked files back"
+            )
+            yield f"  {kept} of your own changed and left alone; {then}"
     for name in report.unpushed:
         yield f"{name}: not on a hub yet; tenuto push sends it"
 
 
 def _pulled(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
     if not artifact.steps:
-        yield f"{artifact.name}: up to date at {artifact.commit[:12]}"
+        yield f"{artifact.name}: up to date at {(artifact.commit or artifact.digest)[:12]}"
     else:
         yield f"{artifact.name}: {', '.join(_pulled_parts(artifact, dry_run=dry_run))}"
     if dry_run:
@@ -139,13 +198,15 @@ def _pulled(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
         yield f"  yours of {path} is now {second_name}"
     if artifact.trash:
         yield f"  what made way is in {artifact.trash}"
+    if artifact.newer:
+        yield f"  {artifact.newer[:12]} is newer; tenuto upgrade {artifact.name} takes it"
 
 
 def _pulled_parts(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
     taken = [step for step in artifact.steps if step.action in {"download", "restore"}]
     removed = sum(step.action == "remove here" for step in artifact.steps)
     conflicts = sum(step.action == "conflict" for step in artifact.steps)
-    commit = artifact.commit[:12]
+    commit = (artifact.commit or artifact.digest)[:12]
     if taken:
         size = size_text(sum(step.size for step in taken))
         yield f"{'would take' if dry_run else 'took'} {count_text(len(taken), 'file')} ({size}) from {commit}"
@@ -161,9 +222,13 @@ def _pulled_parts(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
 def _sync_lines(report: "SyncReport") -> Iterator[str]:
     """One line for an artifact where nothing was to be done, else what either half did."""
     pulled = {artifact.name: artifact for artifact in report.pulled.artifacts}
-    dry_run = report.pushed.dry_run
-    if not report.pushed.artifacts:
+    dry_run = report.pulled.dry_run
+    if not report.pushed.artifacts and not report.pulled.artifacts and not report.pulled.failures:
         yield NOTHING
+    pushed_names = {artifact.name for artifact in report.pushed.artifacts}
+    for name, artifact in pulled.items():
+        if name not in pushed_names:
+            yield from _pulled(artifact, dry_run=dry_run)
     for pushed in report.pushed.artifacts:
         taken = pulled.get(pushed.name)
         if taken and taken.steps:

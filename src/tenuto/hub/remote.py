@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -79,6 +79,10 @@ class Remote:
         _check_ids(git_id=info.sha or "")
         return info
 
+    def check_access(self, repo: RepoId) -> None:
+        """Return if the caller may read the files of the repo; raises AccessDeniedError (GatedRepo), NotFoundError (RepoNotFound)."""
+        self.session.request("GET", f"{repo.api_path}/auth-check")
+
     def tree(self, repo: RepoId, revision: str, path: str = "") -> Iterator[wire.TreeEntry]:
         """Every file at or below `path`, page by page; raises NotFoundError (RepoNotFound, RevisionNotFound, EntryNotFound)."""
         segment = f"/{quote(path, safe='')}" if path else ""
@@ -93,6 +97,14 @@ class Remote:
             address = wire.next_link(answer.headers)
             if address in asked:
                 raise UnavailableError("the hub's listing comes round in a circle", code="BadAnswer")
+
+    def find(self, repo: RepoId, revision: str, path: str) -> wire.TreeEntry | None:
+        """The file or folder at one path; None if there is none. Raises NotFoundError (RepoNotFound, RevisionNotFound)."""
+        address = f"{repo.api_path}/paths-info/{quote(revision, safe='')}"
+        body = urlencode({"paths": path, "expand": "false"}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        found = _decode(self.session.request("POST", address, body=body, headers=headers), list[wire.TreeEntry])
+        return next((_checked(entry) for entry in found if entry.path == path), None)
 
     def preupload(
         self, repo: RepoId, revision: str, files: Sequence[wire.PreuploadFile]

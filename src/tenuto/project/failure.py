@@ -32,7 +32,8 @@ class Failure(msgspec.Struct, frozen=True):
     @property
     def error(self) -> TenutoError:
         """The error that it was."""
-        return error_from_code(self.code, f"{self.name}: {self.message}", hint=self.hint)
+        named = self.message.startswith(self.name)
+        return error_from_code(self.code, self.message if named else f"{self.name}: {self.message}", hint=self.hint)
 
 
 @contextlib.contextmanager

@@ -17,10 +17,11 @@ from tenuto.project.failure import Failure, collected
 from tenuto.project.lock import lock
 from tenuto.project.outdated import newer_commit
 from tenuto.project.plan import Action, Step, compare, contents
+from tenuto.project.preflight import check_room
 from tenuto.project.record import agree, locked
-from tenuto.project.resolve import Target, head_target, locked_target
+from tenuto.project.resolve import Target, head_target, locked_target, wanted_target
 from tenuto.project.scan import scan
-from tenuto.project.take import Aside, Taken, take, with_names
+from tenuto.project.take import FETCHING, Aside, Taken, take, with_names
 from tenuto.project.workspace import Only, Workspace
 
 ABANDONED_S = 7 * 86_400.0
@@ -123,6 +124,8 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
                 works.append(work)
     if options.choice is Choice.REFUSE and not options.dry_run:
         _refuse_conflicts(works)
+    if not options.dry_run:
+        check_room(workspace, sum(_fetch_bytes(workspace, work) for work in works))
     pulled = []
     for work in works:
         with _guarded(failures, work.name, work.artifact):
@@ -132,6 +135,11 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
     if any(one.downloaded_bytes for one in pulled):
         workspace.store.sweep(ABANDONED_S)
     return PullReport(pulled, unpushed, options.dry_run, failures)
+
+
+def _fetch_bytes(workspace: Workspace, work: _Work) -> int:
+    wanted = {work.target.files[step.path] for step in work.steps if step.action in FETCHING}
+    return sum(content.size for content in wanted if not (content.sha256 and workspace.store.has(content.id)))
 
 
 def _guarded(failures: list[Failure], name: str, artifact: Artifact) -> contextlib.AbstractContextManager[None]:
@@ -168,7 +176,7 @@ def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options)
                 code="ArtifactNotFound",
                 hint="run `tenuto lock` where you may change it, and commit the lock",
             )
-        pinned = head_target(workspace, name, artifact)
+        pinned = (head_target if artifact.is_own else wanted_target)(workspace, name, artifact)
         entry = None
     base = workspace.base_listing(name)
     target = with_names(workspace, artifact, pinned, here, base)
@@ -284,3 +292,10 @@ def check_choice(*, ours: bool, theirs: bool, keep_both: bool) -> Choice:
             "--ours, --theirs and --keep-both exclude each other", code="BadCommand", hint="give one of them"
         )
     return chosen[0] if chosen else Choice.REFUSE
+
+
+def check_trust(*, locked: bool, frozen: bool) -> Trust:
+    """What two switches make; raises UsageError (BadCommand) if both are set."""
+    if locked and frozen:
+        raise UsageError("--locked and --frozen exclude each other", code="BadCommand", hint="give one of them")
+    return Trust.LOCKED if locked else Trust.FROZEN if frozen else Trust.FOLLOW

@@ -80,6 +80,14 @@ def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target
     return fetch_target(workspace, artifact, locked.commit)
 
 
+def wanted_target(workspace: Workspace, name: str, artifact: Artifact) -> Target:
+    """What the manifest wants of a source: at the commit that is locked, if one is, else as it is today."""
+    pinned = workspace.pinned(name)
+    if pinned and pinned.commit:
+        return fetch_target(workspace, artifact, pinned.commit)._replace(license=pinned.license)
+    return head_target(workspace, name, artifact)
+
+
 def head_target(workspace: Workspace, name: str, artifact: Artifact) -> Target:
     """What the hub holds today; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
     address = artifact.address
@@ -121,7 +129,7 @@ def named(remote: Remote, repo: RepoId, revision: str) -> Iterator[None]:
             raise NotFoundError(
                 f"{repo} is not on {remote.endpoint}, or you may not see it",
                 code="RepoNotFound",
-                hint=f"make it with `tenuto repo create {repo}`, or log in with `tenuto login`",
+                hint=f"correct the name, log in with `tenuto login`, or make it with `tenuto repo create {repo}`",
             ) from error
         if error.code == "RevisionNotFound":
             what = f"commit {revision[:12]}" if is_commit_id(revision) else f"branch {revision!r}"
@@ -137,7 +145,7 @@ def named(remote: Remote, repo: RepoId, revision: str) -> Iterator[None]:
 
 def target_at(workspace: Workspace, name: str, artifact: Artifact, commit: str) -> Target:
     """What the hub holds at a commit, known without asking if that is where folder and hub last agreed."""
-    base = workspace.base(name)
+    base = workspace.base(name) if artifact.is_own or workspace.locked(name) else None
     listing = workspace.listing(base.digest) if base and base.commit == commit else None
     return fetch_target(workspace, artifact, commit) if listing is None else Target(commit, contents(listing))
 

@@ -18,6 +18,11 @@ class SyncReport(msgspec.Struct, frozen=True):
     pulled: pulling.PullReport
     pushed: pushing.PushReport
 
+    @property
+    def in_step(self) -> bool:
+        """Whether nothing was, or would be, moved either way."""
+        return self.pulled.in_place and not any(artifact.steps for artifact in self.pushed.artifacts)
+
 
 def sync(
     workspace: Workspace,

@@ -10,10 +10,10 @@ from tenuto.core.ids import Address, is_commit_id
 from tenuto.core.lockfile import LOCK_NAME
 from tenuto.core.manifest import KINDS, MANIFEST_NAME, Artifact, check_artifact_name, default_kind, with_artifact
 from tenuto.core.paths import check_path
+from tenuto.project.gitignore import keep_out_of_git
 from tenuto.project.record import locked
 from tenuto.project.scan import scan
 from tenuto.project.workspace import STATE_FOLDER, Workspace
-from tenuto.store.disk import disk_errors, replace_file
 
 
 class Tracked(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ def track(workspace: Workspace, request: Request) -> Tracked:
     if not same:
         workspace.store.put(result.listing.text)
     workspace.write_lock(entry)
-    ignored_in = _ignore(workspace, path)
+    ignored_in = keep_out_of_git(workspace, path)
     return Tracked(
         name,
         path,
@@ -113,6 +113,12 @@ def _artifact(workspace: Workspace, path: str, request: Request) -> tuple[str, A
             code="BadCommand",
             hint=f"say where it is kept: tenuto track {path} --to hf://datasets/namespace/name",
         )
+    if request.to is None and known and not known[1].is_own:
+        raise ConflictError(
+            f"{path} is from {known[1].source}, and is locked by `tenuto lock`",
+            code="Exists",
+            hint=f"to make it your own: tenuto track {path} --to hf://namespace/name",
+        )
     address = Address.parse(request.to) if request.to else known[1].address  # type: ignore[index]
     if address.revision and is_commit_id(address.revision):
         raise UsageError(
@@ -124,20 +130,3 @@ def _artifact(workspace: Workspace, path: str, request: Request) -> tuple[str, A
             f"{kind!r} is not a kind of artifact", code="BadCommand", hint=f"use one of {', '.join(KINDS)}"
         )
     return name, Artifact(path, str(address), kind, os.path.isfile(os.path.join(workspace.root, path)))
-
-
-def _ignore(workspace: Workspace, path: str) -> str:
-    """Keep the artifact out of git: one line in the `.gitignore` beside it, whose path is returned."""
-    parent, name = os.path.split(path)
-    ignored_in = os.path.join(parent, ".gitignore")
-    file = os.path.join(workspace.root, ignored_in)
-    with disk_errors(file):
-        text = ""
-        if os.path.exists(file):
-            with open(file, encoding="utf-8", errors="surrogateescape", newline="") as opened:
-                text = opened.read()
-    line = f"/{name}".replace("[", "\\[").replace(" ", "\\ ")
-    if line not in text.splitlines():
-        separator = "" if not text or text.endswith("\n") else "\n"
-        replace_file(file, f"{text}{separator}{line}\n".encode(errors="surrogateescape"))
-    return ignored_in

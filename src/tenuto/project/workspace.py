@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 STATE_FOLDER = ".tenuto"
 NEW_MANIFEST = """\
-# What this project needs. `tenuto track PATH --to hf://namespace/name` adds what is yours, `tenuto add hf://namespace/name` what others publish.
+# What this project needs. `tenuto track PATH --to hf://namespace/name` adds what is yours,
+# `tenuto add hf://namespace/name` what others publish.
 """
 
 Watch = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
@@ -229,6 +230,18 @@ class Workspace:
         self.manifest = parse_manifest(text)
         self.manifest_text = text
         replace_file(os.path.join(self.root, MANIFEST_NAME), text.encode())
+
+    @contextlib.contextmanager
+    def planned(self, text: str) -> Iterator[None]:
+        """Work as if the manifest were `text`, and write it at the end; if that fails, nothing is written, and the manifest is as it was."""
+        before = self.manifest
+        self.manifest = parse_manifest(text)
+        try:
+            yield
+            self.write_manifest(text)
+        except BaseException:
+            self.manifest = before
+            raise
 
     def write_lock(self, *changed: Locked) -> None:
         """Record resolved artifacts, and drop those that the manifest no longer has; a lock that would not change is not touched."""
