@@ -192,7 +192,7 @@ class CommitReader:
     def _take(self, line: bytes, first: bool) -> None:
         try:
             parsed = self._decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UsageError(
                 f"line {len(self.operations) + 1 + (not first)} of the commit does not fit: {error}"
             ) from error

@@ -112,7 +112,7 @@ class Call:
         """The body as a value of `kind`; raises UsageError (BadRequest), which says what does not fit."""
         try:
             return msgspec.json.decode(self.body or b"{}", type=kind)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UsageError(f"the body of the request does not fit: {error}") from error
 
 

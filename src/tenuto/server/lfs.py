@@ -248,8 +248,12 @@ def complete(parts: Parts, call: Call) -> Answer:
         for one in completion.parts:
             for block in _blocks(os.path.join(folder, _part_name(one.number, _tag(one)))):
                 incoming.write(block)
-        _check_size(incoming.size, claims.size)
-        sealed = incoming.seal(sha256=claims.oid, source="the parts of the upload")
+        try:
+            _check_size(incoming.size, claims.size)
+            sealed = incoming.seal(sha256=claims.oid, source="the parts of the upload")
+        except IntegrityError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     try:
         parts.publisher.publish(claims.repo_key, sealed, parts.now_ms())
     finally:
