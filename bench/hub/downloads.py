@@ -3,6 +3,7 @@
 Each server has the same core, its client another; the page cache is warm. Before anything is measured each server must give the very bytes.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -45,6 +46,7 @@ def downloads(site: Site) -> None:
         for source in sources:
             if _fetch(site, source, home, hashed=True)["sha256"] != sha256:
                 raise StepError(f"{source.name} gives other bytes than it was given")
+        os.sync()
         for number in range(site.repeat):
             for source in rotated(sources, number):
                 warm(source.folder)

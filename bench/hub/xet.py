@@ -28,19 +28,19 @@ def server(job: dict[str, Any]) -> dict[str, Any]:
 def up(job: dict[str, Any]) -> dict[str, Any]:
     """Upload a file, or random bytes as they are made."""
     began_s = time.perf_counter()
-    with hf_xet.XetSession().new_upload_commit(**server(job)) as commit:
-        if "file" in job:
-            handle = commit.start_upload_file(job["file"])
-        else:
-            stream = commit.start_upload_stream()
-            for block in random_blocks(job["random_bytes"], job["seed"]):
-                stream.write(block)
-            told = stream.finish()
+    commit = hf_xet.XetSession().new_upload_commit(**server(job))
+    if "file" in job:
+        handle = commit.start_upload_file(job["file"])
+    else:
+        stream = commit.start_upload_stream()
+        for block in random_blocks(job["random_bytes"], job["seed"]):
+            stream.write(block)
+        told = stream.finish()
+    report = commit.wait_to_finish()
     wall_s = time.perf_counter() - began_s
     if "file" in job:
         told = handle.result()
-    info = told.xet_info
-    sent_bytes = told.dedup_metrics.total_bytes_uploaded
+    info, sent_bytes = told.xet_info, report.dedup_metrics.total_bytes_uploaded
     found = {"hash": info.hash, "sha256": info.sha256, "bytes": info.file_size, "sent_bytes": sent_bytes}
     return {"wall_s": wall_s, **found}
 

@@ -4,6 +4,7 @@ The same client process does the same in both cases, with the same caches, and m
 the commit, before which the hub has checked every chunk and the sha256 of the file.
 """
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from bench.fingerprint import hash_of
 from bench.hub.books import Figures, cpu_s
 from bench.hub.downloads import NAME, write_token_url
 from bench.hub.site import OURS, Job, Site, rotated
-from bench.measure import StepError
+from bench.measure import StepError, warm
 
 LOCAL = "hf_xet local://"
 PART = 0.25
@@ -21,11 +22,13 @@ PART = 0.25
 
 
 def xet_transfers(site: Site) -> None:
-    """Measure new bytes, an edited copy, and a download by somebody else, everything new in each round."""
+    """Measure new bytes, an edited copy, and a download by somebody else, everything new in each round, from a quiet disk."""
     file, edited = (site.workload(name, PART).folder / NAME for name in ("W2", "W5b"))
     flows: list[Callable[[Site, Path, Path, Path], None]] = [by_hub, by_folder]
     for number in range(site.repeat):
         for flow in rotated(flows, number):
+            for source in (file, edited):
+                warm(source.parent)
             with site.folder() as place:
                 flow(site, place, file, edited)
 
@@ -37,6 +40,7 @@ def by_hub(site: Site, place: Path, file: Path, edited: Path) -> None:
 
         def up(path: str, source: Path) -> tuple[Figures, Any]:
             job = {"action": "up", "file": str(source), "token": token, "token_url": write_token_url(talk, repo)}
+            os.sync()
             before_s = cpu_s(talk.hub.pid)
             told = site.client("xet", job, home=place / "writer")
             began_s = time.perf_counter()
@@ -59,6 +63,7 @@ def by_folder(site: Site, place: Path, file: Path, edited: Path) -> None:
     server = {"endpoint": f"local://{place / 'cas'}"}
 
     def up(source: Path) -> Any:
+        os.sync()
         return site.client("xet", {"action": "up", "file": str(source), **server}, home=place / "writer")
 
     told = up(file)
@@ -71,6 +76,7 @@ def down(site: Site, server: Job, told: Any, place: Path, file: Path) -> Figures
     """A download into a new folder by a client that has no cache; raises StepError if other bytes come."""
     out = place / "down"
     job = {"action": "down", "hash": told["hash"], "bytes": told["bytes"], "file": str(out), **server}
+    os.sync()
     figures = timed(site.client("xet", job, home=place / "reader"))
     if hash_of(out) != hash_of(file):
         raise StepError("hf_xet downloaded other bytes than it uploaded")

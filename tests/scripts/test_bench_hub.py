@@ -90,6 +90,7 @@ def test_every_part_measures_what_it_promises(part: str, tmp_path: Path) -> None
         one for contestants in results["measures"].values() for samples in contestants.values() for one in samples
     ]
     assert all(value >= 0 for one in figures for value in one.values())
+    assert all(one.get("sent_bytes", 1) > 0 for one in figures)
     assert all(row.title in done.stdout for row in ROWS if row.measure in MEASURES[part])
 
 
