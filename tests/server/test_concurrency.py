@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
+import pytest
 
 from tenuto.server.service import THREADS
 from tenuto.testing.live_hub import LiveHub
@@ -30,39 +31,43 @@ def at_once(hub: LiveHub, token: str, count: int, work: Callable[[Talk, int], ob
         return list(pool.map(run, range(count)))
 
 
-def test_commits_to_one_branch_are_all_kept(hub: LiveHub, owner: Owner) -> None:
+def test_fifty_commit_to_one_branch_and_all_is_kept(hub: LiveHub, owner: Owner) -> None:
     def work(talk: Talk, number: int) -> list[int]:
-        return [talk.commit(owner.repo, small(f"t{number}/f{turn}", b"x")).status_code for turn in range(6)]
+        return [talk.commit(owner.repo, small(f"t{number}/f{turn}", b"x")).status_code for turn in range(3)]
 
-    assert at_once(hub, owner.token, 10, work) == [[200] * 6] * 10
-    assert len(owner.talk.listing(owner.repo)) == 61
-    history = owner.talk.get(f"/api/models/{owner.repo}/commits/main?limit=100").json()
-    assert len(history) == 61
+    assert at_once(hub, owner.token, 50, work) == [[200] * 3] * 50
+    assert len(owner.talk.listing(owner.repo)) == 151
+    history = owner.talk.get(f"/api/models/{owner.repo}/commits/main?limit=1000").json()
+    assert len({one["id"] for one in history}) == 151
 
 
-def test_of_commits_with_one_parent_one_wins(hub: LiveHub, owner: Owner) -> None:
+@pytest.mark.parametrize("count", [2, 50])
+def test_of_commits_with_one_parent_one_wins(hub: LiveHub, owner: Owner, count: int) -> None:
     head = owner.talk.head(owner.repo)
     answers = at_once(
-        hub, owner.token, 12, lambda talk, number: talk.commit(owner.repo, small("f", b"%d" % number), parent=head)
+        hub, owner.token, count, lambda talk, number: talk.commit(owner.repo, small("f", b"%d" % number), parent=head)
     )
     statuses = [answer.status_code for answer in answers]
-    assert sorted(statuses) == [200] + [412] * 11
+    assert sorted(statuses) == [200] + [412] * (count - 1)
+    assert {one.headers["X-Error-Code"] for one in answers if one.status_code == 412} == {"StaleParent"}
     winner = statuses.index(200)
     assert owner.talk.read(owner.repo, "f").content == b"%d" % winner
+    assert len(owner.talk.get(f"/api/models/{owner.repo}/commits/main").json()) == 2
 
 
-def test_retrying_on_412_loses_nothing(hub: LiveHub, owner: Owner) -> None:
-    def work(talk: Talk, number: int) -> int:
-        for attempt in range(1, 100):
-            head = talk.head(owner.repo)
-            answer = talk.commit(owner.repo, small(f"f{number}", b"x"), parent=head)
+def test_fifty_that_try_again_on_412_lose_nothing(hub: LiveHub, owner: Owner) -> None:
+    def work(talk: Talk, number: int) -> str:
+        while True:
+            answer = talk.commit(owner.repo, small(f"f{number}", b"x"), parent=talk.head(owner.repo))
             if answer.status_code == 200:
-                return attempt
+                return str(answer.json()["commitOid"])
             assert answer.status_code == 412
-        raise AssertionError("no commit got through")
 
-    assert len(at_once(hub, owner.token, 8, work)) == 8
-    assert {f"f{number}" for number in range(8)} <= owner.talk.listing(owner.repo).keys()
+    made = at_once(hub, owner.token, 50, work)
+    assert {f"f{number}" for number in range(50)} <= owner.talk.listing(owner.repo).keys()
+    line = owner.talk.get(f"/api/models/{owner.repo}/commits/main?limit=1000").json()
+    assert len(line) == 51, "each of them is there once, in one line"
+    assert {one["id"] for one in line[:-1]} == set(made)
 
 
 def test_one_repo_is_created_once(hub: LiveHub, owner: Owner) -> None:

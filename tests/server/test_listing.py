@@ -1,10 +1,12 @@
 """Listings: paged, stable, complete; info, refs and history."""
 
+from random import Random
+
 import pytest
 from huggingface_hub import CommitOperationAdd
 
 from tests.server.conftest import Owner
-from tests.server.talk import gone, large, small
+from tests.server.talk import Talk, gone, large, small
 
 
 @pytest.fixture
@@ -116,6 +118,26 @@ def test_each_entry_knows_its_last_commit(owner: Owner) -> None:
     assert found["a"] == commits["a/x"]
     assert found[".gitattributes"] == talk.get(f"/api/models/{repo}/commits/main").json()[-1]["id"]
     assert all(one["lastCommit"]["date"].endswith("Z") for one in entries)
+
+
+def test_last_commits_are_those_that_comparing_all_commits_finds(owner: Owner) -> None:
+    talk, repo, random = owner.talk, owner.repo, Random(7)
+    names = [f"{folder}{name}" for folder in ("", "a/", "a/b/", "c/d/e/") for name in "xyz"]
+    for number in range(40):
+        lines = {name: small(name, b"%d" % random.randrange(3)) for name in random.sample(names, 3)}
+        present = talk.listing(repo).keys()
+        lines |= {name: gone(name) for name in random.sample(names, 1) if name in present}
+        talk.commit(repo, *lines.values(), small("n", b"%d" % number)).raise_for_status()
+    line = [one["id"] for one in talk.get(f"/api/models/{repo}/commits/main?limit=100").json()]
+    held = [{one["path"]: one["oid"] for one in _entries(talk, repo, oid)} for oid in line]
+    pairs = list(zip(line, held, [*held[1:], {}], strict=True))
+    expected = {path: next(oid for oid, new, old in pairs if new[path] != old.get(path)) for path in held[0]}
+    assert {one["path"]: one["lastCommit"]["id"] for one in _entries(talk, repo, "main")} == expected
+
+
+def _entries(talk: Talk, repo: str, revision: str) -> list[dict]:
+    answer = talk.get(f"/api/models/{repo}/tree/{revision}?recursive=true&expand=true")
+    return list(answer.json())
 
 
 def test_history_longer_than_one_batch(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:

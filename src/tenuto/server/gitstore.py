@@ -250,7 +250,8 @@ class GitReader:
         """Facts of blobs by id; those that are missing are left out."""
         found = {}
         for some in chunks(list(dict.fromkeys(oids))):
-            for oid, size, sha256, lfs_size in self.connection.execute(_BLOBS, {"repo": self.repo_key, "oids": some}):
+            rows = self.connection.execute(_BLOBS, {"repo": self.repo_key, "oids": some}).all()
+            for oid, size, sha256, lfs_size in rows:
                 found[oid] = BlobFacts(oid, size, Pointer(sha256, lfs_size) if sha256 else None)
         return found
 

@@ -8,19 +8,58 @@ from tenuto.server.gitstore import CommitFacts, GitReader
 _BATCH = 200
 
 
+class _Wanted:
+    """A place whose last commit is looked for, if `path` is not empty, and the places below it."""
+
+    __slots__ = ("below", "path")
+
+    def __init__(self) -> None:
+        self.path = ""
+        self.below: dict[str, _Wanted] = {}
+
+
 def last_commits(git: GitReader, head: CommitFacts, paths: Sequence[str]) -> dict[str, CommitFacts]:
     """For each path that exists at `head`: the newest commit, along first parents, that gave it what it holds."""
     found: dict[str, CommitFacts] = {}
-    pending = set(paths)
+    wanted = _places(paths)
     for commit, parent in _line(git, head):
-        if not pending:
+        if not wanted.below:
             break
-        if parent is not None and parent.tree == commit.tree:
-            continue
-        changed = {path for path in pending if parent is None or _differs(git, commit, parent, path)}
-        found.update(dict.fromkeys(changed, commit))
-        pending -= changed
+        _settle(git, commit, commit.tree, parent.tree if parent else None, wanted, found)
     return found
+
+
+def _places(paths: Sequence[str]) -> _Wanted:
+    root = _Wanted()
+    for path in paths:
+        place = root
+        for segment in path.split("/"):
+            place = place.below.setdefault(segment, _Wanted())
+        place.path = path
+    return root
+
+
+def _settle(
+    git: GitReader, commit: CommitFacts, new: str, old: str | None, wanted: _Wanted, found: dict[str, CommitFacts]
+) -> None:
+    """All that is wanted and differs between the trees `new`, which has it, and `old` is found in `commit`, and wanted no more.
+
+    Folders that are the same in both are not looked into.
+    """
+    if new == old:
+        return
+    here, there = git.tree(new), git.tree(old) if old else {}
+    for name, place in list(wanted.below.items()):
+        item, before = here[name], there.get(name)
+        if item == before:
+            continue
+        if place.path:
+            found[place.path] = commit
+            place.path = ""
+        if place.below:
+            _settle(git, commit, item.oid, before.oid if before and before.is_tree else None, place, found)
+        if not place.below:
+            del wanted.below[name]
 
 
 def _line(git: GitReader, head: CommitFacts) -> Iterator[tuple[CommitFacts, CommitFacts | None]]:
@@ -34,16 +73,3 @@ def _line(git: GitReader, head: CommitFacts) -> Iterator[tuple[CommitFacts, Comm
             yield line[-1], None
             return
         start = line[-1].oid
-
-
-def _differs(git: GitReader, commit: CommitFacts, parent: CommitFacts, path: str) -> bool:
-    """Whether `path` holds something else in both; looks no deeper than the first folder that is the same."""
-    here, there = commit.tree, parent.tree
-    for segment in path.split("/"):
-        if here == there:
-            return False
-        new, old = git.tree(here).get(segment), git.tree(there).get(segment)
-        if new is None or old is None or new.mode != old.mode:
-            return True
-        here, there = new.oid, old.oid
-    return here != there

@@ -20,7 +20,7 @@ from tenuto.server.trees import Walk
 from tenuto.server.xet_rows import file_hashes
 
 _MAX_PAGE = 10_000
-_EXPANDED_PAGE = 50
+_EXPANDED_PAGE = 1000
 _FILE_KINDS = 0o170000
 
 
@@ -124,7 +124,8 @@ def _entries(
     if not expand:
         return entries
     dates = last_commits(git, commit, [path for path, _ in page])
-    return [DatedEntry(one.type, one.path, one.oid, one.size, one.lfs, _note(dates[one.path])) for one in entries]
+    notes = {commit: _note(commit) for commit in set(dates.values())}
+    return [DatedEntry(one.type, one.path, one.oid, one.size, one.lfs, notes[dates[one.path]]) for one in entries]
 
 
 def _entry(path: str, item: TreeItem, facts: BlobFacts | None) -> TreeEntry:
