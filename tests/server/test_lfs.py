@@ -54,6 +54,19 @@ def test_an_upload_in_one_piece(hub: LiveHub, owner: Owner) -> None:
     assert spool_is_empty(hub)
 
 
+def test_an_object_that_was_cut_short_is_asked_for_again(hub: LiveHub, owner: Owner) -> None:
+    data = os.urandom(2 << 20)
+    oid = owner.talk.put_large(owner.repo, data)
+    owner.talk.commit(owner.repo, large("a.bin", oid, len(data))).raise_for_status()
+    path = hub.hub.parts.store.file(oid)
+    os.chmod(path, 0o644)
+    os.truncate(path, 1 << 20)
+    assert "actions" in offer(owner, data)
+    owner.talk.put_large(owner.repo, data)
+    assert "actions" not in offer(owner, data)
+    assert owner.talk.read(owner.repo, "a.bin").content == data
+
+
 def test_an_object_of_no_bytes(owner: Owner) -> None:
     oid = owner.talk.put_large(owner.repo, b"")
     owner.talk.commit(owner.repo, large("empty.bin", oid, 0)).raise_for_status()

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from tenuto.server.xet_rows import drop_files
+from tenuto.store.xet import hashes
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import RNG, Cas, committed, data_link, read_back, some_xorb
 from tests.server.conftest import Owner
@@ -45,6 +46,40 @@ def test_bytes_without_a_row_and_rows_without_bytes_are_mended_by_the_next_uploa
     file = File([(plain, 0, 3)])
     committed(owner, file)
     read_back(owner, file)
+
+
+def test_a_xorb_that_was_cut_short_is_sent_again(hub: LiveHub, owner: Owner) -> None:
+    cas, xorb = Cas(owner), some_xorb()
+    file = File([(xorb, 0, 6)])
+    cas.put_file(file)
+    committed(owner, file)
+    path = hub.hub.parts.xorbs.folder.file(xorb.name)
+    assert cas.grant(xorb.name) == 200
+    os.chmod(path, 0o644)
+    os.truncate(path, len(xorb.body) - 1)
+    assert cas.grant(xorb.name) == 404
+    cas.put_xorb(xorb)
+    assert cas.grant(xorb.name) == 200
+    read_back(owner, file)
+
+
+def test_a_file_whose_chunks_were_lost_is_taken_in_from_others(hub: LiveHub, owner: Owner) -> None:
+    cas, old = Cas(owner), some_xorb()
+    new = make_xorb([*old.raws, b"the same chunks in other company"])
+    before, after = File([(old, 0, 6)]), File([(new, 0, 6)])
+    assert before.name == after.name
+    cas.put_file(before)
+    committed(owner, before)
+    first = f"v1/chunks/default/{hashes.to_text(old.hashes[:32])}"
+    told = cas.send("GET", first).content
+    assert hashes.from_text(old.name) in told
+    assert "actions" not in owner.talk.batch(owner.repo, (before.sha256, len(before.content))).json()["objects"][0]
+    hub.hub.parts.xorbs.folder.delete(old.name)
+    assert "actions" in owner.talk.batch(owner.repo, (before.sha256, len(before.content))).json()["objects"][0]
+    assert hashes.from_text(old.name) not in cas.send("GET", first).content, "a client would not send it again"
+    cas.put_file(after)
+    read_back(owner, before)
+    assert cas.fetch(before.name) == before.content
 
 
 def test_damage_ends_a_download_short_and_the_log_says_so(hub: LiveHub, owner: Owner) -> None:

@@ -116,6 +116,16 @@ class TestDamage:
         assert name in str(caught.value)
         assert sha256_of(bad) in str(caught.value)
 
+    def test_what_was_cut_short_is_replaced_and_files_that_share_its_bytes_are_not(self, store: LocalStore) -> None:
+        name = store.put(b"hello")
+        os.chmod(store.file(name), 0o644)
+        os.truncate(store.file(name), 4)
+        with open(store.file(name), "rb") as shared:
+            store.put(b"hello")
+            assert shared.read() == b"hell"
+        assert store.read(name) == b"hello"
+        assert spool(store) == []
+
     def test_repair_is_delete_and_put(self, store: LocalStore) -> None:
         name = store.put(b"hello")
         os.chmod(store.file(name), 0o644)

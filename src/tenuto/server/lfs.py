@@ -66,8 +66,9 @@ def batch(parts: Parts, call: Call) -> Answer:
     with parts.database.read() as connection:
         held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
         if is_upload:  # what was lost is to be sent again
-            chunked = file_hashes(connection, call.repo.key, held)
-            held = {oid: size for oid, size in held.items() if oid in chunked or parts.store.has(oid)}
+            chunked = file_hashes(connection, call.repo.key, held).values()
+            usable = set(parts.xorbs.usable(connection, call.repo.key, chunked).values())
+            held = {oid: size for oid, size in held.items() if oid in usable or _is_whole(parts, oid, size)}
     if is_upload:
         spare_told(parts.database, call.repo.key, held)
     links = _Links(parts, call)
@@ -82,6 +83,13 @@ def batch(parts: Parts, call: Call) -> Answer:
         answers = [_offer_download(links, one, held.get(one.oid)) for one in request.objects]
     answer = {"transfer": "multipart" if in_parts else "basic", "hash_algo": "sha256", "objects": answers}
     return json_answer(answer, headers={"Content-Type": LFS_MEDIA_TYPE})
+
+
+def _is_whole(parts: Parts, oid: str, size: int) -> bool:
+    try:
+        return parts.store.size(oid) == size
+    except NotFoundError:
+        return False
 
 
 class _Links:

@@ -14,7 +14,6 @@ from tenuto.server.xet_rows import (
     add_files,
     check_generation,
     held_xorbs,
-    known_sha256s,
     write_for_repo,
 )
 from tenuto.store.xet.hashes import HASH_BYTES, MerkleTree, file_hash_of_root, find_marked, term_hash, to_text
@@ -111,7 +110,7 @@ class ShardCheck:
         with self._parts.database.read() as connection:
             check_generation(connection, self._scope)
             self._held = held_xorbs(connection, self._scope.repo_key, names)
-            self._verified = known_sha256s(connection, self._scope.repo_key, files)
+            self._verified = self._parts.xorbs.usable(connection, self._scope.repo_key, files)
 
     def _xorb(self, name: str) -> XorbTable:
         if name not in self._held:

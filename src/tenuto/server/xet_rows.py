@@ -31,6 +31,14 @@ class NewFile(NamedTuple):
     hints: Mapping[str, int]
 
 
+class HeldFile(NamedTuple):
+    """A file that a repo holds, and the xorbs that it needs."""
+
+    hash: str
+    sha256: str
+    xorbs: tuple[str, ...]
+
+
 class Hint(NamedTuple):
     """The file that holds a chunk, and the term from where on it is worth telling."""
 
@@ -116,12 +124,21 @@ def find_file_by_sha256(connection: Connection, repo_key: int, sha256: str) -> F
     return None if packed is None else FileTable.unpack(packed)
 
 
-def known_sha256s(connection: Connection, repo_key: int, names: Iterable[str]) -> dict[str, str]:
-    """The sha256, computed before, of those of these files that a repo holds, by the hash of their chunks."""
-    found: dict[str, str] = {}
+def held_files(connection: Connection, repo_key: int, names: Iterable[str]) -> Iterator[HeldFile]:
+    """Those of these files that a repo holds, by the hash of their chunks. Their sha256 was computed before."""
+    columns = (xet_files.c.hash, xet_files.c.sha256, xet_files.c.terms)
     for some in chunks(list(names)):
         here = (xet_files.c.repo_id == repo_key) & xet_files.c.hash.in_(some)
-        found.update(tuple(row) for row in connection.execute(select(xet_files.c.hash, xet_files.c.sha256).where(here)))
+        for name, sha256, packed in connection.execute(select(*columns).where(here)):
+            yield HeldFile(name, sha256, FileTable.unpack(packed).xorbs)
+
+
+def stored_sizes(connection: Connection, names: Iterable[str]) -> dict[str, int]:
+    """How many bytes each of these xorbs has as it is stored; without those that have no row."""
+    found: dict[str, int] = {}
+    for some in chunks(list(names)):
+        query = select(xorbs.c.hash, xorbs.c.stored_bytes).where(xorbs.c.hash.in_(some))
+        found.update(tuple(row) for row in connection.execute(query))
     return found
 
 
@@ -137,6 +154,8 @@ def file_hashes(connection: Connection, repo_key: int, sha256s: Iterable[str]) -
 def add_files(database: Database, connection: Connection, scope: Scope, files: Sequence[NewFile], now_ms: int) -> int:
     """Let a repo hold verified files; how many it did not hold before. They count as large objects from now on.
 
+    A file that it holds is from now on made of the chunks that were verified now: those before may be lost.
+
     Raises ConflictError if a xorb that they need was dropped meanwhile.
     """
     check_generation(connection, scope)
@@ -144,8 +163,12 @@ def add_files(database: Database, connection: Connection, scope: Scope, files: S
     if held_xorbs(connection, scope.repo_key, needed) != needed:
         raise ConflictError("a xorb of these files was dropped meanwhile", hint="start the upload again")
     key = {"repo_id": scope.repo_key, "created_ms": now_ms}
-    known = known_sha256s(connection, scope.repo_key, (one.hash for one in files))
+    known = {one.hash for one in held_files(connection, scope.repo_key, (one.hash for one in files))}
     added = [one for one in files if one.hash not in known]
+    for one in files:
+        if one.hash in known:
+            here = (xet_files.c.repo_id == scope.repo_key) & (xet_files.c.hash == one.hash)
+            connection.execute(update(xet_files).where(here).values(terms=one.table.pack()))
     if added:
         sized = [{**key, "sha256": one.sha256, "size": one.table.size} for one in added]
         rows = [{**row, "hash": one.hash, "terms": one.table.pack()} for row, one in zip(sized, added, strict=True)]

@@ -55,8 +55,8 @@ def grant(parts: Parts, call: Call) -> Answer:
     """Whether a xorb need not be sent: exactly 404 makes clients send it here."""
     name = check_hash(call.params["hash"])
     with parts.database.read() as connection:
-        held = held_xorbs(connection, call.repo.key, [name])
-    if not held or not parts.xorbs.folder.has(name):
+        lacking = not held_xorbs(connection, call.repo.key, [name]) or parts.xorbs.lacking(connection, [name])
+    if lacking:
         raise NotFoundError("this repo holds no such xorb", code="ObjectNotFound")
     spare_told(parts.database, call.repo.key, [name])
     return json_answer({})

@@ -108,6 +108,15 @@ class XorbFolder:
         with disk_errors(file):
             return os.path.exists(file)
 
+    def size(self, name: str) -> int:
+        """The stored bytes of the xorb, 0 if it is not here; none is read."""
+        file = self.file(name)
+        with disk_errors(file):
+            try:
+                return os.stat(file).st_size
+            except FileNotFoundError:
+                return 0
+
     def open(self, name: str) -> BinaryIO:
         """Its stored bytes; raises IntegrityError (CorruptObject) if it is missing, StorageError."""
         file = self.file(name)
