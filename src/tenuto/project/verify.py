@@ -163,7 +163,7 @@ def locked_listing(workspace: Workspace, name: str, artifact: Artifact) -> Listi
     locked = workspace.locked(name)
     if locked is None:
         other = workspace.lock.artifacts.get(name)
-        what = f"is locked from {other.source}, the manifest says {artifact.repo}" if other else "is not locked"
+        what = f"is locked from {other.source}, the manifest says {artifact.origin}" if other else "is not locked"
         raise NotFoundError(f"{name} {what}", code="ArtifactNotFound", hint="run `tenuto pull` or `tenuto track` first")
     listing = workspace.listing(locked.digest)
     if listing is not None:
