@@ -1,5 +1,6 @@
 """Long bodies on a live hub: whole, in part, to slow clients, to clients that leave, many on one connection."""
 
+import collections
 import contextlib
 import hashlib
 import os
@@ -9,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
 from tenuto.testing.live_hub import LiveHub
-from tests.server.cas import Cas, committed
+from tests.server.cas import Cas, committed, data_link
 from tests.server.conftest import Owner
 from tests.server.talk import Talk, large
 from tests.store.xet_build import File, make_xorb
@@ -173,3 +175,22 @@ def test_an_object_that_was_cut_ends_the_connection(hub: LiveHub, sent: Callable
         assert answer(stream) == (200, OTHER[: 2 << 20])
         assert stream.read(1) == b""
     assert "a stored object is shorter than the hub knows it" in hub.log()
+
+
+def test_damage_to_a_xorb_that_was_sent_before_is_never_sent(hub: LiveHub, owner: Owner) -> None:
+    xorb = make_xorb([RNG.randbytes(30_000) + bytes(70_000) for _ in range(50)], [1, 2] * 25)
+    cas, file = Cas(owner), File([(xorb, 0, 50)])
+    cas.put_file(file)
+    committed(owner, file)
+    link = data_link(cas, file)
+    assert httpx2.get(link, trust_env=False).content == xorb.body
+    path, ends = hub.hub.parts.xorbs.folder.file(xorb.name), xorb.table().stored
+    os.chmod(path, 0o644)
+    with open(path, "r+b") as damaged:
+        damaged.seek(ends[31] - 20_000)
+        damaged.write(b"damage")
+    got = bytearray()
+    with httpx2.stream("GET", link, trust_env=False) as answer, pytest.raises(httpx2.RemoteProtocolError):
+        collections.deque(map(got.extend, answer.iter_raw()), 0)
+    assert xorb.body[: ends[30]].startswith(bytes(got))
+    assert f"chunk 30 of the stored xorb {xorb.name} is damaged" in hub.log()

@@ -15,6 +15,7 @@ from tenuto.store.disk import BLOCK_BYTES
 from tenuto.store.local import LocalStore
 from tenuto.store.xet.assemble import ChunkedFile, StoredXorb, plan
 from tenuto.store.xet.folder import XorbFolder
+from tenuto.store.xet.seals import Seals, is_sealed, seal
 from tenuto.store.xet.table import FileTable, XorbTable
 from tenuto.store.xet.xorb import XorbReader
 from tests.store.xet_build import File, Xorb, make_xorb
@@ -29,6 +30,7 @@ PARTS = st.tuples(st.sampled_from(XORBS), st.integers(0, 8), st.integers(1, 9)).
 )
 FILES = st.lists(PARTS, min_size=1, max_size=25).map(File)
 TABLES = {xorb.name: xorb.table() for xorb in XORBS}
+SEALS = Seals()
 
 
 def store(folder: XorbFolder, xorb: Xorb) -> XorbTable:
@@ -63,7 +65,7 @@ def test_any_part_of_any_file_is_read(folder: XorbFolder, file: File, data: st.D
 
 @given(st.sampled_from(XORBS), st.data())
 def test_any_part_of_a_stored_xorb_is_read(folder: XorbFolder, xorb: Xorb, data: st.DataObject) -> None:
-    with StoredXorb(xorb.name, xorb.table(), folder) as reader:
+    with StoredXorb(xorb.name, xorb.table(), folder, SEALS) as reader:
         assert reader.read() == xorb.body
         for _ in range(3):
             start = data.draw(st.integers(0, len(xorb.body) + 1))
@@ -147,7 +149,7 @@ def test_a_flipped_bit_is_found_before_a_byte_of_its_chunk_is_given(
                 while more := reader.read(50):
                     good += more
             assert file.content.startswith(good)
-        with StoredXorb(xorb.name, xorb.table(), folder) as raw, contextlib.suppress(IntegrityError):
+        with StoredXorb(xorb.name, xorb.table(), folder, SEALS) as raw, contextlib.suppress(IntegrityError):
             changed = raw.read()
             # Some bits of a frame mean nothing: whoever unpacks these bytes gets what was stored.
             found = XorbReader()
@@ -156,6 +158,67 @@ def test_a_flipped_bit_is_found_before_a_byte_of_its_chunk_is_given(
     finally:
         with open(path, "r+b") as stored:
             stored.write(xorb.body)
+
+
+def test_damage_to_what_was_sealed_is_found(damaged: tuple[XorbFolder, str]) -> None:
+    folder, path = damaged
+    seals, xorb = Seals(), make_xorb([bytes(range(256)) * 90] * 2 + [b"other" * 5000], 1)
+    store(folder, xorb)
+    table = xorb.table()
+
+    def read() -> bytes:
+        with StoredXorb(xorb.name, table, folder, seals) as reader:
+            return reader.read()
+
+    assert read() == read() == xorb.body
+    known = seals.of(xorb.name, table.chunks)
+    parts = [memoryview(xorb.body)[start:end] for start, end in pairwise(table.stored)]
+    assert all(is_sealed(known, index, part) for index, part in enumerate(parts))
+    for position in (table.stored[1] - 20, table.stored[2] + 9):
+        path = folder.file(xorb.name)
+        os.chmod(path, 0o644)
+        with open(path, "r+b") as stored:
+            stored.seek(position)
+            stored.write(bytes([xorb.body[position] ^ 1]))
+            stored.flush()
+            with pytest.raises(IntegrityError, match=f"chunk {0 if position < table.stored[1] else 2} of"):
+                read()
+            stored.seek(0)
+            stored.write(xorb.body)
+    assert read() == xorb.body
+
+
+def test_a_xorb_that_came_anew_in_another_packing_is_sealed_anew(tmp_path: Path) -> None:
+    folder, seals = XorbFolder(str(tmp_path)), Seals()
+    raws = [b"the same bytes, packed in two ways " * 300] * 3
+    for scheme in (1, 2, 1):
+        xorb = make_xorb(raws, scheme)
+        store(folder, xorb)
+        for _ in range(2):
+            with StoredXorb(xorb.name, xorb.table(), folder, seals) as reader:
+                assert reader.read() == xorb.body
+
+
+def test_what_is_sealed_is_not_unpacked_again(damaged: tuple[XorbFolder, str]) -> None:
+    folder, path = damaged
+    xorb, seals = XORBS[0], Seals()
+    table = xorb.table()
+    start, end = table.stored[1], table.stored[2]
+    other = xorb.body[:start] + xorb.body[start : start + 8] + bytes(end - start - 8) + xorb.body[end:]
+    with open(path, "r+b") as stored:
+        stored.write(other)
+    seal(seals.of(xorb.name, table.chunks), 1, memoryview(other)[start:end])
+    with StoredXorb(xorb.name, table, folder, seals) as reader:
+        assert reader.read() == other
+
+
+def test_seals_are_forgotten_when_they_are_too_many() -> None:
+    seals, stored = Seals(most_chunks=10), memoryview(b"stored")
+    for name in "abc":
+        seal(seals.of(name, 4), 3, stored)
+    assert [is_sealed(seals.of(name, 4), 3, stored) for name in "cba"] == [True, True, False]
+    assert not is_sealed(seals.of("b", 4), 2, stored)
+    assert len(seals.of("large", 1000)) == 32_000
 
 
 @pytest.mark.parametrize("change", ["cut", "missing", "zeroed"])

@@ -33,6 +33,11 @@ def read_header(data: bytes | memoryview) -> ChunkHeader:
     return ChunkHeader(stored, scheme, raw)
 
 
+def is_plain(stored: memoryview) -> bool:
+    """Whether a chunk, whose header comes first, is not packed."""
+    return stored[4] == _PLAIN
+
+
 class Decoder:
     """Unpacks chunks; for one thread at a time. Never makes more bytes than a header claims."""
 

@@ -51,6 +51,11 @@ def chunk_hash(raw: bytes | bytearray | memoryview) -> bytes:
     return blake3(raw, key=_DATA_KEY).digest()
 
 
+def stored_hash(stored: bytes | memoryview) -> bytes:
+    """A hash of the stored bytes of a chunk, packed as they are; part of no protocol."""
+    return blake3(stored).digest()
+
+
 def term_hash(hashes: bytes) -> bytes:
     """The hash that proves knowledge of the chunks of a term."""
     return blake3(hashes, key=_TERM_KEY).digest()
