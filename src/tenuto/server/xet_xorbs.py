@@ -21,6 +21,7 @@ from tenuto.store.xet.assemble import ChunkedFile, StoredXorb
 from tenuto.store.xet.folder import IncomingXorb, XorbFolder
 from tenuto.store.xet.hashes import from_text
 from tenuto.store.xet.seals import Seals
+from tenuto.store.xet.seals import Seals
 from tenuto.store.xet.shard import ToldXorb, tell_xorb
 from tenuto.store.xet.table import FileTable, XorbTable
 
