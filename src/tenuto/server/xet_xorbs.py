@@ -4,6 +4,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from sqlalchemy import Connection
+
 from tenuto.core.errors import IntegrityError
 from tenuto.server.db import Database
 from tenuto.server.unneeded import spare
@@ -12,15 +14,16 @@ from tenuto.server.xet_rows import (
     check_generation,
     drop_unheld_xorbs,
     find_file_by_sha256,
+    held_files,
     hold_xorb,
     keep_xorb_table,
+    stored_sizes,
     write_for_repo,
     xorb_table,
 )
 from tenuto.store.xet.assemble import ChunkedFile, StoredXorb
 from tenuto.store.xet.folder import IncomingXorb, XorbFolder
 from tenuto.store.xet.hashes import from_text
-from tenuto.store.xet.seals import Seals
 from tenuto.store.xet.seals import Seals
 from tenuto.store.xet.shard import ToldXorb, tell_xorb
 from tenuto.store.xet.table import FileTable, XorbTable
@@ -71,19 +74,39 @@ class Xorbs:
     def publish(self, scope: Scope, name: str, table: XorbTable, sealed: IncomingXorb, now_ms: int) -> bool:
         """A sealed xorb is stored and its repo holds it; whether it did not before.
 
-        Where the bytes are here already, they stay: offsets in them have been told. Raises StorageError, NotFoundError (RepoNotFound),
+        Where all bytes are here already, they stay: offsets in them have been told. Raises StorageError, NotFoundError (RepoNotFound),
         ConflictError if the repo dropped data meanwhile.
         """
         # The bytes appear inside the transaction: nobody can find them unheld, and drop them, before the row is there.
         with write_for_repo(self._database) as connection:
             check_generation(connection, scope)
             spare(connection, scope.repo_key, [name])
-            if xorb_table(connection, name) is None or not self.folder.has(name):
+            if self.lacking(connection, [name]):
                 self.folder.publish(name, sealed)
                 keep_xorb_table(connection, name, table)
                 with self._lock:
                     self._forget(name)
             return hold_xorb(self._database, connection, scope.repo_key, name, now_ms)
+
+    def lacking(self, connection: Connection, names: Iterable[str]) -> set[str]:
+        """Which of these xorbs are to be sent again: no row tells of them, or their file has not as many bytes. None is read."""
+        asked = set(names)
+        sizes = stored_sizes(connection, asked)
+        return {name for name in asked if self.folder.size(name) != sizes.get(name, -1)}
+
+    def usable(self, connection: Connection, repo_key: int, names: Iterable[str]) -> dict[str, str]:
+        """The sha256 of those of these files that a repo holds and no xorb of which is lacking, by the hash of their chunks."""
+        found: dict[str, str] = {}
+        seen: set[str] = set()
+        lacking: set[str] = set()
+        for file in held_files(connection, repo_key, names):
+            new = set(file.xorbs) - seen
+            if new:
+                seen |= new
+                lacking |= self.lacking(connection, new)
+            if lacking.isdisjoint(file.xorbs):
+                found[file.hash] = file.sha256
+        return found
 
     def told(self, name: str, key: bytes) -> ToldXorb:
         """What clients are told of a xorb that is known to be stored; the chunks are named under `key`."""
