@@ -10,6 +10,7 @@ import pytest
 
 from tenuto.server.signing import Claims
 from tenuto.testing.live_hub import LiveHub
+from tests.server.cas import Cas, some_file
 from tests.server.conftest import Owner
 from tests.server.talk import large
 
@@ -65,6 +66,24 @@ def test_an_object_that_was_cut_short_is_asked_for_again(hub: LiveHub, owner: Ow
     owner.talk.put_large(owner.repo, data)
     assert "actions" not in offer(owner, data)
     assert owner.talk.read(owner.repo, "a.bin").content == data
+
+
+def test_clients_that_ask_how_send_by_xet_what_is_not_here_as_a_whole(owner: Owner) -> None:
+    every, whole, chunked = ("basic", "multipart", "xet"), os.urandom(1000), some_file()
+    new, size = ("d" * 64, 200_000), len(chunked.content)
+
+    def transfer(*objects: tuple[str, int], transfers=every, operation: str = "upload") -> str:
+        answer = owner.talk.batch(owner.repo, *objects, transfers=transfers, operation=operation)
+        return str(answer.json()["transfer"])
+
+    assert transfer(new) == "xet"
+    assert transfer(new, transfers=("basic", "xet", "ssh")) == "basic", "an agent of git-lfs"
+    assert transfer(new, operation="download") == "basic"
+    Cas(owner).put_file(chunked)
+    assert transfer((chunked.sha256, size), new) == "xet"
+    assert transfer((chunked.sha256, size)) == "basic", "nothing is to be sent"
+    oid = owner.talk.put_large(owner.repo, whole)
+    assert transfer((oid, 1000), new) == "multipart", "by Xet it would be sent again"
 
 
 def test_an_object_of_no_bytes(owner: Owner) -> None:

@@ -51,7 +51,7 @@ def test_a_large_file_and_its_next_version(repo: Repo, large: Path, tmp_path: Pa
     before = len(hub.log())
     first = repo.put(large, "large.bin")["oid"]
     sent_by_xet = "/v1/xorbs/" in hub.log()[before:]
-    assert sent_by_xet is (repo.client.make.xet and repo.client.age >= (1, 0)), "old clients go by what the batch says"
+    assert sent_by_xet is repo.client.make.xet
     content = large.read_bytes()
     changed = content[:5_000_000] + b"something new" + content[5_000_000:]
     repo.put(write(tmp_path, {"next.bin": changed}) / "next.bin", "large.bin")

@@ -61,28 +61,36 @@ def batch(parts: Parts, call: Call) -> Answer:
         raise UsageError("objects are named by their sha256 here")
     for one in request.objects:
         check_sha256(one.oid)
-    is_upload = request.operation == "upload"
     check(call.actor, request.action, call.repo)
+    if request.operation == "upload":
+        transfer, answers = _offer_uploads(parts, call, request)
+    else:
+        with parts.database.read() as connection:
+            held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
+        links = _Links(parts, call)
+        transfer, answers = "basic", [_offer_download(links, one, held.get(one.oid)) for one in request.objects]
+    answer = {"transfer": transfer, "hash_algo": "sha256", "objects": answers}
+    return json_answer(answer, headers={"Content-Type": LFS_MEDIA_TYPE})
+
+
+def _offer_uploads(parts: Parts, call: Call, request: BatchRequest) -> tuple[str, list[LfsAnswer]]:
+    """The way that is best for what the repo lacks; what was lost counts as lacking."""
     with parts.database.read() as connection:
         held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
-        if is_upload:  # what was lost is to be sent again
-            chunked = file_hashes(connection, call.repo.key, held).values()
-            usable = set(parts.xorbs.usable(connection, call.repo.key, chunked).values())
-            held = {oid: size for oid, size in held.items() if oid in usable or _is_whole(parts, oid, size)}
-    if is_upload:
-        spare_told(parts.database, call.repo.key, held)
-    links = _Links(parts, call)
-    in_parts = (
-        is_upload
-        and "multipart" in request.transfers
-        and any(one.size > parts.limits.multipart_from and one.oid not in held for one in request.objects)
-    )
-    if is_upload:
-        answers = [_offer_upload(parts, links, one, held.get(one.oid), in_parts) for one in request.objects]
-    else:
-        answers = [_offer_download(links, one, held.get(one.oid)) for one in request.objects]
-    answer = {"transfer": "multipart" if in_parts else "basic", "hash_algo": "sha256", "objects": answers}
-    return json_answer(answer, headers={"Content-Type": LFS_MEDIA_TYPE})
+        chunked = file_hashes(connection, call.repo.key, held).values()
+        usable = set(parts.xorbs.usable(connection, call.repo.key, chunked).values())
+    held = {oid: size for oid, size in held.items() if oid in usable or _is_whole(parts, oid, size)}
+    spare_told(parts.database, call.repo.key, held)
+    lacking = [one for one in request.objects if one.oid not in held]
+    transfer = "basic"
+    # Clients send all of a batch by Xet, or none: whole objects that are here would be sent again. What offers no parts is git-lfs with an
+    # agent of its own, which takes other answers.
+    if lacking and usable.issuperset(held) and {"multipart", "xet"}.issubset(request.transfers):
+        transfer = "xet"
+    elif "multipart" in request.transfers and any(one.size > parts.limits.multipart_from for one in lacking):
+        transfer = "multipart"
+    links, in_parts = _Links(parts, call), transfer == "multipart"
+    return transfer, [_offer_upload(parts, links, one, held.get(one.oid), in_parts) for one in request.objects]
 
 
 def _is_whole(parts: Parts, oid: str, size: int) -> bool:
