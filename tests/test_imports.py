@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import tenuto.core
+import tenuto.inspect
 import tenuto.store
 
 HEAVY = (
@@ -43,7 +44,7 @@ def test_import_tenuto() -> None:
     assert loaded("import tenuto", HEAVY + ORACLES) == []
 
 
-@pytest.mark.parametrize("package", [tenuto.core, tenuto.store], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [tenuto.core, tenuto.inspect, tenuto.store], ids=lambda package: package.__name__)
 def test_the_lower_floors(package: object) -> None:
     names = rooms(package)
     assert len(names) >= 3

@@ -85,6 +85,7 @@ Commands:
   verify       Read every locked file and compare it with its hash.
   inventory    Say which models and datasets are here.
   repair       Bring back files that are damaged or missing.
+  inspect      Say what is inside a file, and whether it is whole.
   login        Keep a token for a hub.
   logout       Forget the token of a hub.
   whoami       Say who the hub takes you for.

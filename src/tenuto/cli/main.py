@@ -29,6 +29,7 @@ COMMANDS = {
     "verify": ("tenuto.cli.health", "Read every locked file and compare it with its hash."),
     "inventory": ("tenuto.cli.inventory", "Say which models and datasets are here."),
     "repair": ("tenuto.cli.health", "Bring back files that are damaged or missing."),
+    "inspect": ("tenuto.cli.inspect", "Say what is inside a file, and whether it is whole."),
     "login": ("tenuto.cli.account", "Keep a token for a hub."),
     "logout": ("tenuto.cli.account", "Forget the token of a hub."),
     "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),
