@@ -84,6 +84,9 @@ Commands:
   sync         Bring folder and hub together, both ways.
   verify       Read every locked file and compare it with its hash.
   inventory    Say which models and datasets are here.
+  checksums    Print the sha256 of every file.
+  smoke        Check that the files that matter are here.
+  diff         Say what differs between two versions.
   repair       Bring back files that are damaged or missing.
   inspect      Say what is inside a file, and whether it is whole.
   login        Keep a token for a hub.

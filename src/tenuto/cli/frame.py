@@ -116,10 +116,17 @@ def global_options() -> list[click.Parameter]:
 class Command(click.Command):
     """A command with the global options, whose help ends with an example and its exit codes."""
 
-    def __init__(self, *arguments: Any, example: str = "", exits: Sequence[int] = (), **more: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        example: str = "",
+        exits: Sequence[int] = (),
+        meanings: Mapping[int, str] = EXIT_MEANINGS,
+        **more: Any,
+    ) -> None:
         super().__init__(*arguments, **more)
         self.params += global_options()
-        self.example, self.exits = example, exits
+        self.example, self.exits, self.meanings = example, exits, meanings
 
     def format_epilog(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example and the table of exit codes."""
@@ -128,14 +135,20 @@ class Command(click.Command):
                 for line in self.example.splitlines():
                     formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
         with formatter.section("Exit status"):
-            formatter.write_dl([(str(status), EXIT_MEANINGS[status]) for status in sorted({*self.exits, 0, 2})])
+            formatter.write_dl([(str(status), self.meanings[status]) for status in sorted({*self.exits, 0, 2})])
 
 
-def command(name: str, *, example: str, exits: Sequence[int] = ()) -> Callable[[Callable[..., Any]], Command]:
-    """Declare a command: its name, an example as a user would type it, and the exit codes that matter beside 0 and 2."""
+def command(
+    name: str, *, example: str, exits: Sequence[int] = (), meanings: Mapping[int, str] | None = None
+) -> Callable[[Callable[..., Any]], Command]:
+    """Declare a command: its name, an example as a user would type it, and the exit codes that matter beside 0 and 2.
+
+    `meanings` are those of codes that mean something else here than everywhere.
+    """
 
     def decorate(function: Callable[..., Any]) -> Command:
-        made = click.command(name, cls=Command, example=example, exits=exits)(function)
+        own = {**EXIT_MEANINGS, **(meanings or {})}
+        made = click.command(name, cls=Command, example=example, exits=exits, meanings=own)(function)
         assert isinstance(made, Command)
         return made
 

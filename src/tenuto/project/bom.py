@@ -54,7 +54,10 @@ Json = dict[str, object]
 
 
 def as_cyclonedx(survey: Survey, version: str, endpoint: str = PUBLIC_HUB) -> str:
-    """The bill as JSON text; `version` is that of this program, `endpoint` the hub that the repos live on. Files whose sha256 is not known are left out."""
+    """The bill as JSON text; `version` is that of this program, `endpoint` the hub that the repos live on.
+
+    Files whose sha256 is not known are left out.
+    """
     components = [_component(held, endpoint) for held in survey.held]
     digest = uuid.uuid5(uuid.NAMESPACE_OID, msgspec.json.encode(components).decode())
     bill: Json = {

@@ -1,0 +1,40 @@
+"""The lock as git remembers it."""
+
+import os
+import subprocess
+from typing import NamedTuple
+
+from tenuto.core.errors import NotFoundError
+from tenuto.core.lockfile import LOCK_NAME, Lock, parse_lock
+
+
+class PastLock(NamedTuple):
+    """The lock at a commit of the project's own git history."""
+
+    commit: str
+    lock: Lock
+
+
+def lock_at(root: str, revision: str) -> PastLock | None:
+    """The lock that git has at a revision; None if git is not here, or knows no such revision.
+
+    Raises NotFoundError (EntryNotFound) for a revision without a lock, UsageError (BadLock) for one that cannot be read.
+    """
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if commit is None:
+        return None
+    name = commit.decode("ascii").strip()
+    text = _git(root, "cat-file", "blob", f"{name}:./{LOCK_NAME}")
+    if text is None:
+        raise NotFoundError(f"git has no {LOCK_NAME} at {revision}", hint="name a later revision")
+    return PastLock(name, parse_lock(text.decode("utf-8", "replace")))
+
+
+def _git(root: str, *arguments: str) -> bytes | None:
+    """What git prints; None if it refuses or is not here."""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, env=environment, capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
