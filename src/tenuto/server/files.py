@@ -85,17 +85,18 @@ def recall_raw(parts: Parts, call: Call) -> Answer | None:
 def _serve(parts: Parts, call: Call, *, follow: bool) -> Answer:
     known = parts.database.known()
     found: _Found | None = known.get(_key(call, follow))
-    wants_body, body = call.method != "HEAD", None
-    if found is None or (wants_body and not found.large):
+    body: bytes | None = None
+    if found is None or (call.method != "HEAD" and not found.large):
         with parts.database.read() as connection:
             git = GitReader(connection, call.repo.key, parts.cache)
-            place = found or _find(parts, call, git, follow)
+            place = _find(parts, call, git, follow)
             if isinstance(place, Answer):
                 return place
-            found = place
-            body = git.body(found.blob.oid) if wants_body and not found.large else None
+            found, body = place
+            if body is None and call.method != "HEAD" and not found.large:
+                body = git.body(found.blob.oid)
         known.keep(_key(call, follow), found)
-    if wants_body and found.large and found.size <= SMALL_BYTES:
+    if call.method != "HEAD" and found.large and found.size <= SMALL_BYTES:
         with open_large(parts, call.repo.key, found.large.sha256) as file:
             body = file.read(SMALL_BYTES)
     if body is not None and len(body) == found.size <= SMALL_BYTES:
@@ -122,16 +123,16 @@ def _body_key(call: Call, found: _Found) -> tuple[str, int, str]:
     return ("body", call.repo.key, found.large.sha256 if found.large else found.blob.oid)
 
 
-def _find(parts: Parts, call: Call, git: GitReader, follow: bool) -> _Found | Answer:
-    """The file that is asked for, or the answer that says why there is none."""
+def _find(parts: Parts, call: Call, git: GitReader, follow: bool) -> tuple[_Found, bytes | None] | Answer:
+    """The file that is asked for, with its bytes if it is a small blob; or the answer that says why there is none."""
     path = call.params["path"]
     commit = git.resolve(call.params["rev"])
     item = git.find(commit.tree, path)
     if item is None or not is_file(item):
         return _no_entry(commit.oid, f"{path[:300]} does not exist at {commit.oid}")
-    blob = git.blob(item.oid)
+    blob, body = git.small_blob(item.oid)
     if blob.pointer is None or not follow:
-        return _Found(commit.oid, blob, None, None)
+        return _Found(commit.oid, blob, None, None), body
     sha256, size = blob.pointer
     if held_sizes(git.connection, git.repo_key, [sha256]).get(sha256) != size:
         if was_purged(git.connection, git.repo_key, sha256):
@@ -139,7 +140,7 @@ def _find(parts: Parts, call: Call, git: GitReader, follow: bool) -> _Found | An
         raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
     is_told = size >= parts.limits.xet_download_from
     names = file_hashes(git.connection, git.repo_key, [sha256]) if is_told else {}
-    return _Found(commit.oid, blob, blob.pointer, names.get(sha256))
+    return _Found(commit.oid, blob, blob.pointer, names.get(sha256)), None
 
 
 def _no_entry(commit: str, message: str) -> Answer:

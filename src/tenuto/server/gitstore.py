@@ -6,12 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, literal, select, update
 
 from tenuto.core.errors import IntegrityError, NotFoundError, TenutoError
 from tenuto.core.gitobj import EMPTY_TREE, Pointer, TreeItem, parse_commit, parse_pointer, parse_tree
 from tenuto.core.ids import is_commit_id
 from tenuto.server.db import Database, chunks, is_writing
+from tenuto.server.known import SMALL_BYTES
 from tenuto.server.schema import git_commits, git_objects, git_parents, git_refs
 from tenuto.server.unneeded import spare, spare_all_if_listed
 
@@ -118,6 +119,12 @@ _BLOBS = select(git_objects.c.oid, git_objects.c.size, git_objects.c.lfs_sha256,
     git_objects.c.oid.in_(bindparam("oids", expanding=True)),
     git_objects.c.kind == "blob",
 )
+_BLOB = select(
+    git_objects.c.size,
+    git_objects.c.lfs_sha256,
+    git_objects.c.lfs_size,
+    case((git_objects.c.size <= SMALL_BYTES, git_objects.c.body)),
+).where(git_objects.c.repo_id == bindparam("repo"), git_objects.c.oid == bindparam("oid"), git_objects.c.kind == "blob")
 _BODY = select(git_objects.c.body).where(
     git_objects.c.repo_id == bindparam("repo"), git_objects.c.oid == bindparam("oid")
 )
@@ -257,10 +264,15 @@ class GitReader:
 
     def blob(self, oid: str) -> BlobFacts:
         """Facts of one blob; raises IntegrityError (CorruptObject) if it is missing."""
-        found = self.blobs([oid]).get(oid)
-        if found is None:
+        return self.small_blob(oid)[0]
+
+    def small_blob(self, oid: str) -> tuple[BlobFacts, bytes | None]:
+        """The same, with the bytes of the blob if it has at most `SMALL_BYTES`."""
+        row = self.connection.execute(_BLOB, {"repo": self.repo_key, "oid": oid}).first()
+        if row is None:
             raise self._missing("blob", oid)
-        return found
+        size, sha256, lfs_size, body = row
+        return BlobFacts(oid, size, Pointer(sha256, lfs_size) if sha256 else None), body
 
     def body(self, oid: str) -> bytes:
         """The bytes of an object; raises IntegrityError (CorruptObject) if it is missing."""
