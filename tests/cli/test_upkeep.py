@@ -47,12 +47,21 @@ missing: large object 7e84d4ba18674ddb48a79186eebcb152d3a3cbcf8832e85666c5aeecd6
   in hf://ann/one@main/folder/7e84.bin
   in hf://bob/two@main/folder/7e84.bin
 1 finding (3 repos, 11 commits, 13 files, 4 large objects, 2 xorbs; 0 B read)
-Next: move what is damaged out of the store and upload it again, or `tenuto hub restore` a backup to another folder
+Next: upload it again, or `tenuto hub restore` a backup to another folder
 """)
     found = shell("hub", "check", "--json")
     assert found.status == 5
     (finding,) = found.json["findings"]
     assert (finding["fault"], finding["kind"], len(finding["places"])) == ("missing", "large object", 2)
+
+
+def test_what_is_damaged_is_set_aside_on_demand(shell: Shell, data: Path) -> None:
+    flip(object_file(data, TWICE), 9)
+    assert "Next: `tenuto hub check --set-aside`, then upload it again" in shell("hub", "check").out
+    assert "Set aside: 1 file\nNext: upload it again" in shell("hub", "check", "--set-aside").out
+    assert not object_file(data, TWICE).exists()
+    assert "it is not in the store; " in shell("hub", "check", "--quick").out
+    assert "Set aside" not in shell("hub", "check", "--set-aside").out
 
 
 @pytest.mark.parametrize("sample_text", ["5", "0%", "101%", "x%", "-1%"])

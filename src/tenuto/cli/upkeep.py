@@ -45,9 +45,16 @@ def _existing(data: str | None) -> "Iterator[tuple[Hub, str]]":
 @click.option(
     "--sample", metavar="SHARE", help="Read the bytes of a share of the files, such as 5%; another one each time."
 )
-def check(data: str | None, quick: bool, sample: str | None) -> int:
-    """Look for damage, from every ref to the last chunk: what it is, and which files it is in. Changes nothing; the hub may serve."""
+@click.option(
+    "--set-aside",
+    "aside",
+    is_flag=True,
+    help="Move damaged files of the store to the trash: the next upload mends them.",
+)
+def check(data: str | None, quick: bool, sample: str | None, aside: bool) -> int:
+    """Look for damage, from every ref to the last chunk: what it is, and which files it is in. The hub may serve."""
     check_installed()
+    from tenuto.server.upkeep_aside import set_aside
     from tenuto.server.upkeep_check import check_hub
     from tenuto.server.upkeep_copy import read_needs
 
@@ -56,7 +63,8 @@ def check(data: str | None, quick: bool, sample: str | None) -> int:
         total = int(read_needs(os.path.join(folder, "hub.sqlite3")).total_bytes * depth.share)
         with run.printer.watch("check", total) as progress:
             report = check_hub(hub.parts, folder, depth, progress)
-    run.printer.report(report, lambda: _check_lines(report))
+        moved = set_aside(hub.parts, folder, report.findings) if aside else 0
+    run.printer.report(report, lambda: _check_lines(report, moved))
     return 0 if report.clean else 5
 
 
@@ -72,7 +80,7 @@ def _depth(quick: bool, sample: str | None) -> "Depth":
     return Depth(parse_share(sample), time.time_ns() % (1 << 31))
 
 
-def _check_lines(report: "CheckReport") -> Iterator[str]:
+def _check_lines(report: "CheckReport", moved: int) -> Iterator[str]:
     for finding in report.findings:
         yield from _finding_lines(finding)
     counts = report.counts
@@ -89,7 +97,11 @@ def _check_lines(report: "CheckReport") -> Iterator[str]:
         yield f"No damage found ({looked})"
     else:
         yield f"{count_text(len(report.findings), 'finding')} ({looked})"
-        yield "Next: move what is damaged out of the store and upload it again, or `tenuto hub restore` a backup to another folder"
+        if moved:
+            yield f"Set aside: {count_text(moved, 'file')}"
+        lies_here = not moved and any(finding.fault == "damaged" for finding in report.findings)
+        first = "`tenuto hub check --set-aside`, then " if lies_here else ""
+        yield f"Next: {first}upload it again, or `tenuto hub restore` a backup to another folder"
 
 
 def _finding_lines(finding: "Finding") -> Iterator[str]:
