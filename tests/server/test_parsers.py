@@ -34,11 +34,11 @@ from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import Talk, large, small
 
 ROUTER = Router(make_routes())
-KEYS = st.sampled_from(
-    "key value header file lfsFile copyFile deletedFile path content encoding oid size algo objects operation transfers ref name files "
-    "paths parts partNumber etag deletions sha rewriteHistory target type user status requestId title description comment tag message "
-    "startingPoint fromRepo toRepo visibility private gated organization pullRequest cursor limit force sample gitIgnore".split()  # noqa: SIM905  # one line of words
-)
+WORDS = """
+    key value header file lfsFile copyFile deletedFile path content encoding oid size algo objects operation transfers ref name files
+    paths parts partNumber etag deletions sha rewriteHistory target type user status requestId title description comment tag message
+    startingPoint fromRepo toRepo visibility private gated organization pullRequest cursor limit force sample gitIgnore"""
+KEYS = st.sampled_from(WORDS.split())
 VALUES = st.sampled_from(
     ["main", "model", "sha256", "base64", "a" * 64, "../x", "\0", "\ud800", "refs/heads/main", "accepted", "1", "auto"]
 )

@@ -42,6 +42,45 @@ def test_a_file_to_a_repo_that_is_made_by_it(repo: Repo, folder: Path, tmp_path:
     assert OWNER in run(repo, "auth", "whoami")
 
 
+NEW_MAKES = [make for make in MAKES if make.environment != "hub-0.36"]
+
+
+@pytest.mark.parametrize("client", NEW_MAKES, indirect=True, ids=str)
+def test_repos_branches_and_tags(repo: Repo, folder: Path, tmp_path: Path) -> None:
+    made = Repo(repo.client, f"{repo.name}-by-command", repo.kind, repo.private)
+    kind = ("--type", repo.kind)
+    run(repo, "repos", "create", made.name, *kind, *(["--private"] if repo.private else []))
+    run(repo, "upload", made.name, str(folder), "--type", repo.kind)
+    run(repo, "repos", "branch", "create", made.name, "feat/one", *kind)
+    run(repo, "repos", "tag", "create", made.name, "v1", *kind, "--revision", "feat/one", "-m", "a note")
+    assert "v1" in run(repo, "repos", "tag", "list", made.name, *kind)
+    run(repo, "repos", "delete-files", made.name, "ten.bin", "deep/*", *kind)
+    assert made.files() == set(FILES) - {"ten.bin", NAMES[-1]}
+    assert made.files(revision="v1") == set(FILES)
+    run(repo, "repos", "tag", "delete", made.name, "v1", *kind, "--yes")
+    run(repo, "repos", "branch", "delete", made.name, "feat/one", *kind)
+    run(repo, "repos", "settings", made.name, *kind, "--public" if repo.private else "--private")
+    assert made.do("repo_info")["private"] is not repo.private
+    run(repo, "repos", "move", made.name, f"{made.name}-moved", *kind)
+    assert f"{made.name}-moved" in run(repo, "repos", "ls", "--type", repo.kind, "--limit", "1000", "--format", "json")
+    run(repo, "repos", "delete", f"{made.name}-moved", *kind, "--yes")
+    assert made.do("repo_exists") is False
+
+
+@pytest.mark.parametrize("client", [make for make in MAKES if make.environment == "hub-0.36"], indirect=True, ids=str)
+def test_repos_and_tags_of_old(repo: Repo, folder: Path) -> None:
+    made = Repo(repo.client, f"{repo.name}-by-command", repo.kind, repo.private)
+    kind = ("--repo-type", repo.kind)
+    run(repo, "repo", "create", made.name, *kind, *(["--private"] if repo.private else []))
+    assert made.do("repo_info")["private"] is repo.private
+    run(repo, "upload", made.name, str(folder), *kind)
+    run(repo, "repo", "tag", "create", made.name, "v1", *kind, "-m", "a note")
+    assert "v1" in run(repo, "repo", "tag", "list", made.name, *kind)
+    run(repo, "repo-files", "delete", made.name, "ten.bin", "deep/*", *kind)
+    assert made.files() == set(FILES) - {"ten.bin", NAMES[-1]}
+    assert made.files(revision="v1") == set(FILES)
+
+
 def test_what_is_missing_is_told(repo: Repo) -> None:
     ended = repo.client.run("download", f"{repo.name}-gone", "--repo-type", repo.kind)
     assert ended.returncode != 0

@@ -1,6 +1,7 @@
 """Single files of every size and name go up, come down bit for bit, and are deleted, through stock clients of every age."""
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,27 @@ def test_a_huge_file(make_repo: Callable[..., Repo], huge: Path) -> None:
     repo = make_repo("model", private=True)
     repo.put(huge, "huge.safetensors")
     assert repo.get("huge.safetensors") == huge.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client", [Make("hub-2.4", True), Make("hub-2.4", False)], indirect=True, ids=str)
+def test_a_gigabyte(make_repo: Callable[..., Repo], tmp_path: Path, hub: LiveHub) -> None:
+    path = tmp_path / "giga.bin"
+    with open(path, "wb") as file:
+        file.writelines(os.urandom(1_000_000) for _ in range(1000))
+    repo, before = make_repo("model"), len(hub.log())
+    repo.put(path, "giga.bin")
+    in_parts = "/lfs/part/" in hub.log()[before:]
+    assert in_parts is not repo.client.make.xet
+    down = repo.do("hf_hub_download", filename="giga.bin", local_dir=str(tmp_path / "down"))
+    assert digest(Path(down)) == digest(path)
+    (found,) = repo.do("get_paths_info", paths=["giga.bin"])
+    assert (found["lfs"]["sha256"], found["size"]) == (digest(path), path.stat().st_size)
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -140,6 +140,10 @@ def test_the_old_name_leads_to_the_new_one(repo: Repo, file: Path) -> None:
     file.write_bytes(b"second")
     repo.put(file, "f.txt")
     assert moved.get("f.txt") == b"second"
+    weights = bytes(range(256)) * 15_000
+    file.write_bytes(weights)
+    repo.put(file, "weights.safetensors")
+    assert moved.get("weights.safetensors") == repo.get("weights.safetensors") == weights
 
 
 def test_a_history_is_squashed(repo: Repo, file: Path) -> None:
