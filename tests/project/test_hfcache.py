@@ -117,6 +117,16 @@ def test_loose_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_files_beside_the_folders_are_not_overlooked_but_papers_are(tmp_path: Path) -> None:
+    put(tmp_path / "models/adapter.safetensors")
+    put(tmp_path / "models/m/w.bin")
+    for paper in ("README.md", "inventory.json", "checksums.sha256", ".gitkeep"):
+        put(tmp_path / "models" / paper)
+    stray, model = find_artifacts(str(tmp_path))
+    assert (stray.local_path, stray.kind, paths(stray)) == ("models", "model", ["adapter.safetensors"])
+    assert paths(model) == ["w.bin"]
+
+
 @pytest.mark.parametrize(("file", "kind"), [("w.safetensors", "model"), ("one.wav", "dataset")])
 def test_one_folder_alone_is_what_its_files_are(tmp_path: Path, file: str, kind: str) -> None:
     put(tmp_path / "thing" / file)
@@ -139,6 +149,33 @@ def test_links_to_folders_are_followed_once_even_in_a_circle(tmp_path: Path) -> 
     (tmp_path / "home/models/loop").symlink_to(".")
     found = find_artifacts(str(tmp_path / "home"))
     assert [paths(one) for one in found] == [["w.safetensors"]]
+
+
+def test_a_link_to_itself_is_broken(tmp_path: Path) -> None:
+    put(tmp_path / "models/m/w.bin")
+    (tmp_path / "models/m/self").symlink_to("self")
+    (tmp_path / "models/self").symlink_to("self")
+    beside, found = find_artifacts(str(tmp_path))
+    assert (paths(found), found.broken) == (["w.bin"], ("self",))
+    assert (beside.local_path, paths(beside), beside.broken) == ("models", [], ("self",))
+
+
+def test_a_folder_that_cannot_be_looked_at_is_named_and_the_others_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "models/closed/w.bin")
+    put(tmp_path / "models/open/w.bin")
+    scandir = os.scandir
+
+    def guarded(path: str) -> "os._ScandirIterator[str]":
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)  # the tests may run as one who may read everything
+    closed, opened = find_artifacts(str(tmp_path))
+    assert (closed.local_path, closed.fault, closed.files) == ("models/closed", "Permission denied", ())
+    assert paths(opened) == ["w.bin"]
 
 
 def test_a_name_that_is_no_text_is_no_obstacle(tmp_path: Path) -> None:

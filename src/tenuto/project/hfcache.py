@@ -17,6 +17,22 @@ _CACHE_NAME = re.compile(r"(model|dataset)s--([^/]+)")
 _KIND_FOLDERS = {"models": "model", "datasets": "dataset"}
 _MARKS = frozenset({"readme.md", "config.json", "model_index.json", "dataset_info.json", ".gitattributes"})
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".th", ".gguf", ".onnx", ".h5", ".msgpack", ".npz")
+_PAPERS = (
+    ".md",
+    ".json",
+    ".jsonl",
+    ".txt",
+    ".csv",
+    ".sha256",
+    ".html",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".lock",
+    ".sh",
+    ".py",
+)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NOTES = ".cache/huggingface/download"
 
@@ -93,6 +109,8 @@ class _Search:
         if children is None:
             found = _loose(folder, path, kind)
             self.found += [found] if path or found.files else []
+        elif os.path.basename(folder) in _KIND_FOLDERS:
+            self.found += _strays(folder, path, kind or "model")
         for child in children or ():
             self.visit(f"{path}/{child}" if path else child, kind)
 
@@ -140,11 +158,19 @@ def _content(folder: str) -> tuple[list[str], list[str]]:
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if _is_folder(entry):
                 folders += [] if entry.name.startswith(".") else [entry.name]
             elif not _is_housekeeping(entry.name):
                 files.append(entry.name)
     return sorted(folders), sorted(files)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a folder, or a link to one; a link to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_housekeeping(name: str) -> bool:
@@ -203,6 +229,14 @@ def _loose(folder: str, path: str, kind: str | None) -> Found:
     return Found(kind, name, path or ".", repo_id, None, commit, tuple(files), tuple(broken), notes.unfinished)
 
 
+def _strays(folder: str, path: str, kind: str) -> Iterator[Found]:
+    """One entry for the files that lie beside the folders of models or datasets, but for papers such as an inventory."""
+    names = [name for name in _content(folder)[1] if not name.startswith(".") and not name.lower().endswith(_PAPERS)]
+    files, broken = _look_at((os.path.join(folder, name), name) for name in names)
+    if names:
+        yield Found(kind, os.path.basename(folder), path or ".", None, None, None, tuple(files), tuple(broken))
+
+
 class _Notes:
     """What `hf download --local-dir` wrote down: the commit, the sha256 of large files, and what it did not finish."""
 
@@ -225,8 +259,12 @@ class _Notes:
 
 def _files(folder: str) -> tuple[list[FoundFile], list[str]]:
     """The files below a folder, and the links that lead nowhere, each by path."""
+    return _look_at(sorted(_walk(folder, set()), key=lambda item: item[1]))
+
+
+def _look_at(items: Iterable[tuple[str, str]]) -> tuple[list[FoundFile], list[str]]:
     files, broken = [], []
-    for file, path in sorted(_walk(folder, set()), key=lambda item: item[1]):
+    for file, path in items:
         try:
             status = os.stat(file)
         except OSError:
@@ -250,7 +288,7 @@ def _walk(top: str, entered: set[tuple[int, int]]) -> Iterator[tuple[str, str]]:
             for entry in entries:
                 if _is_housekeeping(entry.name):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     folders.append((entry.path, f"{prefix}{entry.name}/"))
                 else:
                     yield entry.path, f"{prefix}{entry.name}"
