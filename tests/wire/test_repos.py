@@ -68,6 +68,28 @@ def test_missing_things_are_told_apart(repo: Repo) -> None:
     assert "RepositoryNotFoundError" in refusal(gone, "snapshot_download").classes
 
 
+def test_other_refusals_have_their_class_and_say_why(repo: Repo, file: Path, hub: LiveHub) -> None:
+    repo.put(file, "f.txt")
+    repo.do("create_tag", tag="v1")
+    assert "BadRequestError" in refusal(repo, "upload_file", **upload(file), revision="v1").classes
+    unknown = refusal(repo, "repo_info", token="hf_unknown")
+    assert (unknown.status, "RepositoryNotFoundError" in unknown.classes) == (401, False)
+    assert "Invalid credentials" in str(unknown)
+    card = write(file.parent, {"README.md": b"---\nlicense: [\n---\n"}) / "README.md"
+    assert "ValueError" in refusal(repo, "upload_file", path_or_fileobj=str(card), path_in_repo="README.md").classes
+    with pytest.raises(RefusedError, match="this hub has no webhooks") as absent:
+        repo.client.do("list_webhooks")
+    assert absent.value.status == 501
+    reader = refusal(repo, "upload_file", **upload(file), token=hub.hub.create_token(OWNER, "read"))
+    assert (reader.status, f"this token of {OWNER} may only read" in str(reader)) == (403, True)
+    stranger = refusal(repo, "upload_file", **upload(file), token=hub.user())
+    assert stranger.status == (404 if repo.private else 403)
+
+
+def upload(file: Path) -> dict[str, str]:
+    return {"path_or_fileobj": str(file), "path_in_repo": "again.txt"}
+
+
 def test_branches_and_tags(repo: Repo, file: Path) -> None:
     first = repo.put(file, "f.txt")["oid"]
     repo.do("create_branch", branch="feat/one")
@@ -199,9 +221,14 @@ def test_gates(repo: Repo, file: Path, hub: LiveHub) -> None:
     repo.do("accept_access_request", user=user)
     assert attempt(2) == b"first"
     assert [one["username"] for one in repo.do("list_accepted_access_requests")] == [user]
+    repo.do("cancel_access_request", user=user)
+    assert [one["username"] for one in repo.do("list_pending_access_requests")] == [user]
     repo.do("reject_access_request", user=user, rejection_reason="no")
+    assert [one["username"] for one in repo.do("list_rejected_access_requests")] == [user]
     with pytest.raises(RefusedError, match="GatedRepoError"):
         attempt(3)
+    with pytest.raises(RefusedError, match="GatedRepoError"):
+        repo.do("auth_check", token=token)
     other = hub.user(f"{user}-2")
     repo.do("grant_access", user=f"{user}-2")
     assert repo.get("f.txt", token=other, cache_dir=str(file.parent / "granted")) == b"first"
