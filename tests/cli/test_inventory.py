@@ -85,8 +85,8 @@ Wrote models/inventory.json: 1 model (2 files, 3.0 kB)
 """)
     read = json.loads((shell.project / "models/inventory.json").read_text())
     assert read["models"][0]["snapshot"] == COMMIT
-    assert shell("inventory", ".", "--models", "--format", "csv", "--output", "list.csv").status == 0
-    assert (shell.project / "list.csv").read_text().count("\n") == 2
+    assert shell("inventory", ".", "--models", "--format", "csv", "--output", "new/list.csv").status == 0
+    assert (shell.project / "new/list.csv").read_text().count("\n") == 2
 
 
 def test_the_schema(shell: Shell) -> None:

@@ -45,7 +45,6 @@ def checksums(
     from tenuto.project.checksums import checksums as carry_out
     from tenuto.project.holdings import folder_holdings, present_holdings
     from tenuto.project.inventory import KINDS
-    from tenuto.store.disk import replace_file
 
     run, kinds = invocation(), kinds or KINDS
     if folder is not None:
@@ -61,7 +60,7 @@ def checksums(
     for path, reason in report.failed.items():
         run.printer.note(f"left out: {path}: {reason}")
     if output:
-        replace_file(os.path.join(run.root, output), b"".join(os.fsencode(line) + b"\n" for line in done.lines))
+        run.write(output, b"".join(os.fsencode(line) + b"\n" for line in done.lines))
         read = f"{size_text(report.read_bytes)} read"
         run.printer.note(f"Wrote {output}: {count_text(report.files, 'file')}, {size_text(report.bytes)} ({read})")
     elif run.printer.json:
@@ -107,17 +106,14 @@ def smoke(
     import msgspec
 
     from tenuto.project.smoke import report_path, smoke_junit
-    from tenuto.store.disk import disk_errors, replace_file
 
     run = invocation()
     counts = {"models": largest_models, "datasets": largest_datasets}
     root, report = _smoke(run, folder, record, counts, quick=quick)
-    path = os.path.join(run.root, output) if output else report_path(root)
-    with disk_errors(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-    replace_file(path, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    path = output or report_path(root)
+    run.write(path, msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
     if junit:
-        replace_file(os.path.join(run.root, junit), smoke_junit(report))
+        run.write(junit, smoke_junit(report))
     run.printer.report(report, lambda: _smoke_lines(report))
     run.printer.note(f"The report is in {output or os.path.relpath(path, root)}")
     return report.exit_status

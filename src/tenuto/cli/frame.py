@@ -50,6 +50,15 @@ class Invocation:
         """The folder to start from."""
         return str(self.flags.get("root") or os.getcwd())
 
+    def write(self, path: str, content: bytes) -> None:
+        """Put a report into a file, relative to the folder to start from; its own folder is made if need be. Raises StorageError."""
+        from tenuto.store.disk import disk_errors, replace_file
+
+        file = os.path.join(self.root, path)
+        with disk_errors(file):
+            os.makedirs(os.path.dirname(file), exist_ok=True)
+        replace_file(file, content)
+
     def settings(self, manifest: Mapping[str, object] | None = None, **flags: str | int | None) -> "Settings":
         """All settings; `flags` are those of the command itself."""
         from tenuto.project.preferences import settings_from

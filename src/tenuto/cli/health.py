@@ -1,6 +1,5 @@
 """`tenuto verify | repair`."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -38,7 +37,9 @@ def verify(names: tuple[str, ...], quick: bool, sample: str | None, since: str |
     with run.workspace() as workspace:
         report = carry_out(workspace, names, depth)
     if junit:
-        _write_junit(os.path.join(run.root, junit), report)
+        from tenuto.project.junit import verify_junit
+
+        run.write(junit, verify_junit(report))
     run.printer.report(report, lambda: _verify_lines(report))
     return 5 if report.broken else 1 if report.findings else 0
 
@@ -56,13 +57,6 @@ def _depth(quick: bool, sample: str | None, since: str | None) -> "Depth":
     if since is not None:
         return Depth(since_s=time.time() - parse_duration_s(since))
     return Depth(quick=True) if quick else FULL
-
-
-def _write_junit(path: str, report: "VerifyReport") -> None:
-    from tenuto.project.junit import verify_junit
-    from tenuto.store.disk import replace_file
-
-    replace_file(path, verify_junit(report))
 
 
 def _verify_lines(report: "VerifyReport") -> Iterator[str]:

@@ -47,10 +47,7 @@ def inventory(folder: str | None, kinds: Sequence[str], form: str | None, output
     status = 1 if any(item.is_finding for item in survey.inventory.items) else 0
     form = form or ("json" if output else "text")
     if output:
-        from tenuto.store.disk import replace_file
-
-        path = os.path.join(run.root, output)
-        replace_file(path, _text(run, survey, form).encode())
+        run.write(output, _text(run, survey, form).encode())
         run.printer.note(f"Wrote {output}: {_sum_line(survey.inventory)}")
     elif run.printer.json or form == "text":
         run.printer.report(survey.inventory, lambda: _lines(survey.inventory))
