@@ -3,9 +3,12 @@
 import hashlib
 
 import pytest
+from sqlalchemy import insert, select
 
 from tenuto.core.errors import UsageError
 from tenuto.server.files import parse_range
+from tenuto.server.schema import lfs_objects, repos
+from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
 from tests.server.talk import large, small
 
@@ -87,6 +90,25 @@ def test_head_says_what_get_would(files: Owner, name: str) -> None:
         key: value for key, value in get.headers.items() if key not in ignored
     }
     assert int(head.headers["Content-Length"]) == len(get.content)
+
+
+def test_head_of_a_huge_file_needs_none_of_its_bytes(hub: LiveHub, owner: Owner) -> None:
+    oid, size = "5" * 64, 50 << 30
+    with hub.hub.parts.database.write() as connection:
+        key = connection.execute(select(repos.c.id).where(repos.c.namespace == owner.name)).scalar_one()
+        row = {"repo_id": key, "sha256": oid, "size": size, "created_ms": 0}
+        connection.execute(insert(lfs_objects).values(row))
+    owner.talk.commit(owner.repo, large("huge.bin", oid, size)).raise_for_status()
+    answer = owner.talk.client.head(f"/{owner.repo}/resolve/main/huge.bin")
+    assert (answer.status_code, answer.headers["Content-Length"], answer.headers["X-Linked-Size"]) == (
+        200,
+        str(size),
+        str(size),
+    )
+    assert answer.headers["ETag"] == f'"{oid}"'
+    part = owner.talk.client.head(f"/{owner.repo}/resolve/main/huge.bin", headers={"Range": f"bytes={size - 1}-"})
+    assert part.headers["Content-Range"] == f"bytes {size - 1}-{size - 1}/{size}"
+    assert owner.talk.read(owner.repo, "huge.bin").headers["X-Error-Code"] == "CorruptObject", "nor are there any"
 
 
 def test_the_headers_of_a_file(files: Owner) -> None:
