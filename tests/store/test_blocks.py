@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import IntegrityError, UsageError
+from tenuto.core.errors import IntegrityError, InternalError, UsageError
 from tenuto.store.blocks import BlockFile
 from tenuto.store.local import LocalStore
 from tenuto.testing.stores import MemoryStore
@@ -97,9 +97,6 @@ def test_nothing_complete_leaves_nothing(store: LocalStore) -> None:
 
 def test_wrong_bytes_are_named_and_gone(store: LocalStore) -> None:
     with begin(store) as incoming:
-        fill(incoming, *range(11))
-        incoming.write(4000, b"\0")
-        incoming.restart()
         fill(incoming, *range(10))
         incoming.write(10 * BLOCK, b"\0")
         incoming.complete(10)
@@ -110,6 +107,19 @@ def test_wrong_bytes_are_named_and_gone(store: LocalStore) -> None:
         fill(incoming, *range(11))
         store.publish([incoming.seal(sha256=SHA256)])
     assert store.read(SHA256) == CONTENT
+
+
+def test_a_complete_block_is_not_written_again(store: LocalStore) -> None:
+    with begin(store) as incoming:
+        fill(incoming, 2)
+        for position, data in ((2000, b"x"), (2999, b"x"), (1500, b"x" * 600), (len(CONTENT), b"x"), (-1, b"x")):
+            with pytest.raises(InternalError):
+                incoming.write(position, data)
+        incoming.write(1999, b"x")
+        incoming.write(3000, b"x")
+        incoming.restart()
+        fill(incoming, *range(11))
+        store.publish([incoming.seal(sha256=SHA256)])
 
 
 def test_bytes_that_rotted_between_two_runs_are_found(store: LocalStore) -> None:

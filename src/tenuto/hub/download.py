@@ -1,40 +1,26 @@
 """Files of a repo into a store: in parallel, hashed in the stream, resumed after an interruption, published in batches."""
 
 import contextlib
-import re
+import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
-from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
+from tenuto.core.errors import IntegrityError, InternalError, StorageError, TenutoError
 from tenuto.core.ids import RepoId
-from tenuto.core.pack import FILE_LIMIT_BYTES
+from tenuto.hub import lanes
 from tenuto.hub.packs import PACK_FROM_FILES, by_pack, unpack
-from tenuto.hub.patience import Attempt
 from tenuto.hub.remote import Remote
-from tenuto.hub.session import Stream
-from tenuto.store.base import Incoming, Sealed, Store
+from tenuto.hub.sources import Ranking, RepoSource, Source, Wanted, no_source
+from tenuto.hub.stream import OneStream, Progress, Told
+from tenuto.store.base import IncomingBlocks, Sealed, Store
+
+__all__ = ["Fetched", "Wanted", "download", "download_from"]
 
 BATCH_FILES = 1024
 BATCH_BYTES = 512 << 20
-_LENGTH = re.compile(r"[0-9]{1,18}")
-
-Progress = Callable[[int], None]
-
-
-class Wanted(NamedTuple):
-    """A file to fetch: its path in the repo, size in bytes, and the sha256 or git id that its bytes must have (one of them is known)."""
-
-    path: str
-    size: int
-    sha256: str | None = None
-    git_id: str | None = None
-
-    @property
-    def key(self) -> str:
-        """What an interrupted transfer of it is found by."""
-        return self.sha256 or f"git-{self.git_id}"
+PACKED_UP_TO_BYTES = 1 << 20
 
 
 class Fetched(NamedTuple):
@@ -51,35 +37,50 @@ def download(
     files: Iterable[Wanted],
     store: Store,
     *,
+    mirrors: Sequence[Source] = (),
+    jobs: int = 8,
+    progress: Progress = lambda _bytes: None,
+) -> list[Fetched]:
+    """Fetch files of a repo at a commit, or of a mirror what the repo cannot give; the rest as `download_from`."""
+    sources: list[Source] = [RepoSource(remote, repo, commit), *mirrors]
+    return download_from(sources, files, store, jobs=jobs, progress=progress)
+
+
+def download_from(
+    sources: Sequence[Source],
+    files: Iterable[Wanted],
+    store: Store,
+    *,
     jobs: int = 8,
     progress: Progress = lambda _bytes: None,
 ) -> list[Fetched]:
     """Fetch every file into the store, each content once; when this returns, all of it is published and durable.
 
-    Raises the first error. What was complete by then is published all the same, what was not goes on in the next call.
+    Sources are tried in order; one that fails comes last from then on. Raises the first error that no source helps against. What was
+    complete by then is published all the same, what was not goes on in the next call.
     """
     by_key: dict[str, list[Wanted]] = {}
     for wanted in files:
         by_key.setdefault(wanted.key, []).append(wanted)
-    transfer = _Transfer(remote, repo, commit, store, progress)
+    transfer = _Transfer(sources, store, jobs, progress)
     fetched: list[Fetched] = []
-    for key, sha256 in transfer.run([group[0] for group in by_key.values()], jobs).items():
+    for key, sha256 in transfer.run([group[0] for group in by_key.values()]).items():
         fetched += [Fetched(wanted, sha256) for wanted in by_key[key]]
     return fetched
 
 
 class _Transfer:
-    def __init__(self, remote: Remote, repo: RepoId, commit: str, store: Store, progress: Progress) -> None:
-        self._remote, self._repo, self._commit, self._store, self._progress = remote, repo, commit, store, progress
+    def __init__(self, sources: Sequence[Source], store: Store, jobs: int, progress: Progress) -> None:
+        self._ranking, self._store, self._jobs, self._progress = Ranking(sources), store, jobs, progress
         self._stopped = threading.Event()
         self._pending: list[Sealed] = []
         self._pending_bytes = 0
 
-    def run(self, files: Sequence[Wanted], jobs: int) -> dict[str, str]:
+    def run(self, files: Sequence[Wanted]) -> dict[str, str]:
         found: dict[str, str] = {}
         failure: TenutoError | None = None
-        with ThreadPoolExecutor(max(1, min(jobs, len(files))), "download") as pool:
-            futures = [pool.submit(self._fetch_group, group) for group in self._groups(files)]
+        with ThreadPoolExecutor(max(1, self._jobs), "download") as self._pool:
+            futures = [self._pool.submit(self._fetch_group, group) for group in self._groups(files)]
             try:
                 for future in as_completed(futures):
                     done, error = future.result()
@@ -99,9 +100,9 @@ class _Transfer:
         return found
 
     def _groups(self, files: Sequence[Wanted]) -> Iterator[list[Wanted]]:
-        """Large files alone, the largest first; then small ones by the pack, unless the hub knows no packs."""
-        small = [wanted for wanted in files if wanted.size <= FILE_LIMIT_BYTES]
-        if self._remote.session.speaks_pack is False or len(small) < PACK_FROM_FILES:
+        """Large files alone, the largest first; then small ones by the pack, unless the best source knows no packs."""
+        small = [wanted for wanted in files if wanted.size <= PACKED_UP_TO_BYTES]
+        if self._ranking.order()[0].session.speaks_pack is False or len(small) < PACK_FROM_FILES:
             small = []
         packed = {wanted.key for wanted in small}
         yield from ([wanted] for wanted in sorted(files, key=lambda one: -one.size) if wanted.key not in packed)
@@ -121,21 +122,22 @@ class _Transfer:
         return done, None
 
     def _fetch_pack(self, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
-        session = self._remote.session
-        if session.speaks_pack is None:  # the answer to a first file tells
+        if self._ranking.order()[0].session.speaks_pack is None:  # the answer to a first file tells
             done[group[0].key] = self._fetch(group[0])
-        if session.speaks_pack and not self._stopped.is_set():
+        for source in self._ranking.order():
+            if self._stopped.is_set():
+                return
+            unpack_lacking = functools.partial(self._unpack, source, group, done)
             with contextlib.suppress(TenutoError):  # each file by itself will say what is wrong
-                session.persist(
-                    lambda: self._unpack([one for one in group if one.key not in done], done),
-                    gained=lambda: len(done),
-                    stopped=self._stopped,
-                )
+                source.session.persist(unpack_lacking, gained=lambda: len(done), stopped=self._stopped)
 
-    def _unpack(self, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
-        by_path = {wanted.path: wanted for wanted in group}
-        address, body = self._remote.pack_request(self._repo, self._commit, list(by_path))
-        with self._remote.session.open("POST", address, body, {"Content-Type": "application/json"}) as stream:
+    def _unpack(self, source: Source, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
+        by_path = {wanted.path: wanted for wanted in group if wanted.key not in done}
+        request = source.pack_request(list(by_path)) if by_path else None
+        if request is None:
+            return
+        address, body = request
+        with source.session.open("POST", address, body, {"Content-Type": "application/json"}) as stream:
             for path, content in unpack(stream):
                 wanted = by_path.get(path)
                 if wanted is None or self._stopped.is_set():
@@ -149,7 +151,9 @@ class _Transfer:
     def _collect(self, sealed: Sealed) -> None:
         self._pending.append(sealed)
         self._pending_bytes += sealed.size
-        if len(self._pending) >= BATCH_FILES or self._pending_bytes >= BATCH_BYTES:
+        # Nobody goes on with a file that was sealed and not published: for a large one that time is kept short.
+        is_large = sealed.size >= lanes.BLOCKS_FROM_BYTES
+        if is_large or len(self._pending) >= BATCH_FILES or self._pending_bytes >= BATCH_BYTES:
             self._publish()
 
     def _publish(self) -> None:
@@ -157,106 +161,59 @@ class _Transfer:
         self._store.publish(batch)
 
     def _fetch(self, wanted: Wanted) -> Sealed:
+        """The file from the first source that has it as it should be. What one has sent rightly is not asked of the next."""
+        faults: list[tuple[Source, TenutoError]] = []
+        for source in self._ranking.order():
+            try:
+                return self._fetch_from(source, wanted)
+            except (StorageError, InternalError):
+                raise
+            except TenutoError as error:
+                if self._stopped.is_set():
+                    raise
+                self._ranking.demote(source)
+                faults.append((source, error))
+        raise no_source(wanted, faults)
+
+    def _fetch_from(self, source: Source, wanted: Wanted) -> Sealed:
         try:
-            return self._receive(wanted)
+            return self._receive(source, wanted)
         except IntegrityError:
             # A resumed part or a broken proxy can be at fault: one whole new transfer decides.
-            return self._receive(wanted)
+            return self._receive(source, wanted, in_one=True)
 
-    def _receive(self, wanted: Wanted) -> Sealed:
+    def _receive(self, source: Source, wanted: Wanted, *, in_one: bool = False) -> Sealed:
+        told = Told(self._progress)
+        try:
+            blocks = self._open_blocks(wanted)
+            if blocks is None:
+                return self._receive_stream(source, wanted, told)
+            with blocks:
+                return self._receive_blocks(source, wanted, blocks, told, in_one)
+        except BaseException:
+            told.take_back()
+            raise
+
+    def _open_blocks(self, wanted: Wanted) -> IncomingBlocks | None:
+        if wanted.sha256 is None or wanted.size < lanes.BLOCKS_FROM_BYTES:
+            return None
+        return self._store.receive_blocks(wanted.key, wanted.size, lanes.block_bytes(wanted.size))
+
+    def _receive_stream(self, source: Source, wanted: Wanted, progress: Progress) -> Sealed:
         git_size = wanted.size if wanted.sha256 is None else None
-        source = f"{self._remote.endpoint}/{self._repo.web_path} {wanted.path}"
         with self._store.receive(key=wanted.key, git_size=git_size) as incoming:
-            self._progress(incoming.size)
-            held = 0
-            try:
-                if incoming.size != wanted.size:
-                    self._remote.session.persist(
-                        lambda: self._attempt(wanted, incoming), gained=lambda: incoming.size, stopped=self._stopped
-                    )
-                held = incoming.size
-                return incoming.seal(sha256=wanted.sha256, git_id=wanted.git_id, source=source)
-            except BaseException:
-                self._progress(-(held or incoming.size))
-                raise
+            progress(incoming.size)
+            OneStream(source, wanted, incoming, progress, self._stopped).run()
+            return incoming.seal(sha256=wanted.sha256, git_id=wanted.git_id, source=f"{source.title} {wanted.path}")
 
-    def _attempt(self, wanted: Wanted, incoming: Incoming) -> None:
-        if incoming.size > wanted.size:
-            self._restart(incoming)
-        headers = {"Range": f"bytes={incoming.size}-"} if incoming.size else None
-        address = self._remote.file_address(self._repo, self._commit, wanted.path)
-        with self._remote.session.open("GET", address, headers=headers) as stream:
-            self._position(stream, wanted, incoming)
-            self._write(stream, wanted, incoming)
-        if incoming.size < wanted.size:
-            raise Attempt(_short(wanted, incoming.size), again=True)
-
-    def _position(self, stream: Stream, wanted: Wanted, incoming: Incoming) -> None:
-        """Bring what is held in line with an answer that may be used; what is held stays if the answer is of no use."""
-        _check_body(stream, wanted, self._remote.endpoint)
-        if stream.status == 206 and incoming.size and _continues(stream, incoming.size, wanted.size):
-            return
-        held = incoming.size
-        self._restart(incoming)
-        if stream.status != 200:
-            raise Attempt(_cannot_resume(wanted), again=True, wait_s=0.0 if held else None)
-
-    def _write(self, stream: Stream, wanted: Wanted, incoming: Incoming) -> None:
-        for block in stream.blocks:
-            if self._stopped.is_set():
-                raise Attempt(UnavailableError("stopped"), again=False)
-            if incoming.size + len(block) > wanted.size:
-                self._restart(incoming)
-                raise _other_size(wanted, f"more than {wanted.size}", self._remote.endpoint)
-            incoming.write(block)
-            self._progress(len(block))
-
-    def _restart(self, incoming: Incoming) -> None:
-        self._progress(-incoming.size)
-        incoming.restart()
-
-
-def _continues(stream: Stream, position: int, size: int) -> bool:
-    return stream.status == 206 and stream.headers.get("Content-Range", "") == f"bytes {position}-{size - 1}/{size}"
-
-
-def _cannot_resume(wanted: Wanted) -> TenutoError:
-    return UnavailableError(f"the hub did not continue {wanted.path} where it stopped", code="BadAnswer")
-
-
-def _short(wanted: Wanted, got: int) -> TenutoError:
-    return UnavailableError(
-        f"{wanted.path} ended after {got} of {wanted.size} bytes",
-        hint="run the command again: it goes on where it stopped",
-    )
-
-
-def _check_body(stream: Stream, wanted: Wanted, endpoint: str) -> None:
-    """Refuse a body that cannot be the wanted one before a byte of it is taken in."""
-    if stream.headers.get("Content-Encoding", "identity") != "identity":
-        raise Attempt(UnavailableError(f"{wanted.path} came compressed, unasked", code="BadAnswer"), again=True)
-    if stream.status != 200:
-        return
-    length = stream.headers.get("Content-Length", "")
-    announced = int(length) if _LENGTH.fullmatch(length) else None
-    is_page = stream.headers.get("Content-Type", "").lower().startswith("text/html")
-    if is_page and announced != wanted.size and not wanted.path.endswith((".html", ".htm")):
-        raise Attempt(_web_page(wanted, endpoint), again=True)
-    if announced is not None and announced != wanted.size:
-        raise _other_size(wanted, str(announced), endpoint)
-
-
-def _web_page(wanted: Wanted, endpoint: str) -> TenutoError:
-    return UnavailableError(
-        f"{endpoint} answered with a web page in place of {wanted.path}",
-        code="BadAnswer",
-        hint="does this network ask you to log in? Open a browser, then run the command again",
-    )
-
-
-def _other_size(wanted: Wanted, sent: str, endpoint: str) -> TenutoError:
-    return IntegrityError(
-        f"{endpoint} sends {sent} bytes for {wanted.path}, which has {wanted.size} and the id {wanted.key}",
-        code="SizeMismatch",
-        hint="nothing was stored; try again, or use another source",
-    )
+    def _receive_blocks(
+        self, source: Source, wanted: Wanted, blocks: IncomingBlocks, progress: Progress, in_one: bool
+    ) -> Sealed:
+        cut, missing = blocks.block_bytes, blocks.missing()
+        progress(wanted.size - sum(min(cut, wanted.size - number * cut) for number in missing))
+        work = lanes.Lanes(source, wanted, blocks, progress, self._stopped)
+        if in_one:
+            work.run_whole()
+        elif missing:
+            work.run(self._jobs, self._pool.submit)
+        return blocks.seal(sha256=wanted.sha256, source=f"{source.title} {wanted.path}")

@@ -10,6 +10,7 @@ import os
 import struct
 import threading
 
+from tenuto.core.errors import InternalError
 from tenuto.store.base import IncomingBlocks, Sealed, check_seal
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 from tenuto.store.spool import open_spool_file, rename_sealed
@@ -56,8 +57,10 @@ class BlockFile(IncomingBlocks):
             return [number for number, held in enumerate(self._held) if not held]
 
     def write(self, position: int, data: bytes | memoryview) -> None:
-        assert 0 <= position <= position + len(data) <= self.size
         view = memoryview(data)
+        touched = self._held[position // self.block_bytes : -(-(position + len(view)) // self.block_bytes)]
+        if position < 0 or position + len(view) > self.size or any(touched):
+            raise InternalError("bytes were written over a complete block")  # it may have been hashed by now
         with disk_errors(self._path):
             while view:
                 count = os.pwrite(self._descriptor, view, position)
