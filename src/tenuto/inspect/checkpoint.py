@@ -19,6 +19,8 @@ def inspect_zip(source: Source, report: Report) -> None:
     kind = _kind(members)
     if not report.depth:
         report.format = kind
+    if kind == "torch" and any(member.name.endswith("/constants.pkl") for member in members):
+        report.fact(layout="torchscript")
     report.fact(
         members=len(members),
         unpacked_bytes=sum(member.size for member in members),

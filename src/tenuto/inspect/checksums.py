@@ -47,9 +47,17 @@ def _crc16_table() -> "array.array[int]":
 
 def crc8(data: bytes) -> int:
     """CRC-8 with polynomial 0x07, as FLAC frame headers have it."""
+    table = _crc8_table()
     crc = 0
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc << 1 & 0xFF ^ (0x07 if crc & 0x80 else 0)
+        crc = table[crc ^ byte]
     return crc
+
+
+@functools.cache
+def _crc8_table() -> bytes:
+    """What one byte does to the register."""
+    table = bytearray(range(256))
+    for _ in range(8):
+        table = bytearray(crc << 1 & 0xFF ^ (0x07 if crc & 0x80 else 0) for crc in table)
+    return bytes(table)

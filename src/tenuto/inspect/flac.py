@@ -13,6 +13,8 @@ _MOST_METADATA_BLOCKS = 1_024
 _LONGEST_HEADER_BYTES = 16
 _SLACK_BYTES = 4_096
 _ID3V1_BYTES = 128
+_MOST_BROKEN = 100
+_LARGEST_BLOCK = 65_535
 _SYNC = re.compile(rb"\xff[\xf8\xf9]")
 _KINDS = ("STREAMINFO", "PADDING", "APPLICATION", "SEEKTABLE", "VORBIS_COMMENT", "CUESHEET", "PICTURE")
 
@@ -89,7 +91,7 @@ def _stream_info(block: bytes) -> StreamInfo:
 
 
 def _walk(source: Source, start: int, info: StreamInfo, report: Report) -> None:
-    most = info.largest_block * info.channels * (info.bits + 1) // 8 + _SLACK_BYTES
+    most = (info.largest_block or _LARGEST_BLOCK) * info.channels * (info.bits + 1) // 8 + _SLACK_BYTES
     position, samples, frames = start, 0, 0
     broken: list[int] = []
     while position < source.size and frames < report.limits.steps:
@@ -102,6 +104,12 @@ def _walk(source: Source, start: int, info: StreamInfo, report: Report) -> None:
         samples += frame.samples if frame else 0
         if not is_right:
             broken.append(position)
+            if len(broken) == _MOST_BROKEN:
+                report.add(
+                    "BadChecksum",
+                    f"{_MOST_BROKEN} frames are damaged, the first at {broken[0]:,}; the rest was not read",
+                )
+                return
         position += length
     if broken:
         report.add("BadChecksum", f"{len(broken):,} frames are damaged, the first at {broken[0]:,}")

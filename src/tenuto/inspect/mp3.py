@@ -9,6 +9,7 @@ from tenuto.inspect.source import Cursor, Source
 _HEADER_BYTES, _ID3_HEADER_BYTES, _ID3V1_BYTES = 4, 10, 128
 _LARGE_TAG_BYTES = 16 << 20
 _SEARCH_BYTES = 64 << 10
+_MOST_LOST_BYTES = 16 << 20
 _RATES_HZ = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
 _KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
@@ -120,6 +121,8 @@ class _Walk:
             at = ahead.find(b"\xff", at + 1)
         step = at if at >= 0 else max(1, len(ahead) - _HEADER_BYTES)
         self._lost_bytes += step
+        if self._lost_bytes > _MOST_LOST_BYTES:
+            raise FormatError("BadStructure", f"more than {_MOST_LOST_BYTES:,} bytes belong to no frame")
         self._cursor.skip(step)
 
     def tell(self) -> None:

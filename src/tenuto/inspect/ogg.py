@@ -61,8 +61,8 @@ class _Walk:
         self._streams: list[_Stream] = []
         self._open: dict[int, _Stream] = {}
         self._pages = self._lost_bytes = 0
-        self._wrong: list[int] = []
-        self._missing: list[int] = []
+        self._wrong = self._missing = 0
+        self._first_wrong = self._first_missing = 0
 
     def run(self) -> None:
         """Walk to the end."""
@@ -74,7 +74,8 @@ class _Walk:
             page = self._page()
             self._pages += 1
             if _checksum(page.data) != page.crc:
-                self._wrong.append(at)
+                self._first_wrong = self._first_wrong if self._wrong else at
+                self._wrong += 1
             else:
                 self._take(page, at)
 
@@ -108,11 +109,11 @@ class _Walk:
             self._open[page.serial] = stream
             stream.next_number = page.number
         found = self._open.get(page.serial)
+        if found is None or page.number != found.next_number:
+            self._first_missing = self._first_missing if self._missing else at
+            self._missing += 1
         if found is None:
-            self._missing.append(at)
             return
-        if page.number != found.next_number:
-            self._missing.append(at)
         found.next_number = page.number + 1
         found.last_position = max(found.last_position, page.position)
         if page.flags & _ENDS:
@@ -122,9 +123,9 @@ class _Walk:
     def _tell_losses(self) -> None:
         report = self._report
         if self._wrong:
-            report.add("BadChecksum", f"{len(self._wrong):,} pages are damaged, the first at {self._wrong[0]:,}")
+            report.add("BadChecksum", f"{self._wrong:,} pages are damaged, the first at {self._first_wrong:,}")
         if self._missing and not self._wrong:
-            report.add("MissingPart", f"pages are missing before the one at {self._missing[0]:,}")
+            report.add("MissingPart", f"pages are missing before the one at {self._first_missing:,}")
         if self._lost_bytes:
             report.add("BadStructure", f"{self._lost_bytes:,} bytes between the pages belong to none")
 

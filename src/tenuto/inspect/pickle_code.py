@@ -13,9 +13,10 @@ from tenuto.inspect.globals import HARMLESS, PARAMETERS, REBUILDERS, STORAGES
 from tenuto.inspect.source import Cursor
 from tenuto.inspect.tensors import Tensor
 
-_LONGEST_LINE_BYTES = 65_536
+_USUAL_LINE_BYTES, _LONGEST_LINE_BYTES = 128, 65_536
 _KEPT_BYTES = 1_024
 _KEPT_ITEMS = 64
+_MOST_GLOBALS = 10_000
 _LARGEST_STACK = 2_000_000
 _TABLE = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 _FIXED = {"uint1": "<B", "uint2": "<H", "int4": "<i", "uint4": "<I", "uint8": "<Q"}
@@ -132,8 +133,11 @@ class PickleCode:
         return kept
 
     def _line(self) -> bytes:
-        ahead = self._cursor.peek(_LONGEST_LINE_BYTES)
+        ahead = self._cursor.peek(_USUAL_LINE_BYTES)
         end = ahead.find(b"\n")
+        if end < 0:
+            ahead = self._cursor.peek(_LONGEST_LINE_BYTES)
+            end = ahead.find(b"\n")
         if end < 0:
             raise FormatError("BadStructure", f"a line without end at {self._cursor.position:,}")
         self._cursor.skip(end + 1)
@@ -211,8 +215,10 @@ class PickleCode:
 
     def _name(self, module: str | None, name: str | None) -> None:
         named = Global(module, name)
-        if len(self.globals) < _LARGEST_STACK:
+        if len(self.globals) < _MOST_GLOBALS:
             self.globals[named] = None
+        else:
+            self.suspicions["it names more than is looked at"] = None
         self._stack.append(named)
 
     def _instance(self, argument: bytes | int | None) -> None:

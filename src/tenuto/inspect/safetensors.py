@@ -9,6 +9,7 @@ from tenuto.inspect.source import Source
 from tenuto.inspect.tensors import Span, Tensor, check_count, check_numbers, check_pairs, check_spans, tell
 
 LARGEST_HEADER_BYTES = 100_000_000
+_VALUES_A_TENSOR = 16
 BITS = {
     "BOOL": 8,
     "F4": 4,
@@ -43,7 +44,11 @@ def inspect(source: Source, report: Report) -> None:
     if length > report.limits.text_bytes:
         report.add("NotAllChecked", f"a header of {length:,} bytes is more than is read")
         return
-    header = _parse(source.read(8, length))
+    text = source.read(8, length)
+    # Each value but the first of its list stands behind a comma, so their number is known before any is made.
+    if sum(map(text.count, (b",", b"[", b"{"))) > _VALUES_A_TENSOR * report.limits.items:
+        raise FormatError("BadLength", "the header holds more values than are looked at")
+    header = _parse(text)
     check_count(len(header), "tensors", report)
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):

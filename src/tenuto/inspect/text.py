@@ -1,6 +1,7 @@
 """JSON, JSON Lines and YAML: texts that must be whole and of one encoding."""
 
 import codecs
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,13 +17,16 @@ _ALIAS = re.compile(r"(?:^|[\s,\[{:-])\*[\w-]+")
 _TAB_INDENT = re.compile(r"^ *\t+ *[\w\"'-]", re.MULTILINE)
 _MOST_ALIASES = 1_000
 _MOST_BROKEN_LINES = 10
+_OUTLINED_BYTES = 4 << 20
+_LARGEST_YAML_BYTES = 8 << 20
 
 
 def inspect_json(source: Source, report: Report) -> None:
     """Check that it is one JSON value, and note the keys of its top."""
     if source.size > report.limits.text_bytes:
         raise FormatError("NotAllChecked", f"{source.size:,} bytes of JSON are more than are read as one")
-    text = _decoded(source).encode()
+    check_text(source)
+    text = b"".join(source.pieces()).removeprefix(codecs.BOM_UTF8)
     check_json(text)
     outline = _outline(text, report)
     report.fact(**outline)
@@ -41,6 +45,9 @@ def check_json(text: bytes) -> None:
 
 
 def _outline(text: bytes, report: Report) -> dict[str, Any]:
+    """What stands at the top of a JSON value; of a large one, only its kind."""
+    if len(text) > _OUTLINED_BYTES:
+        return {"kind": {b"{": "table", b"[": "list"}.get(text.lstrip()[:1], "value")}
     try:
         table = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         return {"kind": "table", "keys": list(table)[: report.limits.listed]}
@@ -90,18 +97,18 @@ def _lines(source: Source, report: Report) -> Iterator[bytes]:
 
 def inspect_yaml(source: Source, report: Report) -> None:
     """Check what can be told without a parser: the encoding, tags that make Python objects, aliases that multiply, tabs."""
-    if source.size > report.limits.text_bytes:
+    if source.size > min(_LARGEST_YAML_BYTES, report.limits.text_bytes):
         raise FormatError("NotAllChecked", f"{source.size:,} bytes of YAML are more than are read as one")
-    text = _decoded(source)
-    for tag in sorted(set(_PYTHON_TAG.findall(text)))[:_MOST_BROKEN_LINES]:
-        report.add("CodeOnLoad", f"it has the tag {tag}")
+    text = _utf8(b"".join(source.pieces()))
+    for tag in itertools.islice(_PYTHON_TAG.finditer(text), _MOST_BROKEN_LINES):
+        report.add("CodeOnLoad", f"it has the tag {tag[0]}")
     aliases = sum(1 for _ in _ALIAS.finditer(text))
     if aliases > _MOST_ALIASES and "&" in text:
         report.add("Bomb", f"it has {aliases:,} aliases, which multiply what they stand for")
     if _TAB_INDENT.search(text):
         report.add("BadStructure", "a line is indented with tabs")
-    keys = [next(filter(None, found)) for found in _KEY.findall(text)]
-    report.fact(keys=keys[: report.limits.listed], aliases=aliases)
+    keys = [next(filter(None, found.groups())) for found in itertools.islice(_KEY.finditer(text), report.limits.listed)]
+    report.fact(keys=keys, aliases=aliases)
 
 
 def check_text(source: Source) -> None:
@@ -119,10 +126,6 @@ def check_text(source: Source) -> None:
         decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise FormatError("BadStructure", f"it is not UTF-8 near byte {position:,}: {error.reason}") from error
-
-
-def _decoded(source: Source) -> str:
-    return _utf8(b"".join(source.pieces()))
 
 
 def _utf8(data: bytes) -> str:
