@@ -25,6 +25,7 @@ T = TypeVar("T")
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
+_SHORT_BYTES = 1 << 16
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="tenuto"', "LFS-Authenticate": 'Basic realm="tenuto"'}
 
@@ -103,8 +104,8 @@ class Exchange:
         call = self._call = Call(self._method, params, self._query, self._headers, self._base_url(), self._raw_path)
         if route.streams or (route.body_bytes and route.target is None):
             # Strangers are turned away before their body is read.
-            elsewhere = await self._app.in_thread(admit, self._app.parts, route, call)
-            if elsewhere:
+            is_in = admit_known(self._app.parts, route, call)
+            if not is_in and (elsewhere := await self._app.in_thread(admit, self._app.parts, route, call)):
                 return elsewhere
             if route.streams:
                 return await self._stream(route, call)
@@ -165,7 +166,10 @@ class Exchange:
         return b""
 
     async def _stream(self, route: Route, call: Call) -> Answer:
-        """Hand the body to the sink in blocks; while one is written, the next one comes in."""
+        """Hand the body to the sink in blocks; while one is written, the next one comes in. A short one is taken in at one go."""
+        length = self._headers.get("content-length", "")
+        if length.isdecimal() and int(length) <= _SHORT_BYTES:
+            return await self._app.in_thread(self._take_in, route, call, await self._read_body(_SHORT_BYTES))
         sink = await self._app.in_thread(route.handler, self._app.parts, call)
         assert isinstance(sink, Sink)
         writing: asyncio.Future[None] | None = None
@@ -186,6 +190,18 @@ class Exchange:
             if writing:
                 await asyncio.wait([writing])
             await self._app.in_thread(sink.close)
+
+    def _take_in(self, route: Route, call: Call, body: bytes) -> Answer:
+        sink = route.handler(self._app.parts, call)
+        assert isinstance(sink, Sink)
+        try:
+            if len(body) > sink.max_bytes:
+                raise _too_large(sink.max_bytes)
+            if body:
+                sink.write(body)
+            return sink.finish()
+        finally:
+            sink.close()
 
     async def _next_block(self) -> bytes:
         pieces, size = [], 0
