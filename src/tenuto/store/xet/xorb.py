@@ -3,7 +3,7 @@
 from array import array
 
 from tenuto.core.errors import IntegrityError, UsageError
-from tenuto.store.xet.chunks import HEADER_BYTES, MOST_STORED_BYTES, Decoder, read_header
+from tenuto.store.xet.chunks import HEADER_BYTES, Decoder, read_header
 from tenuto.store.xet.hashes import chunk_hash, merkle_root, to_text
 from tenuto.store.xet.table import XorbTable
 
@@ -12,7 +12,6 @@ MOST_CHUNKS = 8192
 MOST_BODY_BYTES = 65 << 20
 """Chunks that do not shrink are stored as they are, each with a header: a body may be somewhat larger than what is in it."""
 _FOOTER = b"XETBLOB"
-_LONGEST_CHUNK = HEADER_BYTES + MOST_STORED_BYTES
 
 
 class XorbReader:
@@ -35,17 +34,19 @@ class XorbReader:
         if self._in_footer:
             return
         at = 0
-        if self._rest:
-            joined = self._rest + data[:_LONGEST_CHUNK]
-            end = self._take(memoryview(joined), 0)
-            if not end:
-                self._rest = b"" if self._in_footer else joined
-                return
-            at = end - len(self._rest)
+        while self._rest and at < len(data):
+            wanted = HEADER_BYTES
+            if len(self._rest) >= HEADER_BYTES:
+                wanted += read_header(self._rest).stored
+            wanted -= len(self._rest)
+            self._rest += data[at : at + wanted]
+            at += wanted
+            if self._take(memoryview(self._rest), 0) or self._in_footer:
+                self._rest = b""
         body = memoryview(data)
-        while (end := self._take(body, at)) > at:
+        while not self._in_footer and (end := self._take(body, at)) > at:
             at = end
-        self._rest = b"" if self._in_footer else bytes(body[at:])
+        self._rest += b"" if self._in_footer else body[at:]
 
     def _take(self, body: memoryview, at: int) -> int:
         """Take the chunk at `at`, if it is here as a whole; returns where the next one begins, `at` if nothing was taken."""
