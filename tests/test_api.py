@@ -15,6 +15,7 @@ import tenuto
 from tenuto.core.errors import ConflictError, IntegrityError, NotFoundError, UnavailableError, UsageError
 from tenuto.core.ids import RepoId
 from tenuto.core.settings import resolve
+from tenuto.hub.remote import Remote
 from tenuto.hub.tokens import connect
 from tenuto.project import take as taking
 from tenuto.project.push import Options, push
@@ -54,7 +55,8 @@ class Library:
             self.write(path, content)
         with self.opened() as workspace:
             repo = f"hf://{name}/model"
-            workspace.remote.create_repo(RepoId.parse(repo), private=False)
+            with connect(workspace.settings).session as session:
+                Remote(session).create_repo(RepoId.parse(repo), private=False)
             track(workspace, Request(str(self.author / "checkpoints"), repo))
             push(workspace)
         self.clone.mkdir()
@@ -222,7 +224,7 @@ def test_parts_add_up_to_a_clean_project(library: Library) -> None:
         assert status(workspace).clean
         assert workspace.base("checkpoints")
         push(workspace)
-        assert workspace.remote.session.requests_made == 1
+        assert workspace.requests_made == 1
 
 
 def test_a_file_that_appears_during_the_transfer_is_not_overwritten(

@@ -89,6 +89,7 @@ Commands:
   diff         Say what differs between two versions.
   repair       Bring back files that are damaged or missing.
   inspect      Say what is inside a file, and whether it is whole.
+  cache        The store that all your projects share.
   login        Keep a token for a hub.
   logout       Forget the token of a hub.
   whoami       Say who the hub takes you for.

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenuto.core.errors import UsageError
-from tenuto.core.human import count_text, duration_text, parse_duration_s, parse_share, size_text
+from tenuto.core.human import count_text, duration_text, parse_duration_s, parse_share, parse_size, size_text
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,25 @@ def test_shares(text: str, share: float) -> None:
 def test_what_is_no_share(text: str) -> None:
     with pytest.raises(UsageError):
         parse_share(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("0", 0),
+        ("999B", 999),
+        ("1kB", 1000),
+        ("1.5 MB", 1_500_000),
+        ("50GB", 50 * 10**9),
+        ("2TiB", 2 << 40),
+        ("3G", 3 * 10**9),
+    ],
+)
+def test_sizes_are_read(text: str, size_bytes: int) -> None:
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GB", "1XB", "1 G B", "1e9", "1,5GB"])
+def test_what_is_no_size(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)

@@ -17,6 +17,7 @@ from tenuto.core.settings import (
 )
 
 SAMPLES: dict[str, list[object]] = {
+    "cache_limit": ["1GB", "50 GB", "500kB", "2TiB"],
     "endpoint": ["http://flag.test", "http://environment.test", "http://manifest.test", "http://user.test"],
     "link": ["copy", "symlink", "hardlink", "reflink"],
     "bandwidth": ["20MB/s", "500kB/s", "1.5 GB/s", "9B/s"],

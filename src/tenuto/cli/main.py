@@ -33,6 +33,7 @@ COMMANDS = {
     "diff": ("tenuto.cli.diff", "Say what differs between two versions."),
     "repair": ("tenuto.cli.health", "Bring back files that are damaged or missing."),
     "inspect": ("tenuto.cli.inspect", "Say what is inside a file, and whether it is whole."),
+    "cache": ("tenuto.cli.cache", "The store that all your projects share."),
     "login": ("tenuto.cli.account", "Keep a token for a hub."),
     "logout": ("tenuto.cli.account", "Forget the token of a hub."),
     "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),

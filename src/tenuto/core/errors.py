@@ -128,7 +128,6 @@ CODES: dict[str, Code] = {
     "BadLock": Code(UsageError, 400),
     "BadAddress": Code(UsageError, 400),
     "BadPath": Code(UsageError, 400),
-    "LicenseRefused": Code(UsageError, 400),
     "TooLarge": Code(UsageError, 413),
     "BadRange": Code(UsageError, 416),
     "NoToken": Code(AuthenticationError, 401),
@@ -164,6 +163,7 @@ CODES: dict[str, Code] = {
     "BothMoved": Code(ConflictError, 409),
     "LocalChanges": Code(ConflictError, 409),
     "LockOutdated": Code(ConflictError, 409),
+    "LicenseRefused": Code(UsageError, 400),
 }
 
 

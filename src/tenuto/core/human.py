@@ -42,6 +42,14 @@ def parse_duration_s(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
+def parse_size(text: str) -> int:
+    """Bytes of `500MB`, `50 GB`, `2TB` (powers of 1,000) or `1GiB` (of 1,024); raises UsageError (BadCommand)."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,9})?) ?([kKMGT]?)(i?)B?", text, re.ASCII)
+    if not found:
+        raise UsageError(f"{text[:40]!r} is not a size", code="BadCommand", hint="write 500MB, 50GB or 2TB")
+    return int(float(found[1]) * (1024 if found[3] else 1000) ** " KMGT".index((found[2] or " ").upper()))
+
+
 def parse_share(text: str) -> float:
     """`5%` as 0.05: more than nothing, at most all; raises UsageError (BadCommand)."""
     found = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)%", text, re.ASCII)

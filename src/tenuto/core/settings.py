@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from tenuto.core.errors import UsageError
+from tenuto.core.human import parse_size
 
 PUBLIC_HUB = "https://huggingface.co"
 
@@ -37,6 +38,20 @@ SETTINGS = (
     ),
     Setting("hf_home", str, ("HF_HOME",), "~/.cache/huggingface", "where `hf` keeps its token"),
     Setting("cache", str, ("TENUTO_CACHE",), "~/.cache/tenuto", "the folder of the store"),
+    Setting(
+        "cache_limit",
+        str,
+        ("TENUTO_CACHE_LIMIT",),
+        None,
+        "how large the store may get: 50GB; what no project needs goes after a pull, the longest unused first; no limit if not set",
+    ),
+    Setting(
+        "cache_shared",
+        str,
+        ("TENUTO_CACHE_SHARED",),
+        None,
+        "the folder of a store that is only read, such as that of a team: what it has is not downloaded",
+    ),
     Setting("config", str, ("TENUTO_CONFIG",), "~/.config/tenuto", "the folder of user settings and logins"),
     Setting("offline", bool, ("TENUTO_OFFLINE", "HF_HUB_OFFLINE"), False, "make no request; use what is here"),
     Setting(
@@ -112,6 +127,8 @@ class Settings(NamedTuple):
     token: str | None
     hf_home: str
     cache: str
+    cache_limit: str | None
+    cache_shared: str | None
     config: str
     offline: bool
     link: str
@@ -195,7 +212,15 @@ _FORMS: Mapping[str, Callable[[object], bool]] = {
     "link": lambda value: value in LINK_MODES,
     "xet": lambda value: value in XET_MODES,
     "bandwidth": lambda value: value is None or rate_bytes_per_s(str(value)) is not None,
+    "cache_limit": lambda value: value is None or _is_size(str(value)),
 }
+
+
+def _is_size(text: str) -> bool:
+    try:
+        return parse_size(text) >= 0
+    except UsageError:
+        return False
 
 
 def _in_range(setting: Setting, value: object, origin: str) -> object:

@@ -1,12 +1,15 @@
 """The user's own settings file, `settings.toml` in the folder of user settings."""
 
+import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 
 from tenuto.core.errors import UsageError
 from tenuto.core.settings import SETTINGS, Settings, resolve
-from tenuto.store.disk import disk_errors
+from tenuto.store.disk import disk_errors, replace_file
 
 PREFERENCES_NAME = "settings.toml"
 _DEFAULT_FOLDER = next(str(setting.default) for setting in SETTINGS if setting.key == "config")
@@ -33,3 +36,16 @@ def _read(environment: Mapping[str, str]) -> dict[str, object]:
         raise UsageError(
             f"{file} is not valid: {error}", code="BadCommand", hint="correct it, or move it away"
         ) from error
+
+
+def set_preference(settings: Settings, key: str, value: str | None) -> str:
+    """Write one setting into the user's file, or take it out; the rest of the file stays as it is. Returns the file. Raises StorageError."""
+    file = os.path.join(os.path.expanduser(settings.config), PREFERENCES_NAME)
+    with disk_errors(file):
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        lines = Path(file).read_text(encoding="utf-8").splitlines() if os.path.exists(file) else []
+    own = re.compile(rf"\s*{re.escape(key)}\s*=")
+    kept = [line for line in lines if not own.match(line)]
+    added = [f"{key} = {json.dumps(value)}"] if value is not None else []
+    replace_file(file, "".join(f"{line}\n" for line in [*added, *kept]).encode())
+    return file

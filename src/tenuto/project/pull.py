@@ -9,10 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
-from tenuto.core.human import count_text
+from tenuto.core.human import count_text, parse_size
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Locked
 from tenuto.core.manifest import Artifact
+from tenuto.project.cache import clear
 from tenuto.project.failure import Failure, collected
 from tenuto.project.lock import lock
 from tenuto.project.outdated import newer_commit
@@ -26,6 +27,7 @@ from tenuto.project.workspace import Only, Workspace
 
 ABANDONED_S = 7 * 86_400.0
 """A part of a transfer that nobody went on with for that long is dropped."""
+_NEVER_DAYS = 36_500.0
 TAKING = frozenset({Action.DOWNLOAD, Action.RESTORE, Action.REMOVE_HERE, Action.CONFLICT})
 
 
@@ -134,7 +136,14 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
         pulled = [msgspec.structs.replace(one, newer=newer_commit(workspace, one.name)) for one in pulled]
     if any(one.downloaded_bytes for one in pulled):
         workspace.store.sweep(ABANDONED_S)
+        _keep_within_limit(workspace)
     return PullReport(pulled, unpushed, options.dry_run, failures)
+
+
+def _keep_within_limit(workspace: Workspace) -> None:
+    limit = workspace.settings.cache_limit
+    if limit:
+        clear(workspace.store, keep_days=_NEVER_DAYS, trash_days=0, limit_bytes=parse_size(limit))
 
 
 def _fetch_bytes(workspace: Workspace, work: _Work) -> int:

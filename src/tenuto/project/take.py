@@ -1,5 +1,6 @@
 """From the hub into the working folder: fetch and verify everything first, then change files."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,10 @@ from tenuto.project.resolve import Target, checked_listing, name_by_files, named
 from tenuto.project.scan import scan
 from tenuto.project.statcache import Seen
 from tenuto.project.workspace import Workspace
+from tenuto.store.adopt import take_over
+from tenuto.store.collect import mark_used
 from tenuto.store.hashing import ToHash, hash_files
+from tenuto.store.local import LocalStore
 
 FETCHING = frozenset({Action.DOWNLOAD, Action.RESTORE})
 
@@ -118,6 +122,7 @@ def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Itera
     """
     needed = {path: target.files[path] for path in paths}
     present = verified(workspace, set(needed.values()))
+    present |= _from_shared(workspace, {content for content in needed.values() if content.id not in present})
     lacking = [wanted(artifact, path, content) for path, content in needed.items() if content.id not in present]
     if not lacking:
         return target, 0
@@ -134,6 +139,22 @@ def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Itera
             progress=progress,
         )
     return target.with_sha256(_learn(workspace, fetched)), total
+
+
+def _from_shared(workspace: Workspace, lacking: set[Content]) -> set[str]:
+    """The ids of those contents that the shared store has, undamaged; they are in the own store then."""
+    shared = workspace.settings.cache_shared
+    if not shared or not lacking:
+        return set()
+    lower = LocalStore(shared)
+    here = [content for content in lacking if content.sha256 and lower.has(content.id)]
+    with workspace.watch("copying from the shared store", sum(content.size for content in here)) as progress:
+        taken = set()
+        for content in here:
+            if take_over(workspace.store, lower, content.id):
+                taken.add(content.id)
+            progress(content.size)
+    return taken
 
 
 def _learn(workspace: Workspace, fetched: Iterable[Fetched]) -> dict[str, str]:
@@ -168,3 +189,4 @@ def place(workspace: Workspace, folder: Folder, artifact: Artifact, listing: Lis
         status = folder.place(workspace.layout, workspace.store.file(entry.sha256), full)
         seen.append(Seen(full, status.st_size, status.st_mtime_ns, status.st_ino, entry.sha256))
     workspace.state.remember(seen)
+    mark_used(workspace.store, {listing[path].sha256 for path in paths}, time.time())

@@ -17,6 +17,7 @@ from tenuto.core.listing import Entry, Listing
 from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
 from tenuto.core.manifest import MANIFEST_NAME, WEB, Artifact, Manifest, parse_manifest
 from tenuto.core.settings import Settings, resolve
+from tenuto.project.roots import register
 from tenuto.project.statcache import Base, StateIndex
 from tenuto.store.disk import Layout, disk_errors, replace_file
 from tenuto.store.local import LocalStore
@@ -229,6 +230,7 @@ class Workspace:
         """Replace the manifest; raises UsageError (BadManifest) and writes nothing if it would not be valid."""
         self.manifest = parse_manifest(text)
         self.manifest_text = text
+        register(self.store, self.root)
         replace_file(os.path.join(self.root, MANIFEST_NAME), text.encode())
 
     @contextlib.contextmanager
@@ -248,6 +250,7 @@ class Workspace:
         lock = self.lock.replace(*changed)
         for name in lock.artifacts.keys() - self.manifest.artifacts.keys():
             lock = lock.without(name)
+        register(self.store, self.root)
         if lock.text != self.lock.text or not os.path.exists(os.path.join(self.root, LOCK_NAME)):
             replace_file(os.path.join(self.root, LOCK_NAME), lock.text.encode())
         self.lock = lock
