@@ -87,6 +87,7 @@ Wrote models/inventory.json: 1 model (2 files, 3.0 kB)
     assert read["models"][0]["snapshot"] == COMMIT
     assert shell("inventory", ".", "--models", "--format", "csv", "--output", "new/list.csv").status == 0
     assert (shell.project / "new/list.csv").read_text().count("\n") == 2
+    assert shell("inventory", ".", "--output", "new/both.json", "--json").json.keys() >= {"models", "datasets"}
 
 
 def test_the_schema(shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.manifest import Artifact, with_artifact
 from tenuto.project.checksums import Sum, checksums, parse_sums
 from tenuto.project.holdings import Holding, distinct, folder_holdings, largest, present_holdings
+from tenuto.project.record import locked
+from tenuto.project.scan import scan
 from tenuto.project.workspace import Workspace
 from tests.project.test_hfcache import cached, put
 
@@ -136,3 +139,15 @@ def test_the_largest_are_chosen_after_second_paths_are_gone() -> None:
 def test_files_that_are_not_there_are_not_one_file() -> None:
     gone = [Holding("models", name, 1, None) for name in "ab"]
     assert distinct(gone) == gone
+
+
+def test_what_should_be_there_is_named_and_not_passed_over(project: Workspace, root: Path) -> None:
+    artifact = project.manifest.artifacts["m"]
+    listing = scan(project, artifact).listing
+    project.store.put(listing.text)
+    project.write_lock(locked("m", artifact, listing, None))
+    (root / "m/2.bin").unlink()
+    shutil.rmtree(root / "d")
+    done = checksums(project.root, present_holdings(project))
+    assert done.report.failed == {"m/2.bin": "it is not there", "d": "it is not there"}
+    assert len(done.lines) == 4

@@ -63,9 +63,9 @@ def checksums(
         run.write(output, b"".join(os.fsencode(line) + b"\n" for line in done.lines))
         read = f"{size_text(report.read_bytes)} read"
         run.printer.note(f"Wrote {output}: {count_text(report.files, 'file')}, {size_text(report.bytes)} ({read})")
-    elif run.printer.json:
+    if run.printer.json:
         run.printer.report(report, lambda: ())
-    elif done.lines:
+    elif done.lines and not output:
         run.printer.answer(report, "\n".join(done.lines))
     return 1 if report.failed else 0
 

@@ -49,9 +49,9 @@ def inventory(folder: str | None, kinds: Sequence[str], form: str | None, output
     if output:
         run.write(output, _text(run, survey, form).encode())
         run.printer.note(f"Wrote {output}: {_sum_line(survey.inventory)}")
-    elif run.printer.json or form == "text":
+    if run.printer.json or (form == "text" and not output):
         run.printer.report(survey.inventory, lambda: _lines(survey.inventory))
-    else:
+    elif not output:
         run.printer.answer(survey.inventory, _text(run, survey, form).rstrip("\n"))
     return status
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from tenuto.core.errors import NotFoundError
+from tenuto.core.listing import Listing
 from tenuto.project.hfcache import find_artifacts
 from tenuto.project.inventory import KINDS
 from tenuto.project.scan import scan
@@ -43,9 +44,9 @@ def locked_holdings(workspace: Workspace, kinds: Sequence[str] = KINDS) -> list[
 
 
 def present_holdings(workspace: Workspace, names: Sequence[str] = (), kinds: Sequence[str] = KINDS) -> list[Holding]:
-    """Every file that is there, with its hash, and links to nothing; reads only files that changed since they were last read."""
+    """Every file that is there, with its hash, and what should be there and is not; reads only files that changed since they were last read."""
     holdings = []
-    for artifact in workspace.chosen(names).values():
+    for name, artifact in workspace.chosen(names).items():
         kind = _plural(artifact.kind)
         if kind not in kinds:
             continue
@@ -56,8 +57,18 @@ def present_holdings(workspace: Workspace, names: Sequence[str] = (), kinds: Seq
             status = _status(os.path.join(workspace.root, prefix + entry.path))
             real = (status.st_dev, status.st_ino) if status else None
             holdings.append(Holding(kind, prefix + entry.path, entry.size, real, known=entry.sha256))
-        holdings += [Holding(kind, path, 0, None) for path in here.broken]
+        missing = {*here.broken, *(prefix + path for path in _lacking(workspace, name, here.listing))}
+        if not here.listing and not missing:
+            missing = {artifact.path}
+        holdings += [Holding(kind, path, 0, None) for path in sorted(missing, key=os.fsencode)]
     return holdings
+
+
+def _lacking(workspace: Workspace, name: str, here: Listing) -> Iterable[str]:
+    """The locked paths that are not here, where the store knows which are locked."""
+    locked = workspace.locked(name)
+    listing = workspace.listing(locked.digest) if locked and locked.digest != here.digest else None
+    return listing.keys() - here.keys() if listing else ()
 
 
 def folder_holdings(root: str, kinds: Sequence[str] = KINDS) -> list[Holding]:
