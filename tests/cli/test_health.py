@@ -219,3 +219,18 @@ found    sha256 e77dd5a62737fce07de0891ba568d6f3ffc1799a7e4ce4ad7f8ff29955927c6f
     assert desk("repair").status == 0
     assert desk("verify", "--junit", "report.xml").status == 0
     assert 'name="2 files are as locked (full)"' in (desk.project / "report.xml").read_text()
+
+
+def test_what_is_broken_inside(desk: Desk) -> None:
+    desk.begin()
+    desk.write("data/model.safetensors", b"\xff" * 8 + b"{}")
+    assert desk("push").status == 0
+    assert desk("verify").status == 0
+    assert str(desk("verify", "--deep")) == snapshot("""\
+exit status 5
+--- out ---
+unsound: data/model.safetensors
+  BadLength: the header is to have 18,446,744,073,709,551,615 bytes; 100,000,000 are allowed
+1 file as locked, but unsound inside (3 files, 5.1 kB read)
+Next: `tenuto inspect FILE` says more; the bytes are those that are locked, so only another version can help
+""")

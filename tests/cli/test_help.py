@@ -108,7 +108,8 @@ Usage: tenuto verify [OPTIONS] [NAMES]...
   Read every locked file, whole, and compare it with its hash.
 
   With --quick, --sample or --since only some files are read or none; the
-  others must be there, with the right size.
+  others must be there, with the right size. With --deep, each file that has
+  the right hash is also inspected, as by `tenuto inspect`.
 
 Options:
   --quick           Read nothing: are the files there, with the size and time
@@ -117,6 +118,8 @@ Options:
                     time.
   --since SPAN      Do not read what was verified within this time, such as 7d
                     or 12h.
+  --deep            Look inside what was read, too: is it whole, and safe to
+                    load?
   --junit FILE      Write a report for CI, too.
   --json            Print one JSON document.
   --quiet           Print errors only.

@@ -57,6 +57,24 @@ def test_everything_is_read_and_the_time_is_remembered(project: Workspace) -> No
     assert {seen.verified_at_s for seen in project.state.files("data").values()} == {int(NOW)}, "a look forgets nothing"
 
 
+def test_what_is_as_locked_and_broken_inside_is_found_by_a_deep_look_alone(project: Workspace, root: Path) -> None:
+    (root / "data" / "a.safetensors").write_bytes(b"\xff" * 8 + b"{}")
+    (root / "data" / "b.pt").write_bytes(b"cposix\nsystem\n(S'true'\ntR.")
+    (root / "data" / "c.json").write_bytes(b"{}")
+    artifact = project.manifest.artifacts["data"]
+    listing = scan(project, artifact).listing
+    project.store.put(listing.text)
+    project.write_lock(locked("data", artifact, listing, None))
+    assert verify(project).findings == []
+    report = verify(project, depth=Depth(deep=True))
+    assert faults(report) == {"data/a.safetensors": "unsound", "data/b.pt": "unsound"}
+    assert report.broken
+    assert [str(finding.detail).partition(":")[0] for finding in report.findings] == ["BadLength", "CodeOnLoad"]
+    spoil(root, "data/b.pt")
+    assert faults(verify(project, depth=Depth(deep=True)))["data/b.pt"] == "damaged", "bytes come before what they mean"
+    assert verify(project, depth=Depth(quick=True, deep=True)).files == 0
+
+
 def test_samples_take_turns_until_all_was_read(project: Workspace) -> None:
     for run in range(20):
         report = verify(project, depth=Depth(share=0.05), clock=lambda run=run: NOW + run)  # type: ignore[misc]

@@ -10,7 +10,7 @@ from tenuto.cli.frame import command, invocation
 from tenuto.core.human import count_text, parse_duration_s, parse_share, size_text
 
 if TYPE_CHECKING:
-    from tenuto.project.verify import Depth, Finding, VerifyReport
+    from tenuto.project.verify import Depth, Fault, Finding, VerifyReport
 
 SHOWN = 20
 
@@ -25,15 +25,19 @@ SHOWN = 20
 @click.option("--quick", is_flag=True, help="Read nothing: are the files there, with the size and time they had?")
 @click.option("--sample", metavar="SHARE", help="Read a share of the bytes, such as 5%; other files each time.")
 @click.option("--since", metavar="SPAN", help="Do not read what was verified within this time, such as 7d or 12h.")
+@click.option("--deep", is_flag=True, help="Look inside what was read, too: is it whole, and safe to load?")
 @click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False), help="Write a report for CI, too.")
-def verify(names: tuple[str, ...], quick: bool, sample: str | None, since: str | None, junit: str | None) -> int:
+def verify(
+    names: tuple[str, ...], quick: bool, sample: str | None, since: str | None, deep: bool, junit: str | None
+) -> int:
     """Read every locked file, whole, and compare it with its hash.
 
     With --quick, --sample or --since only some files are read or none; the others must be there, with the right size.
+    With --deep, each file that has the right hash is also inspected, as by `tenuto inspect`.
     """
     from tenuto.project.verify import verify as carry_out
 
-    run, depth = invocation(), _depth(quick, sample, since)
+    run, depth = invocation(), _depth(quick, sample, since)._replace(deep=deep)
     with run.workspace() as workspace:
         report = carry_out(workspace, names, depth)
     if junit:
@@ -69,8 +73,18 @@ def _verify_lines(report: "VerifyReport") -> Iterator[str]:
     if not report.findings:
         yield f"All as locked ({_amount(report)})"
         return
-    yield f"{count_text(len(report.findings), 'file')} not as locked ({_amount(report)})"
-    yield "Next: tenuto repair, or tenuto push where the change is yours" if report.broken else "Next: tenuto verify"
+    faults = {finding.fault for finding in report.findings}
+    state = "as locked, but unsound inside" if faults == {"unsound"} else "not as locked"
+    yield f"{count_text(len(report.findings), 'file')} {state} ({_amount(report)})"
+    yield _next_step(faults)
+
+
+def _next_step(faults: "set[Fault]") -> str:
+    if faults == {"unproven"}:
+        return "Next: tenuto verify"
+    if faults <= {"unsound", "unproven"}:
+        return "Next: `tenuto inspect FILE` says more; the bytes are those that are locked, so only another version can help"
+    return "Next: tenuto repair, or tenuto push where the change is yours"
 
 
 def _amount(report: "VerifyReport") -> str:
@@ -111,7 +125,7 @@ def repair(names: tuple[str, ...], dry_run: bool) -> int:
 def _finding_lines(findings: Sequence["Finding"]) -> Iterator[str]:
     for finding in findings:
         yield f"{finding.fault}: {finding.path}"
-        if finding.found:
+        if finding.found and finding.fault != "unsound":
             yield f"  expected sha256 {finding.expected}"
             yield f"  found    sha256 {finding.found}"
         elif finding.fault != "missing":

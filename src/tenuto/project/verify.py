@@ -19,19 +19,21 @@ from tenuto.project.take import fetch
 from tenuto.project.workspace import Workspace
 from tenuto.store.hashing import Hashed, ToHash, hash_files
 
-Fault = Literal["damaged", "missing", "unreadable", "unproven"]
+Fault = Literal["damaged", "missing", "unreadable", "unsound", "unproven"]
 Mode = Literal["full", "quick", "sample", "since"]
 
 
 class Depth(NamedTuple):
     """How much is read: everything; nothing, if `quick`; about a `share` of the bytes; or what was not verified at or after `since_s`.
 
-    Whatever is not read must still be there and have the right size; `since_s` is in seconds since 1970 UTC.
+    Whatever is not read must still be there and have the right size; `since_s` is in seconds since 1970 UTC. With `deep`, what was read and
+    found right is looked into as well.
     """
 
     quick: bool = False
     share: float = 1.0
     since_s: float | None = None
+    deep: bool = False
 
     @property
     def mode(self) -> Mode:
@@ -45,7 +47,8 @@ FULL = Depth()
 class Finding(msgspec.Struct, frozen=True):
     """A file that is not what the lock says: its path below the project, the hash it must have, and the one it has, if it could be read.
 
-    `unproven` is a file of the right size that changed since it was last read, or never was: only `quick` says so, for lack of reading it.
+    `unsound` is a file with the right hash that is damaged or dangerous inside, as `detail` says. `unproven` is a file of the right size that
+    changed since it was last read, or never was: only `quick` says so, for lack of reading it.
     """
 
     artifact: str
@@ -144,6 +147,9 @@ def verify_files(
         outcome = outcomes.get(file.path)
         finding = _by_sight(file, quick=depth.quick) if outcome is None else _by_hash(file, outcome)
         findings += [finding] if finding else []
+    if depth.deep:
+        wrong = {finding.path for finding in findings}
+        findings += _look_inside(workspace, [file for file in reading if file.path not in wrong])
     locked_bytes = sum(file.entry.size for file in files)
     read_bytes = sum(outcome.size for outcome in outcomes.values())
     return VerifyReport(
@@ -245,6 +251,18 @@ def _seen(file: LockedFile, outcome: Hashed, started_s: float) -> Seen | None:
     if outcome.sha256 == file.entry.sha256:
         return Seen(file.path, outcome.size, status.st_mtime_ns, status.st_ino, outcome.sha256, int(started_s))
     return file.seen._replace(verified_at_s=0) if file.seen else None
+
+
+def _look_inside(workspace: Workspace, files: Sequence[LockedFile]) -> list[Finding]:
+    from tenuto.project.deep import fault_inside
+
+    findings = []
+    with workspace.watch("looking inside", sum(file.entry.size for file in files)) as progress:
+        for file in files:
+            fault = fault_inside(os.path.join(workspace.root, file.path))
+            findings += [file.finding("unsound", file.entry.sha256, fault)] if fault else []
+            progress(file.entry.size)
+    return findings
 
 
 def _by_hash(file: LockedFile, outcome: Hashed) -> Finding | None:
