@@ -1,5 +1,6 @@
 """`hf`, and `huggingface-cli` as it was called before: a folder goes up and comes down."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_file_to_a_repo_that_is_made_by_it(repo: Repo, folder: Path, tmp_path:
     assert OWNER in run(repo, "auth", "whoami")
 
 
-NEW_MAKES = [make for make in MAKES if make.environment != "hub-0.36"]
+NEW_MAKES = [make for make in MAKES if make.environment != "hub-0.36" and make.xet]  # nothing of this depends on Xet
 
 
 @pytest.mark.parametrize("client", NEW_MAKES, indirect=True, ids=str)
@@ -67,7 +68,33 @@ def test_repos_branches_and_tags(repo: Repo, folder: Path, tmp_path: Path) -> No
     assert made.do("repo_exists") is False
 
 
-@pytest.mark.parametrize("client", [make for make in MAKES if make.environment == "hub-0.36"], indirect=True, ids=str)
+@pytest.mark.parametrize("client", NEW_MAKES, indirect=True, ids=str)
+def test_discussions_copies_and_facts(make_repo: Callable[..., Repo], folder: Path, tmp_path: Path) -> None:
+    repo, other = make_repo("model"), make_repo("dataset")
+    repo.put(folder / "config.json", "config.json", create_pr=True)
+    run(repo, "discussions", "create", repo.name, "--title", "a question", "--body", "why?")
+    assert "a question" in run(repo, "discussions", "list", repo.name)
+    run(repo, "discussions", "comment", repo.name, "2", "--body", "because")
+    run(repo, "discussions", "close", repo.name, "2", "--yes")
+    assert "config.json" in run(repo, "discussions", "diff", repo.name, "1")
+    run(repo, "discussions", "merge", repo.name, "1", "--yes")
+    assert repo.files() == {"config.json"}
+    run(repo, "cp", f"hf://{repo.name}/config.json", str(tmp_path / "copy.json"))
+    assert (tmp_path / "copy.json").read_bytes() == FILES["config.json"]
+    run(repo, "repos", "cp", f"hf://{repo.name}/config.json", f"hf://{other.root}/deep/copy.json")
+    assert other.get("deep/copy.json") == FILES["config.json"]
+    assert "config.json" in run(repo, "models", "ls", repo.name)
+    assert repo.name in run(repo, "models", "info", repo.name)
+    run(repo, "download", repo.name)
+    assert "All checksums match" in run(repo, "cache", "verify", repo.name)
+    absent = repo.client.run("webhooks", "ls")
+    assert (absent.returncode, "this hub has no webhooks" in absent.stdout + absent.stderr) == (1, True)
+
+
+OLD_MAKES = [make for make in MAKES if make.environment == "hub-0.36" and make.xet]
+
+
+@pytest.mark.parametrize("client", OLD_MAKES, indirect=True, ids=str)
 def test_repos_and_tags_of_old(repo: Repo, folder: Path) -> None:
     made = Repo(repo.client, f"{repo.name}-by-command", repo.kind, repo.private)
     kind = ("--repo-type", repo.kind)
