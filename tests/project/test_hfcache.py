@@ -37,6 +37,13 @@ def paths(found: Found) -> list[str]:
     return [file.path for file in found.files]
 
 
+def test_a_cache_holds_more_than_models_and_datasets(tmp_path: Path) -> None:
+    for name in ("models--a--b", "spaces--a--c", "kernels--a--d", ".locks/models--a--b"):
+        cached(tmp_path / name, {"w.bin": b"1"})
+    put(tmp_path / "version.txt")
+    assert [found.repo_id for found in find_artifacts(str(tmp_path))] == ["a/b"]
+
+
 def test_a_snapshot_is_its_links_and_blobs_are_not_counted_beside_them(tmp_path: Path) -> None:
     cached(tmp_path / "models--facebook--musicgen-small", {"a.safetensors": b"weights", "sub/config.json": b"{}"})
     (found,) = find_artifacts(str(tmp_path))

@@ -14,6 +14,7 @@ from tenuto.project.scan import IGNORED_NAMES, IGNORED_PREFIX
 from tenuto.store.disk import disk_errors
 
 _CACHE_NAME = re.compile(r"(model|dataset)s--([^/]+)")
+_OTHER_CACHE_NAME = re.compile(r"(?:space|kernel)s--[^/]+")
 _KIND_FOLDERS = {"models": "model", "datasets": "dataset"}
 _MARKS = frozenset({"readme.md", "config.json", "model_index.json", "dataset_info.json", ".gitattributes"})
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".th", ".gguf", ".onnx", ".h5", ".msgpack", ".npz")
@@ -159,7 +160,8 @@ def _content(folder: str) -> tuple[list[str], list[str]]:
     with os.scandir(folder) as entries:
         for entry in entries:
             if _is_folder(entry):
-                folders += [] if entry.name.startswith(".") else [entry.name]
+                hidden = entry.name.startswith(".") or _OTHER_CACHE_NAME.fullmatch(entry.name)
+                folders += [] if hidden else [entry.name]
             elif not _is_housekeeping(entry.name):
                 files.append(entry.name)
     return sorted(folders), sorted(files)
