@@ -145,3 +145,33 @@ def test_onnx_tensors_that_lack_bytes(look: Look) -> None:
 def test_onnx_fields_without_end(look: Look) -> None:
     assert "BadStructure" in codes(look("m.onnx", b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
     assert "Truncated" in codes(look("m.onnx", b"\x08\x08\x3a\xff\xff\xff\xff\x0f"))
+
+
+def sharded(folder: Path, index: dict[str, object]) -> Path:
+    (folder / "m-1.safetensors").write_bytes(safetensors({"a": entry(0, 4), "b": entry(4, 6)}, bytes(6)))
+    (folder / "m-2.safetensors").write_bytes(safetensors({"c": entry(0, 8, [2], "F32")}, bytes(8)))
+    file = folder / "m.safetensors.index.json"
+    file.write_text(json.dumps(index))
+    return file
+
+
+MAP = {"a": "m-1.safetensors", "b": "m-1.safetensors", "c": "m-2.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        ({"metadata": {"total_size": 14}, "weight_map": MAP}, []),
+        ({"weight_map": MAP}, []),
+        ({"metadata": {"total_size": 15}, "weight_map": MAP}, [("SizeMismatch", "")]),
+        ({"weight_map": {**MAP, "d": "m-2.safetensors"}}, [("MissingPart", "m-2.safetensors")]),
+        ({"weight_map": {"a": "m-1.safetensors"}}, [("Unusual", "m-1.safetensors")]),
+        ({"weight_map": {**MAP, "d": "m-3.safetensors"}}, [("MissingPart", "m-3.safetensors")]),
+        ({"weight_map": {**MAP, "d": "../m-3.safetensors"}}, [("PathEscape", "../m-3.safetensors")]),
+        ({"weight_map": [1]}, []),
+        ({"another": "index"}, []),
+    ],
+)
+def test_an_index_and_its_shards(tmp_path: Path, index: dict[str, object], expected: list[tuple[str, str]]) -> None:
+    found = inspect_file(str(sharded(tmp_path, index)))
+    assert [(finding.code, finding.where) for finding in found.findings] == expected

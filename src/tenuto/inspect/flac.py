@@ -31,13 +31,6 @@ class StreamInfo(NamedTuple):
     md5: str
 
 
-class Frame(NamedTuple):
-    """A frame header: its samples, and the number it counts by."""
-
-    samples: int
-    number: int
-
-
 def inspect(source: Source, report: Report) -> None:
     """Check the metadata, then every frame by its checksum, and count the samples."""
     info, start = _metadata(source, report)
@@ -98,10 +91,11 @@ def _walk(source: Source, start: int, info: StreamInfo, report: Report) -> None:
         data = source.read(position, min(most + _LONGEST_HEADER_BYTES, source.size - position))
         if data[:3] == b"TAG" and len(data) == _ID3V1_BYTES:
             break
-        frame = _header(data, 0)
-        length, is_right = _length(data, at_end=position + len(data) == source.size) if frame else (_next(data), False)
+        found_samples = _header(data, 0)
+        at_end = position + len(data) == source.size
+        length, is_right = _length(data, at_end=at_end) if found_samples else (_next(data), False)
         frames += 1
-        samples += frame.samples if frame else 0
+        samples += found_samples or 0
         if not is_right:
             broken.append(position)
             if len(broken) == _MOST_BROKEN:
@@ -143,8 +137,8 @@ def _next(data: bytes) -> int:
     return max(1, len(data) - _LONGEST_HEADER_BYTES) if len(data) > _SLACK_BYTES else len(data)
 
 
-def _header(data: bytes, at: int) -> Frame | None:
-    """The frame header that begins here, if there is one."""
+def _header(data: bytes, at: int) -> int | None:
+    """How many samples the frame has whose header begins here, if one does."""
     head = data[at : at + _LONGEST_HEADER_BYTES]
     if len(head) < 6 or head[0] != 0xFF or head[1] & 0xFE != 0xF8 or head[3] & 1:
         return None
@@ -157,7 +151,7 @@ def _header(data: bytes, at: int) -> Frame | None:
     if not number_bytes or end >= len(head) or crc8(head[:end]) != head[end]:
         return None
     written = int.from_bytes(head[4 + number_bytes : 4 + number_bytes + block_bytes], "big") + 1
-    return Frame(written if block_bytes else _block_samples(block_code), head[4])
+    return written if block_bytes else _block_samples(block_code)
 
 
 def _number_bytes(first: int) -> int:

@@ -17,6 +17,7 @@ from tenuto.inspect import (
     parquet,
     pickles,
     safetensors,
+    shards,
     tables,
     tars,
     text,
@@ -60,17 +61,30 @@ def inspect_file(path: str, *, limits: Limits | None = None) -> Inspection:
     Raises NotFoundError (EntryNotFound), UsageError (BadPath) for what is no regular file, StorageError for what the disk refuses; whatever
     the file holds is a finding. Memory and work are bounded by `limits`.
     """
+    report = Report(limits or Limits())
     with open_source(path) as source:
-        return look_at(source, path, limits or Limits())
+        _look_all(source, path, report)
+        if path.endswith(shards.ENDING) and report.format == "json":
+            with report.part():
+                shards.check_shards(path, report)
+        return report.inspection(_printable(path), source.size)
 
 
 def look_at(source: Source, path: str, limits: Limits) -> Inspection:
     """What the bytes of a source are that has this path; only the name of it counts, and nothing is looked for there."""
     report = Report(limits)
+    _look_all(source, path, report)
+    return report.inspection(_printable(path), source.size)
+
+
+def _look_all(source: Source, path: str, report: Report) -> None:
     with report.part():
         _look(source, os.path.basename(path), report)
-    printable = path.encode("utf-8", "backslashreplace").decode()  # a name may be no text
-    return report.inspection(printable, source.size)
+
+
+def _printable(path: str) -> str:
+    """The path as JSON can hold it: a name may be no text."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _look(source: Source, name: str, report: Report) -> None:

@@ -38,12 +38,22 @@ BITS = {
 
 def inspect(source: Source, report: Report) -> None:
     """Check the header against the file, tensor by tensor, and some numbers."""
+    found, start = read_header(source, report)
+    tensors = [tensor for tensor, _ in found]
+    tell(tensors, report)
+    check_pairs(tensors, report)
+    check_spans((span for _, span in found), source.size - start, report)
+    parts = [(Span(start + span.start, start + span.end, span.name), tensor.dtype) for tensor, span in found]
+    check_numbers(source, parts, report)
+
+
+def read_header(source: Source, report: Report) -> tuple[list[tuple[Tensor, Span]], int]:
+    """The tensors that the header declares, where each lies in the data, and where the data begin. Raises FormatError."""
     length = int.from_bytes(source.read(0, 8), "little")
     if length > LARGEST_HEADER_BYTES:
         raise FormatError("BadLength", f"the header is to have {length:,} bytes; {LARGEST_HEADER_BYTES:,} are allowed")
     if length > report.limits.text_bytes:
-        report.add("NotAllChecked", f"a header of {length:,} bytes is more than is read")
-        return
+        raise FormatError("NotAllChecked", f"a header of {length:,} bytes is more than is read")
     text = source.read(8, length)
     # Each value but the first of its list stands behind a comma, so their number is known before any is made.
     if sum(map(text.count, (b",", b"[", b"{"))) > _VALUES_A_TENSOR * report.limits.items:
@@ -58,12 +68,7 @@ def inspect(source: Source, report: Report) -> None:
     for name, entry in header.items():
         with report.part(name):
             found.append(_tensor(name, entry))
-    tensors = [tensor for tensor, _ in found]
-    tell(tensors, report)
-    check_pairs(tensors, report)
-    check_spans((span for _, span in found), source.size - 8 - length, report)
-    parts = [(Span(8 + length + s.start, 8 + length + s.end, s.name), tensor.dtype) for tensor, s in found]
-    check_numbers(source, parts, report)
+    return found, 8 + length
 
 
 def _parse(text: bytes) -> dict[str, object]:
