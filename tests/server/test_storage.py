@@ -43,6 +43,7 @@ def stored(hub: LiveHub) -> int:
 
 def test_the_list_names_what_it_can(filled: Owner, stock, hub: LiveHub) -> None:
     api = stock(filled.token)
+    api.create_branch(filled.repo, branch="a-branch")
     found = {one.filename: one for one in api.list_lfs_files(filled.repo)}
     assert set(found) == {"now.bin", "d/deep/past.bin", ""}
     assert (found["now.bin"].ref, found["d/deep/past.bin"].ref) == ("refs/heads/main", None)

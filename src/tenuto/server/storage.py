@@ -13,7 +13,7 @@ from tenuto.server.access import Action, check
 from tenuto.server.db import chunks
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.gate import with_standing
-from tenuto.server.gitstore import GitReader
+from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.repos import find_repo, mark_modified
 from tenuto.server.rewriting import Rewriter
@@ -69,7 +69,8 @@ def find_places(git: GitReader, sha256s: Sequence[str]) -> dict[str, Place]:
     found: dict[str, Place] = {}
     seen: set[str] = set()
     past = select(git_commits.c.tree_oid).where(git_commits.c.repo_id == git.repo_key)
-    roots = [(git.resolve(ref.name).tree, ref.name) for ref in git.refs()]
+    refs = sorted(git.refs(), key=lambda ref: ref.name != HEADS + DEFAULT_BRANCH)
+    roots = [(git.resolve(ref.name).tree, ref.name) for ref in refs]
     older = git.connection.execute(past.order_by(git_commits.c.time_ms.desc())).scalars()
     for root, ref in [*roots, *((tree, "") for tree in older)]:
         if len(found) == len(set(blobs.values())):
