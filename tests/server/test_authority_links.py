@@ -91,6 +91,12 @@ def test_what_was_public_between_two_requests(links: Links, change: Callable[[Ow
         assert BYTES[:100] not in httpx2.get(url, headers=headers, trust_env=False, follow_redirects=True).content
 
 
+def test_no_cache_between_may_keep_what_a_link_gave(links: Links) -> None:
+    for name, (url, headers) in links.links.items():
+        said = httpx2.get(url, headers=headers, trust_env=False, follow_redirects=True).headers["Cache-Control"]
+        assert said in {"private, no-cache", "no-store"}, name
+
+
 def test_a_repo_that_was_moved_keeps_its_links(links: Links) -> None:
     body = {"fromRepo": links.owner.repo, "toRepo": f"{links.owner.repo}-moved", "type": "model"}
     links.owner.talk.post("/api/repos/move", body).raise_for_status()
