@@ -90,6 +90,23 @@ Wrote models/inventory.json: 1 model (2 files, 3.0 kB)
     assert shell("inventory", ".", "--output", "new/both.json", "--json").json.keys() >= {"models", "datasets"}
 
 
+def test_what_changed(shell: Shell) -> None:
+    leave(shell.project)
+    shell("inventory", ".", "--output", "inventory/combined_inventory.json")
+    again = shell("inventory", ".", "--against", "inventory/combined_inventory.json")
+    assert (again.status, again.out[:21]) == (0, "Nothing changed since")
+    (shell.project / "datasets/ionosphere_maestro/a.wav").write_bytes(b"sound")
+    done = shell("inventory", ".", "--against", "inventory/combined_inventory.json")
+    assert done.status == 1
+    assert done.out.splitlines()[:4] == [
+        "changed  datasets/ionosphere_maestro",
+        "  status: empty -> present",
+        "  files_count: 0 -> 1",
+        "  size_bytes: 0 -> 5",
+    ]
+    assert shell("inventory", ".", "--against", "inventory/combined_inventory.json", "--json").json["same"] is False
+
+
 def test_the_schema(shell: Shell) -> None:
     done = shell("inventory", "--schema")
     assert json.loads(done.out)["title"] == "Inventory of models and datasets"

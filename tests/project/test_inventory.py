@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,10 +14,12 @@ import jsonschema
 import msgspec
 import pytest
 
+from tenuto.core.errors import StorageError, UsageError
 from tenuto.core.manifest import Artifact, with_artifact
 from tenuto.project.bom import as_cyclonedx
 from tenuto.project.card import parse_card
 from tenuto.project.inventory import Survey, schema, survey_folder, survey_project
+from tenuto.project.inventory_changes import inventory_changes, read_inventory
 from tenuto.project.inventory_forms import as_csv, as_html
 from tenuto.project.record import locked
 from tenuto.project.scan import scan
@@ -236,6 +239,34 @@ def test_the_page_of_the_format_names_every_key_and_status() -> None:
     for word in [*item["properties"], *item["properties"]["status"]["enum"], *SCHEMA["properties"]]:
         assert f"| `{word}` |" in page, word
     assert item["required"] == list(item["properties"])
+
+
+def test_what_changed_since_an_older_inventory(tmp_path: Path) -> None:
+    top = workspace_of_others(tmp_path / "w")
+    written = put(tmp_path / "old.json", msgspec.json.encode(survey_folder(str(top), clock=noon).inventory))
+    assert inventory_changes(read_inventory(str(written)), survey_folder(str(top)).inventory).same
+    cached(top / "models/facebook/facebook_musicgen-small/models--facebook--musicgen-small", {}, "a" * 40)
+    put(top / "models/models--facebook--musicgen-small-2/snapshots" / ("b" * 40) / "w.bin")
+    put(top / "datasets/marsyas_gtzan/datasets--marsyas--gtzan/snapshots" / COMMIT / "more.wav")
+    shutil.rmtree(top / "datasets/ionosphere_maestro")
+    report = inventory_changes(read_inventory(str(written)), survey_folder(str(top)).inventory)
+    assert (report.same, report.since) == (False, "2027-01-15T08:00:00Z")
+    assert [(change.name, change.change, change.fields) for change in report.changes] == [
+        ("datasets/ionosphere_maestro", "removed", {}),
+        ("marsyas/gtzan", "changed", {"files_count": (1, 2), "size_bytes": (1, 2)}),
+        ("facebook/musicgen-small", "changed", {"revision": ("main", None)}),
+        ("facebook/musicgen-small-2", "added", {}),
+    ]
+    models = survey_folder(str(top), ["models"]).inventory
+    assert {change.kind for change in inventory_changes(read_inventory(str(written)), models).changes} == {"model"}
+
+
+def test_what_is_no_inventory(tmp_path: Path) -> None:
+    for text in (b"", b"[]", b'{"version": 1}', b'{"models": [{"repo_id": "facebook"}]}'):
+        with pytest.raises(UsageError, match="is no inventory"):
+            read_inventory(str(put(tmp_path / "old.json", text)))
+    with pytest.raises(StorageError):
+        read_inventory(str(tmp_path / "nowhere"))
 
 
 def test_as_a_table(tmp_path: Path) -> None:

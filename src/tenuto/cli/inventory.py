@@ -21,7 +21,7 @@ FORMATS = ("text", "json", "csv", "html", "cyclonedx")
 @command(
     "inventory",
     example="tenuto inventory\ntenuto inventory --models --format json --output models/inventory.json\n"
-    "tenuto inventory ~/.cache/huggingface/hub\ntenuto inventory --format cyclonedx > bom.json",
+    "tenuto inventory --against inventory.json\ntenuto inventory ~/.cache/huggingface/hub\ntenuto inventory --format cyclonedx > bom.json",
     exits=(1, 7, 9),
 )
 @click.argument("folder", required=False, type=click.Path())
@@ -29,12 +29,20 @@ FORMATS = ("text", "json", "csv", "html", "cyclonedx")
 @click.option("--datasets", "kinds", flag_value="datasets", multiple=True, help="Only datasets.")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="How it is written; text if not said.")
 @click.option("--output", metavar="FILE", type=click.Path(dir_okay=False), help="Write it to a file; JSON if not said.")
+@click.option("--against", metavar="FILE", type=click.Path(), help="Say only what changed since that one was written.")
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of the document, and stop.")
-def inventory(folder: str | None, kinds: Sequence[str], form: str | None, output: str | None, schema: bool) -> int:
+def inventory(
+    folder: str | None,
+    kinds: Sequence[str],
+    form: str | None,
+    output: str | None,
+    against: str | None,
+    schema: bool,
+) -> int:
     """Say which models and datasets are here, from where, how large, under which licence, and whether all of each is here.
 
     Without FOLDER, of this project; with FOLDER, of any folder, such as a cache of Hugging Face. Exits with 1 if something is missing,
-    empty or only in part here.
+    empty or only in part here; with --against, if anything changed.
     """
     from tenuto.project import inventory as making
 
@@ -44,6 +52,8 @@ def inventory(folder: str | None, kinds: Sequence[str], form: str | None, output
         run.printer.answer(msgspec.Raw(text), text.decode().rstrip("\n"))
         return 0
     survey = _survey(run, folder, kinds or making.KINDS)
+    if against is not None:
+        return _print_changes(run, survey.inventory, against)
     status = 1 if any(item.is_finding for item in survey.inventory.items) else 0
     form = form or ("json" if output else "text")
     if output:
@@ -63,6 +73,23 @@ def _survey(run: Invocation, folder: str | None, kinds: Sequence[str]) -> "Surve
         return survey_folder(os.path.join(run.root, folder), kinds)
     with run.workspace() as workspace:
         return survey_project(workspace, (), kinds)
+
+
+def _print_changes(run: Invocation, inventory: "Inventory", against: str) -> int:
+    from tenuto.project.inventory_changes import inventory_changes, read_inventory
+
+    report = inventory_changes(read_inventory(os.path.join(run.root, against)), inventory)
+
+    def lines() -> Iterator[str]:
+        for change in report.changes:
+            yield f"{change.change:<7}  {change.name}"
+            for field, (old, new) in change.fields.items():
+                yield f"  {field}: {'none' if old is None else old} -> {'none' if new is None else new}"
+        changed = count_text(len(report.changes), "change") if report.changes else "Nothing changed"
+        yield f"{changed} since {report.since}"
+
+    run.printer.report(report, lines)
+    return 0 if report.same else 1
 
 
 def _text(run: Invocation, survey: "Survey", form: str) -> str:
