@@ -1,14 +1,10 @@
-"""Files are hashed in order while the next bytes are unpacked; whoever stops early leaves nothing behind."""
+"""Files are hashed in order, in steps; whoever stops early leaves nothing behind."""
 
 import hashlib
 import os
-import threading
-from collections.abc import Iterator
 from contextlib import closing
 
-import pytest
-
-from tenuto.server.xet_digests import ahead, sha256s
+from tenuto.server.xet_digests import sha256s
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import RNG, Cas
 from tests.server.conftest import Owner
@@ -24,23 +20,11 @@ def test_each_file_gets_its_own_sha256_and_a_breath_in_between(hub: LiveHub, own
     assert found.count("") >= 4
 
 
-def test_who_stops_early_leaves_no_thread_and_no_open_file(hub: LiveHub, owner: Owner) -> None:
+def test_who_stops_early_leaves_no_open_file(hub: LiveHub, owner: Owner) -> None:
     xorb = make_xorb([RNG.randbytes(100_000) for _ in range(60)])
     Cas(owner).put_xorb(xorb)
     table, path = File([(xorb, 0, 60)]).table(), hub.hub.parts.xorbs.folder.file(xorb.name)
     with closing(sha256s(hub.hub.parts.xorbs, [table] * 3, 1 << 20)) as found:
         next(found)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ahead")]
     links = (f"/proc/self/fd/{one}" for one in os.listdir("/proc/self/fd"))
     assert path not in [os.readlink(link) for link in links if os.path.islink(link)]
-
-
-def test_a_failure_beside_is_told_where_its_value_was_awaited() -> None:
-    def values() -> Iterator[int]:
-        yield 1
-        raise ValueError("no more")
-
-    found = ahead(values())  # type: ignore[arg-type]
-    assert next(found) == 1
-    with pytest.raises(ValueError, match="no more"):
-        next(found)
