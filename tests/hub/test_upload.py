@@ -2,18 +2,22 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
 from tenuto.core import wire
 from tenuto.core.errors import ConflictError, IntegrityError, NotFoundError, StorageError, TenutoError, UnavailableError
 from tenuto.core.gitobj import blob_id
+from tenuto.hub import objects as objects_module
 from tenuto.hub import upload as upload_module
 from tenuto.hub.remote import Regular, Remote
 from tenuto.hub.session import Session
 from tenuto.hub.upload import Outgoing, Upload, upload
-from tenuto.testing.lies import Lie, ResetConnection, rate_limited, unavailable
+from tenuto.testing.lies import Answer, Fault, Lie, ResetConnection, Wait, WrongEtag, rate_limited, unavailable
 from tests.hub.place import PART_BYTES, Place, asked, noise, sha256_of
 from tests.hub.scripted import OK, Reply, Seen, serving
 
@@ -103,6 +107,27 @@ class TestParts:
         assert place.read("long.bin") == PARTED
         assert place.read("short.bin") == LARGE
 
+    def test_parts_travel_together(self, place: Place) -> None:
+        """The first part waits until another one has come."""
+        others = threading.Event()
+
+        @dataclass(frozen=True)
+        class Waits(Fault):
+            def forward(self, headers: dict[str, str]) -> dict[str, str]:
+                assert others.wait(10)
+                return headers
+
+        @dataclass(frozen=True)
+        class Comes(Fault):
+            def forward(self, headers: dict[str, str]) -> dict[str, str]:
+                others.set()
+                return headers
+
+        lies = [Lie("PUT", "/lfs/part/", Waits()), Lie("PUT", "/lfs/part/", Comes(), after=1, times=None)]
+        with place.through(*lies) as (remote, _):
+            send(place, remote, place.outgoing({"long.bin": PARTED}))
+        assert place.read("long.bin") == PARTED
+
     def test_of_an_exact_multiple(self, place: Place) -> None:
         content = noise(5 * PART_BYTES)
         with place.through() as (remote, liar):
@@ -121,6 +146,67 @@ class TestParts:
         with place.through(Lie("POST", "/lfs/complete/", ResetConnection(-1))) as (remote, _):
             send(place, remote, place.outgoing({"long.bin": PARTED}))
         assert place.read("long.bin") == PARTED
+
+
+class TestVerify:
+    def test_is_not_asked_of_a_hub_that_has_named_the_bytes(self, place: Place) -> None:
+        with place.through() as (remote, liar):
+            send(place, remote, place.outgoing({"a.bin": LARGE}))
+            assert asked(liar, "POST", "/lfs/verify/") == []
+
+    def test_is_asked_of_one_that_has_not(self, place: Place) -> None:
+        with place.through(Lie("PUT", "/lfs/upload/", WrongEtag())) as (remote, liar):
+            send(place, remote, place.outgoing({"a.bin": LARGE}))
+            assert len(asked(liar, "POST", "/lfs/verify/")) == 1
+
+
+@dataclass(frozen=True)
+class Foreign(Fault):
+    """The hub is not ours: nothing says that it speaks packs."""
+
+    def bend(self, answer: Answer, wait: Wait) -> Answer:
+        answer.headers.pop("x-tenuto-pack", None)
+        return answer
+
+
+class TestSeveralCommits:
+    FILES: ClassVar = {f"{number:02d}.txt": b"%d" % number for number in range(9)} | {"z.bin": LARGE}
+
+    def test_ours_takes_all_in_one(self, place: Place) -> None:
+        with place.through() as (remote, liar):
+            remote.commit_files = 4
+            send(place, remote, place.outgoing(self.FILES))
+            assert len(asked(liar, "POST", "/commit/")) == 1
+
+    def test_another_one_gets_parts_with_what_is_taken_away_last(self, place: Place) -> None:
+        place.put({"old.txt": b"old"})
+        with place.through(Lie("*", "", Foreign(), times=None)) as (remote, liar):
+            remote.commit_files = 4
+            done = place.send(place.outgoing(self.FILES), remote=remote, deleted=["old.txt"])
+            assert len(asked(liar, "POST", "/commit/")) == 3
+        assert done.commit == place.head
+        assert len(done.git_ids) == 9
+        assert place.wanted().keys() == self.FILES.keys()
+        history = json.loads(place.remote.session.request("GET", f"{place.repo.api_path}/commits/main").body)
+        assert [one["title"] for one in history[:3]] == [f"a title (part {number} of 3)" for number in (3, 2, 1)]
+        assert place.read("old.txt", history[1]["id"]) == b"old"
+
+    def test_a_commit_holds_so_many_bytes_at_the_most(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(upload_module, "COMMIT_BYTES", 3)
+        with place.through(Lie("*", "", Foreign(), times=None)) as (remote, liar):
+            place.send(place.outgoing(self.FILES), remote=remote)
+            assert len(asked(liar, "POST", "/commit/")) == 3
+        assert place.wanted().keys() == self.FILES.keys()
+
+    def test_what_a_failure_left_out_is_sent_by_the_next_push(self, place: Place) -> None:
+        lies = [Lie("POST", "/commit/", ResetConnection(-1), after=1), Lie("*", "", Foreign(), times=None)]
+        with place.through(*lies) as (remote, _):
+            remote.commit_files = 4
+            with pytest.raises(UnavailableError):
+                send(place, remote, place.outgoing(self.FILES))
+            assert len(place.wanted()) == 8, "the second commit was made, its answer was lost"
+            place.send(place.outgoing(self.FILES), remote=remote)
+        assert place.wanted().keys() == self.FILES.keys()
 
 
 class TestFilesThatChange:
@@ -148,7 +234,7 @@ class TestFilesThatChange:
 
     @pytest.mark.parametrize("size", [3 << 20, len(PARTED)], ids=["in one piece", "in parts"])
     def test_while_it_is_sent(self, place: Place, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(upload_module, "BLOCK_BYTES", 50_000)
+        monkeypatch.setattr(objects_module, "BLOCK_BYTES", 50_000)
         name = "weights.bin" if size == len(PARTED) else "weights.txt"
         file = place.outgoing({name: noise(size, 2)})[0]
         changed: list[int] = []
@@ -227,16 +313,18 @@ class TestFailures:
         before = place.head
         with place.through(Lie("*", step, unavailable(), times=None)) as (remote, _):
             with pytest.raises(UnavailableError) as caught:
-                send(place, remote, place.outgoing({"a.txt": b"1", "b.bin": LARGE}))
+                send(place, remote, place.outgoing({"a.txt": b"1", "b.bin": PARTED if "verify" in step else LARGE}))
             assert caught.value.code == "HubUnavailable"
         assert place.head == before
 
     @pytest.mark.parametrize("step", ["/preupload/", "/objects/batch", "/lfs/upload/", "/lfs/verify/"])
     @pytest.mark.parametrize("fault", [unavailable(), rate_limited(), ResetConnection(-1), ResetConnection(0)])
     def test_what_passes_is_waited_for(self, place: Place, step: str, fault: ResetConnection) -> None:
-        with place.through(Lie("*", step, fault)) as (remote, _):
-            send(place, remote, place.outgoing({"a.txt": b"1", "b.bin": LARGE}))
-        assert place.read("b.bin") == LARGE
+        content = PARTED if "verify" in step else LARGE
+        with place.through(Lie("*", step, fault)) as (remote, liar):
+            send(place, remote, place.outgoing({"a.txt": b"1", "b.bin": content}))
+            assert any(one.fault for one in liar.requests)
+        assert place.read("b.bin") == content
 
     def test_no_repo(self, place: Place) -> None:
         place.remote.delete_repo(place.repo)

@@ -11,7 +11,7 @@ from tenuto.core.errors import UsageError
 MEDIA_TYPE = "application/vnd.tenuto.pack"
 FEATURE_HEADER = "X-Tenuto-Pack"
 FEATURE_VERSION = "1"
-FILE_LIMIT_BYTES = 1 << 20
+FILE_LIMIT_BYTES = 4 << 20
 PACK_LIMIT_FILES = 1024
 PACK_LIMIT_BYTES = 32 << 20
 NAME_LIMIT_BYTES = 1024

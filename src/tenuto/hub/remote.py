@@ -42,10 +42,11 @@ Operation = Regular | Large | Deleted
 
 
 class Remote:
-    """A hub, seen through a session."""
+    """A hub, seen through a session. `commit_files` is how many files it takes in one commit, if it is not ours."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, commit_files: int = 1000) -> None:
         self.session = session
+        self.commit_files = commit_files
 
     @property
     def endpoint(self) -> str:

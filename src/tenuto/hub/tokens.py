@@ -85,7 +85,7 @@ def connect(settings: Settings, notice: Notice = unheard) -> Remote:
         notice=notice,
         bandwidth=Bandwidth(rate_bytes_per_s(settings.bandwidth)),
     )
-    return Remote(session)
+    return Remote(session, commit_files=settings.commit_files)
 
 
 def _logins_file(settings: Settings) -> str:

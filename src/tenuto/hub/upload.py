@@ -1,37 +1,23 @@
-"""Files of a folder into a repo: only what the repo lacks, read where they lie, in one commit."""
+"""Files of a folder into a repo: only what the repo lacks, in one commit, or in several where a hub takes no more at once."""
 
 import base64
-import functools
 import hashlib
-import re
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from tenuto.core import wire
-from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
+from tenuto.core.errors import UnavailableError
 from tenuto.core.gitobj import blob_id
 from tenuto.core.ids import RepoId
-from tenuto.core.pack import FILE_LIMIT_BYTES, frame_head, frame_size
-from tenuto.hub.packs import PACK_FROM_FILES, by_pack
+from tenuto.hub.objects import Outgoing, Progress, changed, send_objects
 from tenuto.hub.remote import Deleted, Large, Operation, Regular, Remote
-from tenuto.hub.session import Answer
-from tenuto.store.disk import BLOCK_BYTES, disk_errors
+from tenuto.store.disk import disk_errors
 
-Progress = Callable[[int], None]
-_NUMBER = re.compile(r"[0-9]{1,18}")
+__all__ = ["Outgoing", "Upload", "Uploaded", "upload"]
 
-
-class Outgoing(NamedTuple):
-    """A file to send: where it lies, its path in the repo, and the sha256 and size in bytes that it had when it was looked at."""
-
-    file: str
-    path: str
-    sha256: str
-    size: int
+COMMIT_BYTES = 100 << 20
+_Change = Large | Outgoing | Deleted
+"""What a commit changes; the content of a small file is read when its commit is made."""
 
 
 class Upload(NamedTuple):
@@ -61,24 +47,52 @@ def upload(
 ) -> Uploaded:
     """Send what the repo lacks, then make one commit on top of `parent`.
 
-    Raises ConflictError (StaleParent) if the branch moved: nothing but unreferenced objects is on the hub then. Raises IntegrityError
-    (HashMismatch) for a file that changed since it was looked at; then no commit was made.
+    A hub that is not ours gets several commits if there are more than `remote.commit_files` changes: each one holds, and the next push
+    sends what a failure left out. Raises ConflictError (StaleParent) if the branch moved: nothing but unreferenced objects, or the first
+    of several commits, is on the hub then. Raises IntegrityError (HashMismatch) for a file that changed since it was looked at.
     """
     modes = remote.preupload(repo, revision, [_announce(file) for file in wanted.files])
-    large = [file for file in wanted.files if _mode(modes, file) == "lfs"]
-    _send_objects(remote, repo, large, jobs, progress)
-    operations: list[Operation] = [Deleted(path) for path in wanted.deleted]
-    git_ids = []
-    for file in wanted.files:
-        if _mode(modes, file) == "lfs":
-            operations.append(Large(file.path, file.sha256, file.size))
-        else:
-            content = _read(file)
-            operations.append(Regular(file.path, content))
-            git_ids.append((blob_id(content), file.sha256))
-            progress(file.size)
-    result = remote.commit(repo, revision, operations, title=wanted.title, parent=parent)
-    return Uploaded(result.commit, git_ids)
+    large = {file.path: file for file in wanted.files if _mode(modes, file) == "lfs"}
+    send_objects(remote, repo, list(large.values()), jobs, progress)
+    changes: list[_Change] = [
+        Large(file.path, file.sha256, file.size) if file.path in large else file for file in wanted.files
+    ]
+    parts = _parts(remote, [*changes, *map(Deleted, wanted.deleted)])
+    git_ids: list[tuple[str, str]] = []
+    for number, part in enumerate(parts, 1):
+        title = wanted.title if len(parts) == 1 else f"{wanted.title} (part {number} of {len(parts)})"
+        operations = [_operation(change, git_ids) for change in part]
+        parent = remote.commit(repo, revision, operations, title=title, parent=parent).commit
+        progress(sum(map(_inside_bytes, part)))
+    return Uploaded(parent, git_ids)
+
+
+def _parts(remote: Remote, changes: Sequence[_Change]) -> list[list[_Change]]:
+    """The changes of each commit. What is taken away comes last, so that a moved file is never missing in between."""
+    if remote.session.speaks_pack:
+        return [list(changes)]
+    parts: list[list[_Change]] = [[]]
+    inside_bytes = 0
+    for change in changes:
+        inside_bytes += _inside_bytes(change)
+        if parts[-1] and (len(parts[-1]) >= remote.commit_files or inside_bytes > COMMIT_BYTES):
+            parts.append([])
+            inside_bytes = _inside_bytes(change)
+        parts[-1].append(change)
+    return parts
+
+
+def _inside_bytes(change: _Change) -> int:
+    """What travels inside the commit."""
+    return change.size if isinstance(change, Outgoing) else 0
+
+
+def _operation(change: _Change, git_ids: list[tuple[str, str]]) -> Operation:
+    if not isinstance(change, Outgoing):
+        return change
+    content = _read(change)
+    git_ids.append((blob_id(content), change.sha256))
+    return Regular(change.path, content)
 
 
 def _announce(file: Outgoing) -> wire.PreuploadFile:
@@ -98,149 +112,5 @@ def _read(file: Outgoing) -> bytes:
     with disk_errors(file.file), open(file.file, "rb") as opened:
         content = opened.read(file.size + 1)
     if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise _changed(file)
+        raise changed(file)
     return content
-
-
-def _send_objects(remote: Remote, repo: RepoId, files: Sequence[Outgoing], jobs: int, progress: Progress) -> None:
-    by_hash = {file.sha256: file for file in files}
-    objects = [wire.LfsObject(file.sha256, file.size) for file in by_hash.values()]
-    answers = {answer.oid: answer for answer in remote.lfs_batch(repo, objects)}
-    silent = next((file for sha256, file in by_hash.items() if sha256 not in answers), None)
-    if silent:
-        raise UnavailableError(f"the hub did not say where to send {silent.path}", code="BadAnswer")
-    sender = _Sender(remote, repo, progress)
-    with ThreadPoolExecutor(max(1, jobs), "upload") as pool:
-        tasks = [pool.submit(sender.send_group, group) for group in _groups(remote, by_hash, answers)]
-        try:
-            for task in as_completed(tasks):
-                task.result()
-        except BaseException:
-            sender.stopped.set()
-            raise
-
-
-_Offer = tuple[Outgoing, wire.LfsAnswer]
-
-
-def _groups(
-    remote: Remote, by_hash: Mapping[str, Outgoing], answers: Mapping[str, wire.LfsAnswer]
-) -> Iterator[list[_Offer]]:
-    """What goes together: small objects that the hub lacks by the pack, if it speaks packs; every other one alone."""
-    small = []
-    for sha256, file in by_hash.items():
-        answer = answers[sha256]
-        if file.size <= FILE_LIMIT_BYTES and _is_lacking(answer) and remote.session.speaks_pack:
-            small.append((file, answer))
-        else:
-            yield [(file, answer)]
-    if len(small) < PACK_FROM_FILES:
-        yield from ([offer] for offer in small)
-    else:
-        yield from by_pack(small, lambda offer: offer[0].size)
-
-
-def _is_lacking(answer: wire.LfsAnswer) -> bool:
-    return answer.error is None and bool(answer.actions) and "upload" in (answer.actions or {})
-
-
-class _Sender:
-    """Sends objects; those that are under way end soon after `stopped` is set, the others do not begin."""
-
-    def __init__(self, remote: Remote, repo: RepoId, progress: Progress) -> None:
-        self._remote, self._repo, self._progress = remote, repo, progress
-        self.stopped = threading.Event()
-
-    def send_group(self, group: Sequence[_Offer]) -> None:
-        """Send several objects in one request, or each by itself if that does not work: then the one at fault is named."""
-        if len(group) > 1 and not self.stopped.is_set():
-            files = [file for file, _ in group]
-            size = sum(frame_size(file.sha256, file.size) for file in files)
-            try:
-                self._remote.send_pack(self._repo, functools.partial(_frames, files), size)
-            except TenutoError:
-                pass
-            else:
-                self._progress(sum(file.size for file in files))
-                return
-        for file, answer in group:
-            self.send(file, answer)
-
-    def send(self, file: Outgoing, answer: wire.LfsAnswer) -> None:
-        """Send one object in the way that the hub asks for."""
-        if self.stopped.is_set():
-            return
-        if answer.error:
-            raise UnavailableError(f"the hub refuses {file.path}: {answer.error.message}", code="BadAnswer")
-        if not answer.actions or "upload" not in answer.actions:
-            self._progress(file.size)
-            return
-        action = answer.actions["upload"]
-        try:
-            if "chunk_size" in action.header:
-                self._send_parts(file, action)
-            else:
-                self._put(file, action.href, 0, file.size, action.header)
-        except IntegrityError as error:
-            raise _changed(file) from error
-        if "verify" in answer.actions:
-            verify = answer.actions["verify"]
-            body = msgspec.json.encode(wire.LfsObject(file.sha256, file.size))
-            headers = {"Content-Type": wire.LFS_MEDIA_TYPE, **verify.header}
-            self._remote.session.request("POST", verify.href, body=body, headers=headers)
-
-    def _send_parts(self, file: Outgoing, action: wire.LfsAction) -> None:
-        addresses = {int(key): address for key, address in action.header.items() if _NUMBER.fullmatch(key)}
-        length = action.header["chunk_size"]
-        part_bytes = int(length) if _NUMBER.fullmatch(length) else 0
-        numbers = range(1, -(-file.size // part_bytes) + 1) if part_bytes else range(0)
-        if not numbers or addresses.keys() != set(numbers):
-            raise UnavailableError(f"the hub cuts {file.path} into parts that do not make it up", code="BadAnswer")
-        parts = []
-        for number in numbers:
-            start = (number - 1) * part_bytes
-            answer = self._put(file, addresses[number], start, min(part_bytes, file.size - start))
-            parts.append({"partNumber": number, "etag": answer.headers.get("ETag", "")})
-        body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
-        self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
-
-    def _put(
-        self, file: Outgoing, address: str, start: int, size: int, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        blocks = functools.partial(self._blocks, file, start, size, [])
-        return self._remote.session.send("PUT", address, blocks, size, headers, self.stopped)
-
-    def _blocks(self, file: Outgoing, start: int, size: int, told: list[int]) -> Iterator[bytes]:
-        """The bytes to send. What an earlier try `told` of progress is taken back first."""
-        if told:
-            self._progress(-sum(told))
-            told.clear()
-        sent = 0
-        with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
-            opened.seek(start)
-            while sent < size:
-                block = opened.read(min(BLOCK_BYTES, size - sent))
-                if not block:
-                    raise _changed(file)
-                if self.stopped.is_set():
-                    raise UnavailableError(f"{file.path} was not sent to the end: another file failed")
-                yield block
-                sent += len(block)
-                told.append(len(block))
-                self._progress(len(block))
-
-
-def _changed(file: Outgoing) -> IntegrityError:
-    return IntegrityError(
-        f"{file.path} changed while it was being sent: it no longer has the sha256 {file.sha256}",
-        hint="wait until it is written, then push again",
-    )
-
-
-def _frames(files: Sequence[Outgoing]) -> Iterator[bytes]:
-    for file in files:
-        with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
-            content = opened.read(file.size + 1)
-        if len(content) != file.size:
-            raise _changed(file)
-        yield frame_head(file.sha256, file.size) + content

@@ -1,0 +1,187 @@
+"""Objects on their way to a hub: small ones by the pack, long ones in parts, each read where it lies."""
+
+import functools
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import NamedTuple
+
+import msgspec
+
+from tenuto.core import wire
+from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
+from tenuto.core.ids import RepoId
+from tenuto.core.pack import FILE_LIMIT_BYTES, frame_head, frame_size
+from tenuto.hub.packs import PACK_FROM_FILES, by_pack
+from tenuto.hub.remote import Remote
+from tenuto.hub.session import Answer
+from tenuto.hub.shared_work import Call, SharedWork
+from tenuto.store.disk import BLOCK_BYTES, disk_errors
+
+Progress = Callable[[int], None]
+_NUMBER = re.compile(r"[0-9]{1,18}")
+
+
+class Outgoing(NamedTuple):
+    """A file to send: where it lies, its path in the repo, and the sha256 and size in bytes that it had when it was looked at."""
+
+    file: str
+    path: str
+    sha256: str
+    size: int
+
+
+def send_objects(remote: Remote, repo: RepoId, files: Sequence[Outgoing], jobs: int, progress: Progress) -> None:
+    """Afterwards the repo holds every object; what it has already is not sent. Raises IntegrityError for a file that changed."""
+    by_hash = {file.sha256: file for file in files}
+    objects = [wire.LfsObject(file.sha256, file.size) for file in by_hash.values()]
+    answers = {answer.oid: answer for answer in remote.lfs_batch(repo, objects)}
+    silent = next((file for sha256, file in by_hash.items() if sha256 not in answers), None)
+    if silent:
+        raise UnavailableError(f"the hub did not say where to send {silent.path}", code="BadAnswer")
+    with ThreadPoolExecutor(max(1, jobs), "upload") as pool:
+        sender = _Sender(remote, repo, progress, jobs - 1, pool.submit)
+        tasks = [pool.submit(sender.send_group, group) for group in _groups(remote, by_hash, answers)]
+        try:
+            for task in as_completed(tasks):
+                task.result()
+        except BaseException:
+            sender.stopped.set()
+            raise
+
+
+_Offer = tuple[Outgoing, wire.LfsAnswer]
+
+
+def _groups(
+    remote: Remote, by_hash: Mapping[str, Outgoing], answers: Mapping[str, wire.LfsAnswer]
+) -> Iterator[list[_Offer]]:
+    """What goes together: small objects that the hub lacks by the pack, if it speaks packs; every other one alone."""
+    small = []
+    for sha256, file in by_hash.items():
+        answer = answers[sha256]
+        if file.size <= FILE_LIMIT_BYTES and _is_lacking(answer) and remote.session.speaks_pack:
+            small.append((file, answer))
+        else:
+            yield [(file, answer)]
+    if len(small) < PACK_FROM_FILES:
+        yield from ([offer] for offer in small)
+    else:
+        yield from by_pack(small, lambda offer: offer[0].size)
+
+
+def _is_lacking(answer: wire.LfsAnswer) -> bool:
+    return answer.error is None and bool(answer.actions) and "upload" in (answer.actions or {})
+
+
+class _Sender:
+    """Sends objects; those that are under way end soon after `stopped` is set, the others do not begin."""
+
+    def __init__(self, remote: Remote, repo: RepoId, progress: Progress, helpers: int, call: Call) -> None:
+        self._remote, self._repo, self._progress = remote, repo, progress
+        self._helpers, self._call = helpers, call
+        self.stopped = threading.Event()
+
+    def send_group(self, group: Sequence[_Offer]) -> None:
+        """Send several objects in one request, or each by itself if that does not work: then the one at fault is named."""
+        if len(group) > 1 and not self.stopped.is_set():
+            files = [file for file, _ in group]
+            size = sum(frame_size(file.sha256, file.size) for file in files)
+            try:
+                self._remote.send_pack(self._repo, functools.partial(_frames, files), size)
+            except TenutoError:
+                pass
+            else:
+                self._progress(sum(file.size for file in files))
+                return
+        for file, answer in group:
+            self.send(file, answer)
+
+    def send(self, file: Outgoing, answer: wire.LfsAnswer) -> None:
+        """Send one object in the way that the hub asks for."""
+        if self.stopped.is_set():
+            return
+        if answer.error:
+            raise UnavailableError(f"the hub refuses {file.path}: {answer.error.message}", code="BadAnswer")
+        if not answer.actions or "upload" not in answer.actions:
+            self._progress(file.size)
+            return
+        action = answer.actions["upload"]
+        try:
+            if "chunk_size" in action.header:
+                is_verified = self._send_parts(file, action)
+            else:
+                received = self._put(file, action.href, 0, file.size, action.header)
+                is_verified = received.headers.get("ETag", "").strip('"') == file.sha256
+        except IntegrityError as error:
+            raise changed(file) from error
+        if "verify" in answer.actions and not is_verified:
+            self._verify(file, answer.actions["verify"])
+
+    def _verify(self, file: Outgoing, action: wire.LfsAction) -> None:
+        body = msgspec.json.encode(wire.LfsObject(file.sha256, file.size))
+        headers = {"Content-Type": wire.LFS_MEDIA_TYPE, **action.header}
+        self._remote.session.request("POST", action.href, body=body, headers=headers)
+
+    def _send_parts(self, file: Outgoing, action: wire.LfsAction) -> bool:
+        addresses = {int(key): address for key, address in action.header.items() if _NUMBER.fullmatch(key)}
+        length = action.header["chunk_size"]
+        part_bytes = int(length) if _NUMBER.fullmatch(length) else 0
+        numbers = range(1, -(-file.size // part_bytes) + 1) if part_bytes else range(0)
+        if not numbers or addresses.keys() != set(numbers):
+            raise UnavailableError(f"the hub cuts {file.path} into parts that do not make it up", code="BadAnswer")
+        tags: dict[int, str] = {}
+
+        def send_part(number: int) -> None:
+            start = (number - 1) * part_bytes
+            answer = self._put(file, addresses[number], start, min(part_bytes, file.size - start))
+            tags[number] = answer.headers.get("ETag", "")
+
+        SharedWork(numbers, send_part).run(self._helpers, self._call)
+        parts = [{"partNumber": number, "etag": tags[number]} for number in numbers]
+        body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
+        self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
+        return False
+
+    def _put(
+        self, file: Outgoing, address: str, start: int, size: int, headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        blocks = functools.partial(self._blocks, file, start, size, [])
+        return self._remote.session.send("PUT", address, blocks, size, headers, self.stopped)
+
+    def _blocks(self, file: Outgoing, start: int, size: int, told: list[int]) -> Iterator[bytes]:
+        """The bytes to send. What an earlier try `told` of progress is taken back first."""
+        if told:
+            self._progress(-sum(told))
+            told.clear()
+        sent = 0
+        with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
+            opened.seek(start)
+            while sent < size:
+                block = opened.read(min(BLOCK_BYTES, size - sent))
+                if not block:
+                    raise changed(file)
+                if self.stopped.is_set():
+                    raise UnavailableError(f"{file.path} was not sent to the end: another file failed")
+                yield block
+                sent += len(block)
+                told.append(len(block))
+                self._progress(len(block))
+
+
+def changed(file: Outgoing) -> IntegrityError:
+    """The error for a file that is no longer what it was."""
+    return IntegrityError(
+        f"{file.path} changed while it was being sent: it no longer has the sha256 {file.sha256}",
+        hint="wait until it is written, then push again",
+    )
+
+
+def _frames(files: Sequence[Outgoing]) -> Iterator[bytes]:
+    for file in files:
+        with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
+            content = opened.read(file.size + 1)
+        if len(content) != file.size:
+            raise changed(file)
+        yield frame_head(file.sha256, file.size) + content
