@@ -115,10 +115,11 @@ def test_findings_are_bounded_and_the_worst_shows() -> None:
     report = Report(Limits(findings=3))
     for number in range(9):
         report.add("Unusual", f"number {number}")
-    report.add("CodeOnLoad", "last")
+    report.add("CodeOnLoad", "late")
+    report.add("Truncated", "last")
     found = report.inspection("file", 1)
-    assert [finding.code for finding in found.findings] == ["Unusual", "Unusual", "CodeOnLoad"]
-    assert (found.is_safe, found.facts["findings_left_out"]) == (False, 7)
+    assert [finding.code for finding in found.findings] == ["Unusual", "Unusual", "Unusual", "CodeOnLoad", "Truncated"]
+    assert (found.is_safe, found.facts["findings_left_out"]) == (False, 6)
 
 
 def test_a_part_that_breaks_off_does_not_end_the_look() -> None:

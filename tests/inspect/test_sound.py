@@ -75,6 +75,11 @@ def test_a_second_stream_behind_the_first(look: Look) -> None:
     assert [stream["codec"] for stream in found.facts["streams"]] == ["vorbis", "opus"]  # type: ignore[union-attr,index,call-overload]
 
 
+def test_the_first_pages_alone(look: Look) -> None:
+    found = look("long.ogg", made("clip.ogg") * 20, content_bytes=0)
+    assert (codes(found), found.is_whole) == (["NotAllChecked"], True)
+
+
 def test_a_page_that_is_gone(look: Look) -> None:
     content = made("clip.ogg")
     second = content.index(b"OggS", 1)

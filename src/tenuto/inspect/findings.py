@@ -114,13 +114,11 @@ class Report:
     def add(self, code: str, detail: str) -> None:
         """Note a finding about the part that is being looked at."""
         found = Finding(code, CODES[code].severity, plain("!".join(self._where)), plain(detail))
-        if len(self.findings) < self.limits.findings:
+        # The first one of a severity always shows, however many lesser ones came before.
+        if len(self.findings) < self.limits.findings or all(one.severity != found.severity for one in self.findings):
             self.findings.append(found)
-            return
-        self._left_out += 1
-        # The worst must show, however many lesser ones came first.
-        if all(one.severity != found.severity for one in self.findings):
-            self.findings[-1] = found
+        else:
+            self._left_out += 1
 
     def fact(self, **facts: object) -> None:
         """Note facts about the whole file; those of parts are dropped."""
@@ -167,9 +165,7 @@ class Report:
 def plain(text: str) -> str:
     """`text` as it may stand in a line: one line, no control or direction characters, no half surrogates, not endless."""
     shown = text if len(text) <= _TEXT_CHARS else f"{text[:_TEXT_CHARS]}…"
-    return "".join(
-        char if char.isprintable() or char == "\u00a0" else char.encode("unicode_escape").decode() for char in shown
-    )
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in shown)
 
 
 def clean(value: object) -> Json:

@@ -45,10 +45,8 @@ class _Stream:
 
 def inspect(source: Source, report: Report) -> None:
     """Walk from page to page, check each one's checksum and number, and that every stream comes to its end."""
-    if not report.spend(source.size):
-        source = source.window(0, min(source.size, _SEARCH_BYTES))
-        report.add("NotAllChecked", "only the first pages were read")
-    walk = _Walk(source, report)
+    whole = report.spend(source.size)
+    walk = _Walk(source if whole else source.window(0, min(source.size, _SEARCH_BYTES)), report, whole=whole)
     walk.run()
     walk.tell()
 
@@ -56,8 +54,8 @@ def inspect(source: Source, report: Report) -> None:
 class _Walk:
     """The way through all pages."""
 
-    def __init__(self, source: Source, report: Report) -> None:
-        self._cursor, self._report = Cursor(source), report
+    def __init__(self, source: Source, report: Report, *, whole: bool) -> None:
+        self._cursor, self._report, self._whole = Cursor(source), report, whole
         self._streams: list[_Stream] = []
         self._open: dict[int, _Stream] = {}
         self._pages = self._lost_bytes = 0
@@ -72,6 +70,8 @@ class _Walk:
                 continue
             at = self._cursor.position
             page = self._page()
+            if page is None:
+                return
             self._pages += 1
             if _checksum(page.data) != page.crc:
                 self._first_wrong = self._first_wrong if self._wrong else at
@@ -79,9 +79,12 @@ class _Walk:
             else:
                 self._take(page, at)
 
-    def _page(self) -> Page:
+    def _page(self) -> Page | None:
+        """The next page; None where only the beginning is looked at, and it ends outside of that."""
         header = self._cursor.peek(_PAGE.size)
         if len(header) < _PAGE.size:
+            if not self._whole:
+                return None
             raise FormatError("Truncated", "the last page is cut off")
         _, version, flags, position, serial, number, crc, segments = _PAGE.unpack(header)
         if version:
@@ -90,6 +93,8 @@ class _Walk:
         lacing = self._cursor.peek(header_bytes)[_PAGE.size :]
         size = header_bytes + sum(lacing)
         if size > self._cursor.left or len(lacing) < segments:
+            if not self._whole:
+                return None
             self._tell_losses()
             raise FormatError("Truncated", f"the last page has {self._cursor.left:,} of {size:,} bytes")
         return Page(flags, position, serial, number, crc, header_bytes, self._cursor.take(size))
@@ -136,7 +141,7 @@ class _Walk:
         for stream in self._streams:
             if stream.codec in {"vorbis", "opus", "flac"} and stream.channels + stream.rate_hz:
                 check_sound(stream.channels, stream.rate_hz, report)
-        if any(not stream.ended for stream in self._streams) and not report.unread_bytes:
+        if any(not stream.ended for stream in self._streams) and self._whole:
             report.add("Truncated", "a stream does not come to its end")
         if not self._streams:
             report.add("BadStructure", "it has no stream")
