@@ -195,7 +195,7 @@ def locked_files(workspace: Workspace, name: str, artifact: Artifact, listing: L
     prefix = f"{folder}/" if folder else ""
     known = workspace.state.files(artifact.path)
     return [
-        LockedFile(name, path, entry, _status(os.path.join(workspace.root, path)), known.get(path))
+        LockedFile(name, path, entry, _status(f"{workspace.root}/{path}"), known.get(path))
         for path, entry in ((prefix + entry.path, entry) for entry in listing.values())
     ]
 
@@ -207,13 +207,18 @@ def _status(file: str) -> os.stat_result | None:
         return None
 
 
-def _to_read(files: Sequence[LockedFile], depth: Depth) -> list[LockedFile]:
+def _to_read(files: Sequence[LockedFile], depth: Depth) -> Sequence[LockedFile]:
     """The files to read: where anything is read at all, what looks wrong is, so that its hash can be named."""
     if depth.quick:
         return []
-    suspects = [file for file in files if file.is_suspect]
-    since_s = depth.since_s
-    due = [file for file in files if not file.is_suspect and (since_s is None or file.verified_at_s < since_s)]
+    if depth.mode == "full":
+        return files
+    suspects, due = [], []
+    for file in files:
+        if file.is_suspect:
+            suspects.append(file)
+        elif depth.since_s is None or file.verified_at_s < depth.since_s:
+            due.append(file)
     return [*suspects, *(due if depth.share >= 1 else _sample(due, depth.share))]
 
 
@@ -235,7 +240,7 @@ def _sample(files: Sequence[LockedFile], share: float) -> list[LockedFile]:
 def _read(workspace: Workspace, files: Sequence[LockedFile], clock: Callable[[], float]) -> dict[str, Hashed]:
     """Hash the files, and remember when those that are right were read."""
     started_s = clock()
-    todo = [ToHash(file.path, os.path.join(workspace.root, file.path), file.entry.size) for file in files]
+    todo = [ToHash(file.path, f"{workspace.root}/{file.path}", file.entry.size) for file in files]
     with workspace.watch("verifying", sum(file.size for file in todo)) as progress:
         outcomes = {outcome.name: outcome for outcome in hash_files(todo, progress)}
     seen = [_seen(file, outcomes[file.path], started_s) for file in files]
