@@ -41,6 +41,30 @@ def test_what_a_zip_tells(look: Look) -> None:
     assert found.facts == {"members": 2, "unpacked_bytes": 1_200, "member_list": ["a.txt", "b/c.txt"]}
 
 
+class OneWay(io.BytesIO):
+    """A place to write to that cannot go back, as a pipe is."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: int) -> int:
+        raise OSError("a pipe")
+
+    def tell(self) -> int:
+        raise OSError("a pipe")
+
+
+def test_zips_that_were_written_to_a_pipe_and_those_for_large_members(look: Look) -> None:
+    file = OneWay()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", "a" * 100)
+        with archive.open("large.txt", "w", force_zip64=True) as opened:
+            opened.write(b"large")
+    assert look("a.zip", file.getvalue()).findings == []
+    content = zipped(lambda archive: archive.open("l.txt", "w", force_zip64=True).close())
+    assert look("l.zip", content).findings == []
+
+
 def test_bytes_before_and_behind_a_zip(look: Look) -> None:
     assert codes(look("a.bin", plain_zip() + b"tail")) == ["TrailingBytes"]
     assert codes(look("a.zip", b"PK\x03\x04" + plain_zip())) == ["Unusual"]
@@ -152,6 +176,15 @@ def test_what_a_tar_tells(look: Look, form: int) -> None:
         assert found.facts["members"] == 3
         assert found.facts["member_list"] == ["000.flac", long_name, "f/"]
         assert found.facts["files_by_ending"] == {"flac": 1, "json": 1}
+
+
+def test_a_tar_from_before_there_was_a_mark(look: Look) -> None:
+    content = bytearray(tarred(tar_member("a.txt"), form=tarfile.USTAR_FORMAT))
+    content[156] = 0
+    content[257:265] = bytes(8)
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    assert look("old.tar", bytes(content)).findings == []
 
 
 @pytest.mark.parametrize("name", LEADS_OUT)

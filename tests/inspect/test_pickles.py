@@ -58,6 +58,7 @@ HOSTILE = {
     "dropped at once": b"\x80\x02" + SYSTEM + b"0N.",
     "broken afterwards": b"\x80\x02" + call(SYSTEM)[:-1] + b"\xff\xff",
     "second pickle": pickle.dumps([1], 2) + b"\x80\x02" + call(SYSTEM),
+    "a class that is changed": b"\x80\x02ccollections\nOrderedDict\n}U\x05clear]sb.",
     "a call of what was called": b"\x80\x02ccollections\nOrderedDict\n)R)R.",
 }
 

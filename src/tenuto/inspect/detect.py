@@ -4,6 +4,7 @@ import os
 from typing import Literal, NamedTuple
 
 from tenuto.inspect.mp3 import begins_with_frames
+from tenuto.inspect.tars import is_tar
 
 Family = Literal["weights", "archive", "table", "audio", "image", "text", "other"]
 
@@ -113,7 +114,7 @@ def _by_magic(head: bytes) -> str | None:
         return "mp4"
     if head[:3] == b"ID3":
         return "mp3"
-    return "tar" if head[257:262] == b"ustar" else None
+    return "tar" if is_tar(head) else None
 
 
 def _by_shape(head: bytes) -> str | None:

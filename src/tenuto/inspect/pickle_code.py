@@ -249,6 +249,12 @@ class PickleCode:
         self.tensors.append(tensor)
         return tensor
 
+    def _build(self, _: bytes | int | None) -> None:
+        self._pop()
+        if isinstance(self._stack[-1] if self._stack else None, Global):
+            self.suspicions["it changes a class or function that it names"] = None
+        self._stack.append(self._pop())
+
     def _persistent(self, _: bytes | int | None) -> None:
         found: Value = self._pop()
         storage = _storage(found.items) if isinstance(found, Values) else None
@@ -339,6 +345,7 @@ _SPECIAL: "dict[str, Callable[[PickleCode, bytes | int | None], None]]" = {
     **dict.fromkeys(("EXT1", "EXT2", "EXT4"), PickleCode._registered),
     "REDUCE": PickleCode._call,
     "NEWOBJ": PickleCode._call,
+    "BUILD": PickleCode._build,
     "BINPERSID": PickleCode._persistent,
     "SETITEM": PickleCode._set_item,
     "SETITEMS": PickleCode._set_items,

@@ -10,7 +10,7 @@ from tenuto.inspect.source import Cursor, Source
 
 _BLOCK_BYTES = 512
 _LONGEST_TEXT_BYTES = 1 << 20
-_FILES = frozenset(b"0\07")
+_FILES = frozenset({0, ord("0"), ord("7")})  # 0 as before there was a mark; 7 is to be read as 0
 _HARD_LINK, _SOFT_LINK, _FOLDER = ord("1"), ord("2"), ord("5")
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_ALL = ord("L"), ord("K"), ord("x"), ord("g")
 _SPARSE = ord("S")
@@ -42,8 +42,9 @@ class Header(NamedTuple):
 
 
 def is_tar(head: bytes) -> bool:
-    """Whether a file that begins so is a tar."""
-    return head[257:262] == b"ustar"
+    """Whether a file that begins so is a tar: it says so, or, being older than that, its first header has the right checksum."""
+    block = head[:_BLOCK_BYTES]
+    return block[257:262] == b"ustar" or (len(block) == _BLOCK_BYTES and _has_checksum(block))
 
 
 def inspect(source: Source, report: Report) -> None:
@@ -87,9 +88,7 @@ def _walk(reader: Reader, tally: "_Tally", report: Report) -> None:
 
 
 def _header(block: bytes, at: int) -> Header:
-    told = block[148:156].strip(b"\0 ")
-    summed = sum(block) - sum(block[148:156]) + 8 * ord(" ")
-    if not told.isdigit() or int(told, 8) != summed:
+    if not _has_checksum(block):
         raise FormatError("BadChecksum", f"the header at {at:,} differs from its checksum")
     name = _text(block[:100])
     if block[257:263] == b"ustar\0" and (prefix := _text(block[345:500])):
@@ -99,6 +98,12 @@ def _header(block: bytes, at: int) -> Header:
     if kind == _SPARSE:
         raise FormatError("NotAllChecked", f"{name} is stored with holes, in a way that is not read here")
     return Header(name, kind, size, _text(block[157:257]))
+
+
+def _has_checksum(block: bytes) -> bool:
+    told = block[148:156].strip(b"\0 ")
+    summed = sum(block) - sum(block[148:156]) + 8 * ord(" ")
+    return bool(told) and all(digit in b"01234567" for digit in told) and int(told, 8) == summed
 
 
 def _text(field: bytes) -> str:
