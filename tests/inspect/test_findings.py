@@ -88,6 +88,14 @@ def test_a_name_that_says_something_else(look: Look, name: str, like: str, expec
     assert codes(look(name, content)) == expected
 
 
+@pytest.mark.parametrize(
+    "text", ["PARENT\n", "GGU", "ID", "# notes\n", "cat\ndog\n", "(1, 2)", "%PDF-1.7", "{", "\x7fELF"]
+)
+def test_a_file_that_is_no_business_of_ours(look: Look, text: str) -> None:
+    found = look("README.rst", text.encode())
+    assert (found.format, found.findings) == ("unknown", [])
+
+
 def test_an_archive_that_no_reader_of_weights_opens(look: Look) -> None:
     assert "NotThisFormat" in codes(look("model.pt", b"7z\xbc\xaf\x27\x1c" + bytes(100)))
 

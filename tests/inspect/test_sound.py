@@ -168,6 +168,11 @@ def test_a_wav_that_is_not_what_it_says(look: Look, content: bytes, code: str) -
     assert code in codes(look("a.wav", content))
 
 
+def test_a_wav_for_other_machines_is_not_called_damaged(look: Look) -> None:
+    found = look("a.wav", b"RIFX" + wav()[4:])
+    assert (codes(found), found.is_whole) == (["NotAllChecked"], True)
+
+
 def test_a_day_of_silence_is_whole(tmp_path: Path) -> None:
     file = tmp_path / "silence.wav"
     size = (

@@ -41,6 +41,11 @@ def test_what_numpy_saves_is_whole(look: Look, array: np.ndarray[tuple[int, ...]
     assert not look("a.npy", saved(array)[:-1]).is_whole
 
 
+def test_a_shape_that_python_2_wrote(look: Look) -> None:
+    content = npy("{'descr': '<i4', 'fortran_order': False, 'shape': (2L,), }", bytes(8))
+    assert (codes(look("a.npy", content)), look("a.npy", content).facts["shape"]) == ([], [2])
+
+
 def test_objects_of_numpy_are_pickles(look: Look) -> None:
     content = saved(np.array([{}], dtype=object), allow_pickle=True)
     assert (codes(look("a.npy", content)), look("a.npy", content).is_safe) == (["CodeOnLoad"], False)

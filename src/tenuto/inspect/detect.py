@@ -66,7 +66,6 @@ _MAGIC = (
     (b"GGUF", "gguf"),
     (b"\x93NUMPY", "npy"),
     (b"PAR1", "parquet"),
-    (b"PARE", "parquet"),
     (b"fLaC", "flac"),
     (b"OggS", "ogg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -106,7 +105,7 @@ def _by_magic(head: bytes) -> str | None:
     for magic, found in _MAGIC:
         if head.startswith(magic):
             return found
-    if head[:4] in {b"RIFF", b"RF64", b"BW64"} and head[8:12] == b"WAVE":
+    if head[:4] in {b"RIFF", b"RF64", b"BW64", b"RIFX"} and head[8:12] == b"WAVE":
         return "wav"
     if head[:4] == b"FORM" and head[8:12] in {b"AIFF", b"AIFC"}:
         return "aiff"
@@ -134,6 +133,8 @@ def _by_name(head: bytes, name: str) -> str | None:
     wanted = claimed(name)
     if wanted in {"json", "jsonl", "yaml", "csv", "html"}:
         return wanted if b"\0" not in head else None
+    if wanted == "parquet" and head.startswith(b"PARE"):
+        return wanted  # with an encrypted footer
     # ir_version, then a small number: what every ONNX file seen begins with
     if wanted == "onnx" and head[:1] == b"\x08":
         return wanted

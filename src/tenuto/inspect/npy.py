@@ -12,6 +12,7 @@ from tenuto.inspect.tensors import has_nan
 _MAGIC_BYTES = 8
 _LONGEST_HEADER_BYTES = 65_536
 _PLAIN_TYPE = re.compile(r"[<>|=]?([biufcSVUMmO])(\d+)?(?:\[\w+\])?")
+_LONG_NUMBER = re.compile(r"(\d)L\b")  # as Python 2 wrote it
 _LARGEST_ITEM_BYTES = 1 << 30
 _MOST_AXES = 64
 _FLOATS = {"<f2": "F16", "<f4": "F32", "<f8": "F64"}
@@ -57,7 +58,7 @@ def read_header(name: str, source: Source, size: int, report: Report) -> dict[st
 
 def _parse(text: str) -> tuple[tuple[int, ...], object]:
     try:
-        header = ast.literal_eval(text.strip())
+        header = ast.literal_eval(_LONG_NUMBER.sub(r"\1", text.strip()))
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         raise FormatError("BadHeader", f"the header is no Python literal: {type(error).__name__}") from error
     match header:

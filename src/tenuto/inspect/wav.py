@@ -30,6 +30,8 @@ class Sound(NamedTuple):
 def inspect(source: Source, report: Report) -> None:
     """Check the chunks against the file, the format against itself, and float samples for NaN."""
     form, riff_bytes = _CHUNK.unpack(source.read(0, _CHUNK.size))
+    if form == b"RIFX":
+        raise FormatError("NotAllChecked", "a WAV with the most significant byte first is not looked into")
     large = _large_sizes(source) if form != b"RIFF" else None
     if large:
         riff_bytes = large[0]
