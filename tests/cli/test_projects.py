@@ -12,7 +12,8 @@ def test_init(shell: Shell) -> None:
 exit status 0
 --- out ---
 Made [PROJECT]/tenuto.toml
-Next: tenuto track PATH --to hf://namespace/name
+Next: tenuto track PATH --to hf://namespace/name for what is yours,
+      tenuto add hf://namespace/name for what others publish
 """)
     assert str(shell("init")) == snapshot("""\
 exit status 1
@@ -45,7 +46,7 @@ def test_track_and_status(shell: Shell) -> None:
     assert str(shell("status")) == snapshot("""\
 exit status 0
 --- out ---
-Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name
+Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name, or tenuto add hf://namespace/name
 """)
     shell.write("data/a.txt", "first\n")
     shell.write("data/sub/b.bin", b"x" * 1500)
@@ -282,6 +283,7 @@ def test_status_as_json(shell: Shell) -> None:
                     "bytes": 7,
                     "commit": None,
                     "changes": [{"path": "a.txt", "change": "modified", "size": 7}],
+                    "is_own": True,
                 }
             ],
         }

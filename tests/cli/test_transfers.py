@@ -14,7 +14,7 @@ def test_the_first_push(desk: Desk) -> None:
     assert str(desk("push")) == snapshot("""\
 exit status 0
 --- out ---
-Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name
+Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name, or tenuto add hf://namespace/name
 """)
     desk.write("data/a.txt", "first\n")
     desk.write("data/b.bin", bytes(2000))
@@ -434,7 +434,7 @@ def test_nothing_tracked(shell: Shell) -> None:
         == snapshot("""\
 exit status 0
 --- out ---
-Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name
+Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name, or tenuto add hf://namespace/name
 """)
     )
 

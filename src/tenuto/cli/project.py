@@ -1,6 +1,7 @@
 """`tenuto init | track | status`."""
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from tenuto.project.status import ArtifactStatus
 
 SHOWN = 20
+NOTHING = "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name, or tenuto add hf://namespace/name"
 
 
 @command("init", example="tenuto init\ntenuto init --hub http://127.0.0.1:8010", exits=(1, 7))
@@ -23,7 +25,10 @@ def init(hub: str | None) -> None:
 
     run = invocation()
     path = create(run.root, hub)
-    run.printer.report({"manifest": path}, lambda: [f"Made {path}", "Next: tenuto track PATH --to hf://namespace/name"])
+    text = [f"Made {path}", "Next: tenuto track PATH --to hf://namespace/name for what is yours,"]
+    run.printer.report(
+        {"manifest": path}, lambda: [*text, "      tenuto add hf://namespace/name for what others publish"]
+    )
 
 
 @command(
@@ -72,7 +77,7 @@ def status(names: tuple[str, ...], check: bool) -> int:
 
     def lines() -> Iterator[str]:
         if not report.artifacts:
-            yield "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name"
+            yield NOTHING
         for artifact in report.artifacts:
             yield from _artifact_lines(artifact)
 
@@ -93,8 +98,18 @@ def _artifact_lines(artifact: "ArtifactStatus") -> Iterator[str]:
         yield f"  Next: {step}"
 
 
+def _step_of_source(artifact: "ArtifactStatus", kinds: AbstractSet[str]) -> str | None:
+    if artifact.state == "not locked":
+        return "tenuto sync"
+    if artifact.state == "missing" or kinds == {"missing"} or artifact.changes is None:
+        return "tenuto pull"
+    return "tenuto repair brings the locked files back" if kinds & {"modified", "missing"} else None
+
+
 def _next_step(artifact: "ArtifactStatus") -> str | None:
     kinds = {file.change for file in artifact.changes or []}
+    if not artifact.is_own:
+        return _step_of_source(artifact, kinds)
     if artifact.state == "not locked":
         return f"tenuto track {artifact.path}, or tenuto pull"
     if artifact.state == "not pushed" or (artifact.state == "changed" and kinds and "missing" not in kinds):

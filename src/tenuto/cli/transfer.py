@@ -7,6 +7,7 @@ import click
 
 from tenuto.cli.choosing import choosing, ended, only_of
 from tenuto.cli.frame import command, invocation
+from tenuto.cli.project import NOTHING
 from tenuto.cli.sources import plan_lines
 from tenuto.core.human import count_text, size_text
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from tenuto.project.workspace import Only, Workspace
 
 SHOWN = 20
-NOTHING = "Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name"
 EXITS = (1, 3, 4, 5, 6, 7, 8, 9)
 
 

@@ -12,6 +12,7 @@ from tenuto.core.manifest import Artifact
 from tenuto.project.failure import Failure, collected
 from tenuto.project.record import locked
 from tenuto.project.resolve import Target, checked_listing, head_target, wanted_target
+from tenuto.project.sources import web_target
 from tenuto.project.take import fetch
 from tenuto.project.workspace import Only, Workspace
 
@@ -70,7 +71,10 @@ def _resolve(workspace: Workspace, name: str, artifact: Artifact, options: Optio
     if entry and not options.upgrade:
         check_license(workspace.manifest.policy, entry.license)
         return msgspec.structs.replace(entry, path=artifact.path, kind=artifact.kind, file=artifact.file)
-    target = (head_target if options.upgrade else wanted_target)(workspace, name, artifact)
+    if artifact.is_web_file:
+        target = web_target(workspace, artifact)
+    else:
+        target = (head_target if options.upgrade else wanted_target)(workspace, name, artifact)
     _check(workspace, artifact, target)
     target, _ = fetch(
         workspace, artifact, target, [path for path, content in target.files.items() if not content.sha256]

@@ -22,6 +22,7 @@ from tenuto.project.preflight import check_room
 from tenuto.project.record import agree, locked
 from tenuto.project.resolve import Target, head_target, locked_target, wanted_target
 from tenuto.project.scan import scan
+from tenuto.project.sources import web_target
 from tenuto.project.take import FETCHING, Aside, Taken, take, with_names
 from tenuto.project.workspace import Only, Workspace
 
@@ -185,12 +186,18 @@ def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options)
                 code="ArtifactNotFound",
                 hint="run `tenuto lock` where you may change it, and commit the lock",
             )
-        pinned = (head_target if artifact.is_own else wanted_target)(workspace, name, artifact)
+        pinned = _unlocked(workspace, name, artifact)
         entry = None
     base = workspace.base_listing(name)
     target = with_names(workspace, artifact, pinned, here, base)
     steps = compare(contents(base), contents(here), target.files, delete=options.delete and artifact.is_own)
     return _Work(name, artifact, target, here, steps, entry.digest if entry else None)
+
+
+def _unlocked(workspace: Workspace, name: str, artifact: Artifact) -> Target:
+    if artifact.is_web_file:
+        return web_target(workspace, artifact)
+    return (head_target if artifact.is_own else wanted_target)(workspace, name, artifact)
 
 
 def _check_unpushed(name: str, artifact: Artifact, here: Listing) -> None:

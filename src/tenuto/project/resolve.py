@@ -57,7 +57,7 @@ def checked_listing(artifact: Artifact, target: Target, digest: str | None) -> L
 
 def repo_path(artifact: Artifact, path: str) -> str:
     """Where a file of the artifact lies in its repo."""
-    prefix = artifact.address.path
+    prefix = "" if artifact.is_web_file else artifact.address.path
     return f"{prefix}/{path}" if prefix else path
 
 

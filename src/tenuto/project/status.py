@@ -23,7 +23,7 @@ class ChangedFile(msgspec.Struct, frozen=True):
 
 
 class ArtifactStatus(msgspec.Struct, frozen=True):
-    """How one artifact stands. `files` and `bytes` are what is here, `commit` is the locked one.
+    """How one artifact stands. `files` and `bytes` are what is here, `commit` is the locked one; `repo` is its source if it is not `is_own`.
 
     `changes` is None where the locked listing is not known offline.
     """
@@ -37,6 +37,7 @@ class ArtifactStatus(msgspec.Struct, frozen=True):
     bytes: int
     commit: str | None
     changes: list[ChangedFile] | None = []
+    is_own: bool = True
 
 
 class StatusReport(msgspec.Struct, frozen=True):
@@ -60,12 +61,13 @@ def _status(workspace: Workspace, name: str, artifact: Artifact) -> ArtifactStat
         name,
         artifact.path,
         artifact.origin,
-        _state(locked, here, changes),
-        locked is not None and locked.commit is not None and not changes,
+        _state(locked, here, changes, is_own=artifact.is_own),
+        locked is not None and (locked.commit is not None or not artifact.is_own) and not changes,
         len(here),
         here.size_bytes,
         locked.commit if locked else None,
         changes,
+        artifact.is_own,
     )
 
 
@@ -87,11 +89,11 @@ def _changed(change: Change) -> ChangedFile:
     return ChangedFile(change.path, names[change.verb], change.new.size if change.new else None)
 
 
-def _state(locked: Locked | None, here: Listing, changes: list[ChangedFile] | None) -> State:
+def _state(locked: Locked | None, here: Listing, changes: list[ChangedFile] | None, *, is_own: bool) -> State:
     if locked is None:
         return "not locked"
     if not here and locked.files:
         return "missing"
     if changes is None or changes:
         return "changed"
-    return "clean" if locked.commit else "not pushed"
+    return "clean" if locked.commit or not is_own else "not pushed"

@@ -1,5 +1,6 @@
 """From the hub into the working folder: fetch and verify everything first, then change files."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,11 +8,12 @@ from typing import NamedTuple
 from tenuto.core.errors import ConflictError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
-from tenuto.hub.download import Fetched, download
+from tenuto.hub.download import Fetched, download_from
 from tenuto.project.folder import Folder
 from tenuto.project.plan import Action, Content, Step
 from tenuto.project.resolve import Target, checked_listing, name_by_files, named, wanted
 from tenuto.project.scan import scan
+from tenuto.project.sources import sources_of
 from tenuto.project.statcache import Seen
 from tenuto.project.workspace import Workspace
 from tenuto.store.adopt import take_over
@@ -127,18 +129,21 @@ def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Itera
     if not lacking:
         return target, 0
     total = sum(file.size for file in {file.key: file for file in lacking}.values())
-    repo, remote = artifact.address.repo, workspace.remote_of(artifact)
-    with workspace.watch("downloading", total) as progress, named(remote, repo, target.commit):
-        fetched = download(
-            remote,
-            repo,
-            target.commit,
+    with workspace.watch("downloading", total) as progress, _named(workspace, artifact, target.commit):
+        fetched = download_from(
+            sources_of(workspace, artifact, target.commit),
             lacking,
             workspace.store,
             jobs=workspace.settings.jobs,
             progress=progress,
         )
     return target.with_sha256(_learn(workspace, fetched)), total
+
+
+def _named(workspace: Workspace, artifact: Artifact, commit: str) -> contextlib.AbstractContextManager[None]:
+    if artifact.is_web_file:
+        return contextlib.nullcontext()
+    return named(workspace.remote_of(artifact), artifact.address.repo, commit)
 
 
 def _from_shared(workspace: Workspace, lacking: set[Content]) -> set[str]:

@@ -112,8 +112,11 @@ class Workspace:
         return artifact.hub.rstrip("/") if artifact.hub else self.settings.endpoint
 
     def remote_of(self, artifact: Artifact) -> "Remote":
-        """The hub that the artifact is on; a hub that only an artifact names gets no token that was given for another one."""
-        endpoint = self.endpoint_of(artifact)
+        """The hub that the artifact is on."""
+        return self.remote_at(self.endpoint_of(artifact))
+
+    def remote_at(self, endpoint: str) -> "Remote":
+        """A hub or another server; one that only an artifact names gets no token that was given for another one."""
         if endpoint not in self._remotes:
             settings = self.settings
             if endpoint != settings.endpoint:
