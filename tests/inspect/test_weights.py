@@ -107,7 +107,7 @@ def test_what_a_gguf_file_tells(look: Look) -> None:
         (gguf(tensors=1, rest=gguf_info("t", [32], 0, (1 << 64) - 32)), "Truncated"),
         (gguf(tensors=1, rest=gguf_info("t", [1 << 63, 1 << 63], 0, 0)), "Truncated"),
         (gguf(tensors=1, rest=gguf_info("t", [33], 2, 0)), "SizeMismatch"),
-        (gguf(tensors=1, rest=gguf_info("t", [1], 77, 0)), "BadHeader"),
+        (gguf(tensors=1, rest=gguf_info("t", [1], 1 << 31, 0)), "BadHeader"),
         (gguf(tensors=2, rest=gguf_info("t", [16], 0, 0) + gguf_info("u", [16], 0, 32) + bytes(512)), "Overlap"),
         (gguf(tensors=1, rest=gguf_info("t", [16], 0, 5) + bytes(512)), "BadValue"),
         (gguf(tensors=2, rest=gguf_info("t", [8], 0, 0) + gguf_info("t", [8], 0, 32) + bytes(128)), "Duplicate"),
@@ -117,6 +117,12 @@ def test_a_gguf_file_that_is_not_what_it_says(look: Look, content: bytes, code: 
     found = look("m.gguf", content)
     assert code in codes(found)
     assert not (found.is_whole and found.is_safe)
+
+
+def test_a_gguf_type_that_is_newer_than_this_program(look: Look) -> None:
+    content = gguf(tensors=2, rest=gguf_info("t", [8], 0, 0) + gguf_info("u", [8], 99, 32))
+    found = look("m.gguf", content + bytes(-len(content) % 32 + 64))
+    assert (codes(found), found.is_whole) == (["NotAllChecked"], True)
 
 
 def test_what_an_onnx_file_tells(look: Look) -> None:
