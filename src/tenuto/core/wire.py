@@ -154,6 +154,17 @@ class CommitResult(msgspec.Struct, frozen=True):
     success: bool = True
 
 
+class XetToken(msgspec.Struct, frozen=True):
+    """A pass to the chunk store of a repo: its address, the secret, and until when it holds, in seconds since 1970."""
+
+    cas_url: str = msgspec.field(name="casUrl")
+    access_token: str = msgspec.field(name="accessToken")
+    expires_s: int = msgspec.field(name="exp")
+
+    def __repr__(self) -> str:
+        return f"XetToken(cas_url={self.cas_url!r}, access_token='***')"
+
+
 class RepoInfo(msgspec.Struct, frozen=True):
     """What the client reads of a repo's info; `sha` is the commit that the asked revision resolves to."""
 

@@ -4,13 +4,14 @@ import functools
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import NamedTuple
 
 import msgspec
 
 from tenuto.core import wire
-from tenuto.core.errors import IntegrityError, TenutoError, UnavailableError
+from tenuto.core.errors import IntegrityError, NotFoundError, TenutoError, UnavailableError
 from tenuto.core.ids import RepoId
 from tenuto.core.pack import FILE_LIMIT_BYTES, frame_head, frame_size
 from tenuto.hub.packs import PACK_FROM_FILES, by_pack
@@ -32,14 +33,31 @@ class Outgoing(NamedTuple):
     size: int
 
 
-def send_objects(remote: Remote, repo: RepoId, files: Sequence[Outgoing], jobs: int, progress: Progress) -> None:
+SendChunks = Callable[[Sequence[Outgoing], bool], AbstractSet[str]]
+"""Is given what the hub lacks, and whether there is no other way; sends what is to go by chunks and returns the sha256 of that."""
+
+
+def send_objects(
+    remote: Remote,
+    repo: RepoId,
+    files: Sequence[Outgoing],
+    jobs: int,
+    progress: Progress,
+    send_chunks: SendChunks = lambda _files, _must: frozenset(),
+) -> None:
     """Afterwards the repo holds every object; what it has already is not sent. Raises IntegrityError for a file that changed."""
     by_hash = {file.sha256: file for file in files}
-    objects = [wire.LfsObject(file.sha256, file.size) for file in by_hash.values()]
-    answers = {answer.oid: answer for answer in remote.lfs_batch(repo, objects)}
-    silent = next((file for sha256, file in by_hash.items() if sha256 not in answers), None)
-    if silent:
-        raise UnavailableError(f"the hub did not say where to send {silent.path}", code="BadAnswer")
+    try:
+        answers = _ask(remote, repo, by_hash)
+    except (NotFoundError, UnavailableError) as error:
+        if error.code not in {"RouteNotFound", "NotSupported"} or send_chunks(list(by_hash.values()), True) < set(
+            by_hash
+        ):
+            raise
+        return
+    lacking = [file for sha256, file in by_hash.items() if _is_lacking(answers[sha256])]
+    for sha256 in send_chunks(lacking, False):
+        del by_hash[sha256]
     with ThreadPoolExecutor(max(1, jobs), "upload") as pool:
         sender = _Sender(remote, repo, progress, jobs - 1, pool.submit)
         tasks = [pool.submit(sender.send_group, group) for group in _groups(remote, by_hash, answers)]
@@ -49,6 +67,15 @@ def send_objects(remote: Remote, repo: RepoId, files: Sequence[Outgoing], jobs: 
         except BaseException:
             sender.stopped.set()
             raise
+
+
+def _ask(remote: Remote, repo: RepoId, by_hash: Mapping[str, Outgoing]) -> dict[str, wire.LfsAnswer]:
+    objects = [wire.LfsObject(file.sha256, file.size) for file in by_hash.values()]
+    answers = {answer.oid: answer for answer in remote.lfs_batch(repo, objects)}
+    silent = next((file for sha256, file in by_hash.items() if sha256 not in answers), None)
+    if silent:
+        raise UnavailableError(f"the hub did not say where to send {silent.path}", code="BadAnswer")
+    return answers
 
 
 _Offer = tuple[Outgoing, wire.LfsAnswer]

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from tenuto.core import wire
-from tenuto.core.errors import UnavailableError, UsageError
+from tenuto.core.errors import NotFoundError, UnavailableError, UsageError
 from tenuto.core.ids import RepoId, check_sha1, check_sha256
 from tenuto.core.listing import MAX_SIZE_BYTES
 from tenuto.core.pack import MEDIA_TYPE
@@ -42,11 +42,14 @@ Operation = Regular | Large | Deleted
 
 
 class Remote:
-    """A hub, seen through a session. `commit_files` is how many files it takes in one commit, if it is not ours."""
+    """A hub, seen through a session. `commit_files` is how many files it takes in one commit, if it is not ours; `xet` says which large
+    files are sent to it by chunks: `auto` (those with an earlier version), `always` or `off`.
+    """
 
-    def __init__(self, session: Session, *, commit_files: int = 1000) -> None:
+    def __init__(self, session: Session, *, commit_files: int = 1000, xet: str = "off") -> None:
         self.session = session
         self.commit_files = commit_files
+        self.xet = xet
 
     @property
     def endpoint(self) -> str:
@@ -136,6 +139,19 @@ class Remote:
             answer = self.session.request("POST", address, body=msgspec.json.encode(body), headers=headers)
             answers += _decode(answer, wire.LfsBatchResult).objects
         return answers
+
+    def xet_token_address(self, repo: RepoId, revision: str) -> str:
+        """The path that gives passes to write to the chunk store of a repo."""
+        return f"{repo.api_path}/xet-write-token/{quote(revision, safe='')}"
+
+    def xet_token(self, repo: RepoId, revision: str) -> wire.XetToken | None:
+        """A pass to write to the chunk store of a repo; None if the hub has no such store."""
+        try:
+            return self._ask(wire.XetToken, "GET", self.xet_token_address(repo, revision))
+        except (NotFoundError, UnavailableError) as error:
+            if error.code in {"RouteNotFound", "NotSupported", "EntryNotFound"}:
+                return None
+            raise
 
     def commit(
         self, repo: RepoId, revision: str, operations: Iterable[Operation], *, title: str, parent: str

@@ -90,6 +90,10 @@ class Session:
         """Whether requests carry a token."""
         return self._token is not None
 
+    def own_headers(self) -> dict[str, str]:
+        """What a library that asks the hub itself must send along, token included: to the origin of `endpoint` and nowhere else."""
+        return self._headers(self.endpoint, {"User-Agent": self._client.headers["User-Agent"]})
+
     def close(self) -> None:
         """Close all connections."""
         self._client.close()

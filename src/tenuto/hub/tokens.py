@@ -85,7 +85,8 @@ def connect(settings: Settings, notice: Notice = unheard) -> Remote:
         notice=notice,
         bandwidth=Bandwidth(rate_bytes_per_s(settings.bandwidth)),
     )
-    return Remote(session, commit_files=settings.commit_files)
+    # What hf_xet sends goes past our session, and so past a limit.
+    return Remote(session, commit_files=settings.commit_files, xet="off" if settings.bandwidth else settings.xet)
 
 
 def _logins_file(settings: Settings) -> str:
