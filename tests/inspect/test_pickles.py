@@ -160,6 +160,16 @@ def test_a_flipped_bit_in_the_weights_is_found(tmp_path: Path, look: Look) -> No
     assert [(finding.code, finding.where) for finding in found.findings] == [("BadChecksum", "made/data/0")]
 
 
+def test_a_broken_pickle_does_not_hide_a_flipped_bit_behind_it(look: Look) -> None:
+    content = bytearray(zipped({"a/data.pkl": b"\x80\x02N", "a/data/0": b"weights"}))
+    content[content.index(b"weights")] ^= 1
+    found = look("m.pt", bytes(content))
+    assert [(finding.code, finding.where) for finding in found.findings] == [
+        ("Truncated", "a/data.pkl"),
+        ("BadChecksum", "a/data/0"),
+    ]
+
+
 def test_weights_that_are_missing_or_too_short(tmp_path: Path, look: Look) -> None:
     checkpoint(tmp_path)
     with zipfile.ZipFile(tmp_path / "made.pt") as archive:

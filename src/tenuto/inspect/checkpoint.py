@@ -53,6 +53,7 @@ class _Contents:
         for member in members:
             with self._report.part(member.name):
                 self._look(member)
+            with self._report.part(member.name):
                 self._check_bytes(member)
         self._tell_checksums()
         if self._arrays:

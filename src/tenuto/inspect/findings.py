@@ -112,8 +112,10 @@ class Report:
         self._where: list[str] = []
 
     def add(self, code: str, detail: str) -> None:
-        """Note a finding about the part that is being looked at."""
+        """Note a finding about the part that is being looked at; once, if it is met again."""
         found = Finding(code, CODES[code].severity, plain("!".join(self._where)), plain(detail))
+        if found in self.findings:
+            return
         # The first one of a severity always shows, however many lesser ones came before.
         if len(self.findings) < self.limits.findings or all(one.severity != found.severity for one in self.findings):
             self.findings.append(found)
