@@ -231,14 +231,14 @@ def test_a_file_that_appears_during_the_transfer_is_not_overwritten(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tenuto.path("checkpoints/config.json")
-    real = taking.download
+    real = taking.download_from
 
     def slow(*arguments: object, **options: object) -> object:
         done = real(*arguments, **options)  # type: ignore[arg-type]
         (library.clone / "checkpoints" / "encoder.pt").write_bytes(b"written by somebody")
         return done
 
-    monkeypatch.setattr(taking, "download", slow)
+    monkeypatch.setattr(taking, "download_from", slow)
     with pytest.raises(ConflictError, match=r"encoder\.pt of checkpoints changed while the hub's was fetched"):
         tenuto.path("checkpoints/encoder.pt")
     assert library.files()["encoder.pt"] == b"written by somebody"

@@ -3,13 +3,19 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tenuto.api import path
+    from tenuto.api.files import path, pull
+    from tenuto.api.load import load
     from tenuto.core.errors import TenutoError
 
 __version__ = "0.1.0"
-__all__ = ["TenutoError", "path"]
+__all__ = ["TenutoError", "load", "path", "pull"]
 
-_PLACES = {"path": "tenuto.api", "TenutoError": "tenuto.core.errors"}
+_PLACES = {
+    "path": "tenuto.api.files",
+    "pull": "tenuto.api.files",
+    "load": "tenuto.api.load",
+    "TenutoError": "tenuto.core.errors",
+}
 
 
 def __getattr__(name: str) -> object:

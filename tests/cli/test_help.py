@@ -87,6 +87,7 @@ Commands:
   checksums    Print the sha256 of every file.
   smoke        Check that the files that matter are here.
   diff         Say what differs between two versions.
+  package      Let a Python package ship the lock.
   repair       Bring back files that are damaged or missing.
   inspect      Say what is inside a file, and whether it is whole.
   cache        The store that all your projects share.

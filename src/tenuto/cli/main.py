@@ -31,6 +31,7 @@ COMMANDS = {
     "checksums": ("tenuto.cli.checksums", "Print the sha256 of every file."),
     "smoke": ("tenuto.cli.checksums", "Check that the files that matter are here."),
     "diff": ("tenuto.cli.diff", "Say what differs between two versions."),
+    "package": ("tenuto.cli.package", "Let a Python package ship the lock."),
     "repair": ("tenuto.cli.health", "Bring back files that are damaged or missing."),
     "inspect": ("tenuto.cli.inspect", "Say what is inside a file, and whether it is whole."),
     "cache": ("tenuto.cli.cache", "The store that all your projects share."),

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from tenuto.project.packaged import clear_places
 from tenuto.project.roots import known_roots, needed_objects
-from tenuto.store.collect import Collector, Removed, beyond_limit, folder_bytes, held
+from tenuto.store.collect import FRESH_S, Collector, Removed, beyond_limit, folder_bytes, held
 from tenuto.store.local import LocalStore
 
 DAY_S = 86_400.0
@@ -36,13 +37,14 @@ class CacheSize(msgspec.Struct, frozen=True):
 
 
 class CacheCleared(msgspec.Struct, frozen=True):
-    """What a collection removed, or would remove; `spared_bytes` is what a project needs."""
+    """What a collection removed, or would remove; `spared_bytes` is what a project needs, `places_bytes` were laid out for Python packages."""
 
     removed: Removed
     spool_bytes: int
     spared_bytes: int
     trash_bytes: int
     dry_run: bool
+    places_bytes: int = 0
 
 
 def size(store: LocalStore, limit_bytes: int | None = None) -> CacheSize:
@@ -75,10 +77,13 @@ def clear(
 ) -> CacheCleared:
     """Move what no known project needs and nobody used for `keep_days` to the trash, and more if the store is above its limit.
 
-    What has been in the trash for `trash_days` is deleted for good. What a lock, a branch, a tag or a last sync of a known project
+    What has been in the trash for `trash_days` is deleted for good, and so are places of Python packages that nobody used for `keep_days`:
+    they are copies and links. What a lock, a branch, a tag or a last sync of a known project
     needs is spared. Raises StorageError, UsageError (BadLock).
     """
     now_s = clock()
+    unused_since_s = now_s - max(keep_days * DAY_S, FRESH_S)
+    places_bytes = clear_places(os.path.dirname(store.root), unused_since_s, dry_run=dry_run)
     objects = list(held(store))
     needed = needed_objects(store, known_roots(store))
     spare = [one for one in objects if one.sha256 not in needed]
@@ -91,4 +96,4 @@ def clear(
     collector.empty_trash(trash_days * DAY_S)
     swept = 0 if dry_run or not os.path.isdir(store.spool) else store.sweep(SPOOL_S)
     spared = sum(one.size for one in objects if one.sha256 in needed)
-    return CacheCleared(collector.removed, swept, spared, collector.trash_bytes, dry_run)
+    return CacheCleared(collector.removed, swept, spared, collector.trash_bytes, dry_run, places_bytes)
