@@ -1,6 +1,8 @@
 """A large file by ranges over several connections: whole in the end whatever the source does, and never fetched twice."""
 
 import itertools
+import resource
+import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import TenutoError
+from tenuto.core.errors import StorageError, TenutoError
 from tenuto.hub import lanes
 from tenuto.hub.download import Wanted, download, download_from
 from tenuto.hub.lanes import FIRST_LANES, Pace
@@ -16,7 +18,7 @@ from tenuto.hub.session import Session
 from tenuto.hub.sources import WebSource
 from tenuto.store.local import LocalStore
 from tenuto.testing.lies import Answer, Lie, Wait, WrongBytes
-from tenuto.testing.stores import MemoryStore
+from tenuto.testing.stores import FaultyStore, MemoryStore, StoreFault
 from tests.hub.place import Place, check_whole, noise, sha256_of, spool_files
 from tests.hub.ranged import BLOCK, asked_bytes, honest, part_of, small_blocks
 from tests.hub.scripted import Reply, Seen, Server, serving
@@ -211,6 +213,45 @@ class TestFaults:
             server.seen.clear()
             fetch(server, store)
             assert asked_bytes(server, len(LARGE)) < len(LARGE) * 3 // 4
+
+
+class TestDisk:
+    @pytest.mark.parametrize("call", ["receive", "write", "complete", "seal", "publish"])
+    @pytest.mark.parametrize("at", [1, 5])
+    def test_where_the_disk_refuses_the_next_run_goes_on(self, store: LocalStore, call: str, at: int) -> None:
+        full = StorageError("no room left", code="DiskFull")
+        faulty = FaultyStore(store, [StoreFault(call, full, at=at if call in {"write", "complete"} else 1, times=1000)])
+        done: list[int] = []
+        with honest(LARGE) as server, Session(server.url) as session:
+            source = WebSource(session, f"{server.url}/file")
+            with pytest.raises(StorageError) as caught:
+                download_from([source, source], [FILE], faulty, progress=done.append)
+            assert caught.value.code == "DiskFull"
+            assert check_whole(store) == set()
+            assert sum(done) == (len(LARGE) if call == "publish" else 0)
+        with honest(LARGE) as server:
+            download_again(server, store)
+
+    def test_where_a_block_file_may_not_grow(self, store: LocalStore) -> None:
+        """The real thing: the system refuses to write beyond a limit."""
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (len(LARGE) // 2, limit[1]))
+            with honest(LARGE) as server, pytest.raises(StorageError):
+                fetch(server, store)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+            signal.signal(signal.SIGXFSZ, ignored)
+        with honest(LARGE) as server:
+            fetch(server, store)
+
+
+def download_again(server: Server, store: LocalStore) -> None:
+    """The same into the store itself; what a failed publish left is an orphan for the sweep."""
+    with Session(server.url) as session:
+        download_from([WebSource(session, f"{server.url}/file")], [FILE], store)
+    assert check_whole(store) == {FILE.sha256}
 
 
 class TestPace:

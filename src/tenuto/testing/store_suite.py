@@ -19,7 +19,7 @@ import pytest
 
 from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
 from tenuto.core.gitobj import blob_id
-from tenuto.store.base import Sealed, Store, StoredObject
+from tenuto.store.base import IncomingBlocks, Sealed, Store, StoredObject
 
 ABSENT = "ab" * 32
 BAD_NAMES = (
@@ -48,6 +48,21 @@ def seal(store: Store, data: bytes, key: str | None = None) -> Sealed:
     with store.receive(key=key) as incoming:
         incoming.write(data)
         return incoming.seal(sha256=sha256_of(data))
+
+
+def receive_blocks(store: Store, data: bytes) -> IncomingBlocks:
+    """Begin to take in `data` by blocks of 10 kB."""
+    incoming = store.receive_blocks(sha256_of(data), len(data), 10_000)
+    if incoming is None:
+        pytest.skip("this store takes objects from their start only")
+    return incoming
+
+
+def put_block(incoming: IncomingBlocks, data: bytes, number: int) -> None:
+    """Take in one block of `data`."""
+    start = number * incoming.block_bytes
+    incoming.write(start, data[start : start + incoming.block_bytes])
+    incoming.complete(number)
 
 
 class StoreContract:
@@ -299,6 +314,44 @@ class StoreContract:
         store.publish(batch)
         assert {found.sha256 for found in store} == {sha256_of(b"first one"), sha256_of(b"second one")}
 
+    # --- blocks, of stores that take them
+
+    def test_blocks_come_in_any_order_from_many_threads(self, store: Store) -> None:
+        data = random.Random(4).randbytes(100_001)
+        with receive_blocks(store, data) as incoming, ThreadPoolExecutor(4) as pool:
+            numbers = incoming.missing()
+            assert numbers == list(range(11))
+            list(pool.map(lambda number: put_block(incoming, data, number), reversed(numbers)))
+            assert incoming.missing() == []
+            sealed = incoming.seal(sha256=sha256_of(data))
+        assert not store.has(sealed.sha256)
+        store.publish([sealed])
+        assert store.read(sealed.sha256) == data
+
+    def test_blocks_that_are_complete_may_be_gone_on_from_and_others_not(self, store: Store) -> None:
+        data = random.Random(5).randbytes(100_000)
+        with receive_blocks(store, data) as incoming:
+            put_block(incoming, data, 3)
+            incoming.write(50_000, data[50_000:55_000])
+        with receive_blocks(store, data) as incoming:
+            missing = incoming.missing()
+            assert set(range(10)) - {3} <= set(missing)
+            for number in missing:
+                put_block(incoming, data, number)
+            store.publish([incoming.seal(sha256=sha256_of(data))])
+        assert store.read(sha256_of(data)) == data
+
+    def test_wrong_blocks_are_named_and_forgotten(self, store: Store) -> None:
+        data = b"0123456789" * 3000
+        with receive_blocks(store, data) as incoming:
+            for number in incoming.missing():
+                put_block(incoming, data.replace(b"7", b"8"), number)
+            with pytest.raises(IntegrityError, match="the place") as caught:
+                incoming.seal(sha256=sha256_of(data), source="the place")
+            assert caught.value.code == "HashMismatch"
+            assert incoming.missing() == [0, 1, 2]
+        assert list(store) == []
+
     def test_restart_forgets(self, store: Store) -> None:
         with store.receive(key="from-the-top", git_size=5) as incoming:
             incoming.write(b"nonsense that is longer")
@@ -321,9 +374,10 @@ class StoreContract:
 
     @pytest.mark.parametrize("key", BAD_KEYS)
     def test_a_bad_key_is_refused(self, store: Store, key: str) -> None:
-        with pytest.raises(UsageError) as caught:
-            store.receive(key=key)
-        assert caught.value.code == "BadRequest"
+        for receive in (lambda: store.receive(key=key), lambda: store.receive_blocks(key, 10, 5)):
+            with pytest.raises(UsageError) as caught:
+                receive()
+            assert caught.value.code == "BadRequest"
 
     @pytest.mark.parametrize("key", ["new", "part", "sealed", "objects", ABSENT, "git-" + "0" * 40])
     def test_any_key_of_the_right_form_works(self, store: Store, key: str) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 from tenuto.core.errors import NotFoundError
 from tenuto.core.gitobj import blob_id
 from tenuto.core.ids import check_sha256
-from tenuto.store.base import Incoming, Sealed, Store, StoredObject, check_key, check_seal
+from tenuto.store.base import Incoming, IncomingBlocks, Sealed, Store, StoredObject, check_key, check_seal
 
 
 class MemoryStore(Store):
@@ -131,6 +131,11 @@ class WatchedStore(Store):
         self.before(Call("receive", key))
         return _WatchedIncoming(self.store.receive(key=key, git_size=git_size), self.before)
 
+    def receive_blocks(self, key: str, size: int, block_bytes: int) -> IncomingBlocks | None:
+        self.before(Call("receive", key))
+        incoming = self.store.receive_blocks(key, size, block_bytes)
+        return incoming and _WatchedBlocks(incoming, self.before)
+
     def publish(self, sealed: Iterable[Sealed]) -> None:
         batch = list(sealed)
         self.before(Call("publish", tuple(one.sha256 for one in batch)))
@@ -168,6 +173,34 @@ class _WatchedIncoming(Incoming):
     def seal(self, *, sha256: str | None = None, git_id: str | None = None, source: str = "") -> Sealed:
         self._before(Call("seal", sha256 or git_id))
         return self._incoming.seal(sha256=sha256, git_id=git_id, source=source)
+
+    def close(self) -> None:
+        self._incoming.close()
+
+
+class _WatchedBlocks(IncomingBlocks):
+    def __init__(self, incoming: IncomingBlocks, before: Callable[[Call], None]) -> None:
+        self._incoming, self._before = incoming, before
+        self.size, self.block_bytes = incoming.size, incoming.block_bytes
+
+    def missing(self) -> list[int]:
+        return self._incoming.missing()
+
+    def write(self, position: int, data: bytes | memoryview) -> None:
+        self._before(Call("write", len(data)))
+        self._incoming.write(position, data)
+
+    def complete(self, number: int) -> None:
+        self._before(Call("complete", number))
+        self._incoming.complete(number)
+
+    def restart(self) -> None:
+        self._before(Call("restart"))
+        self._incoming.restart()
+
+    def seal(self, *, sha256: str | None = None, source: str = "") -> Sealed:
+        self._before(Call("seal", sha256))
+        return self._incoming.seal(sha256=sha256, source=source)
 
     def close(self) -> None:
         self._incoming.close()
