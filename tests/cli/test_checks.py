@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tenuto.project.smoke import SmokeReport, SmokeResult, SmokeSummary
+from tenuto.survey.smoke import SmokeReport, SmokeResult, SmokeSummary
 from tests.cli.conftest import PROGRAM, Desk
 from tests.cli.test_health import flip
 

@@ -9,11 +9,11 @@ import pytest
 
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact, with_artifact
-from tenuto.project.junit import Case, Suite, junit
 from tenuto.project.record import locked
 from tenuto.project.scan import scan
 from tenuto.project.verify import Depth, VerifyReport, verify
 from tenuto.project.workspace import Workspace
+from tenuto.survey.junit import Case, Suite, junit
 
 NOW = 2_000_000_000.0
 FILES = {f"data/{number:02}.bin": bytes([number]) * 1000 for number in range(20)}

@@ -10,7 +10,7 @@ from tenuto.cli.frame import Invocation, command, invocation
 from tenuto.core.human import count_text, size_text
 
 if TYPE_CHECKING:
-    from tenuto.project.smoke import SmokeReport
+    from tenuto.survey.smoke import SmokeReport
 
 SHOWN = 20
 
@@ -42,9 +42,9 @@ def checksums(
     Exits with 1 if a file is not there or cannot be read.
     """
     from tenuto.core.errors import UsageError
-    from tenuto.project.checksums import checksums as carry_out
-    from tenuto.project.holdings import folder_holdings, present_holdings
-    from tenuto.project.inventory import KINDS
+    from tenuto.survey.checksums import checksums as carry_out
+    from tenuto.survey.holdings import folder_holdings, present_holdings
+    from tenuto.survey.inventory import KINDS
 
     run, kinds = invocation(), kinds or KINDS
     if folder is not None:
@@ -105,7 +105,7 @@ def smoke(
     """
     import msgspec
 
-    from tenuto.project.smoke import report_path, smoke_junit
+    from tenuto.survey.smoke import report_path, smoke_junit
 
     run = invocation()
     counts = {"models": largest_models, "datasets": largest_datasets}
@@ -123,9 +123,9 @@ def _smoke(
     run: Invocation, folder: str | None, record: str | None, counts: dict[str, int], *, quick: bool
 ) -> tuple[str, "SmokeReport"]:
     """The folder that was looked at, and what was found."""
-    from tenuto.project.holdings import folder_holdings, locked_holdings
-    from tenuto.project.smoke import RECORD
-    from tenuto.project.smoke import smoke as carry_out
+    from tenuto.survey.holdings import folder_holdings, locked_holdings
+    from tenuto.survey.smoke import RECORD
+    from tenuto.survey.smoke import smoke as carry_out
 
     named = os.path.join(run.root, record) if record else None
     if folder is not None:

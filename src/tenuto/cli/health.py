@@ -41,7 +41,7 @@ def verify(
     with run.workspace() as workspace:
         report = carry_out(workspace, names, depth)
     if junit:
-        from tenuto.project.junit import verify_junit
+        from tenuto.survey.junit import verify_junit
 
         run.write(junit, verify_junit(report))
     run.printer.report(report, lambda: _verify_lines(report))

@@ -12,7 +12,7 @@ from tenuto.cli.frame import Invocation, command, invocation
 from tenuto.core.human import count_text, size_text
 
 if TYPE_CHECKING:
-    from tenuto.project.inventory import Inventory, Item, Survey
+    from tenuto.survey.inventory import Inventory, Item, Survey
 
 SHOWN = 20
 FORMATS = ("text", "json", "csv", "html", "cyclonedx")
@@ -44,7 +44,7 @@ def inventory(
     Without FOLDER, of this project; with FOLDER, of any folder, such as a cache of Hugging Face. Exits with 1 if something is missing,
     empty or only in part here; with --against, if anything changed.
     """
-    from tenuto.project import inventory as making
+    from tenuto.survey import inventory as making
 
     run = invocation()
     if schema:
@@ -67,7 +67,7 @@ def inventory(
 
 
 def _survey(run: Invocation, folder: str | None, kinds: Sequence[str]) -> "Survey":
-    from tenuto.project.inventory import survey_folder, survey_project
+    from tenuto.survey.inventory import survey_folder, survey_project
 
     if folder is not None:
         return survey_folder(os.path.join(run.root, folder), kinds)
@@ -76,7 +76,7 @@ def _survey(run: Invocation, folder: str | None, kinds: Sequence[str]) -> "Surve
 
 
 def _print_changes(run: Invocation, inventory: "Inventory", against: str) -> int:
-    from tenuto.project.inventory_changes import inventory_changes, read_inventory
+    from tenuto.survey.changes import inventory_changes, read_inventory
 
     report = inventory_changes(read_inventory(os.path.join(run.root, against)), inventory)
 
@@ -94,8 +94,8 @@ def _print_changes(run: Invocation, inventory: "Inventory", against: str) -> int
 
 def _text(run: Invocation, survey: "Survey", form: str) -> str:
     """The document in one of its forms."""
-    from tenuto.project.bom import as_cyclonedx
-    from tenuto.project.inventory_forms import as_csv, as_html
+    from tenuto.survey.bom import as_cyclonedx
+    from tenuto.survey.forms import as_csv, as_html
 
     if form == "csv":
         return as_csv(survey.inventory)

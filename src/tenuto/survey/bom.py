@@ -7,7 +7,7 @@ from urllib.parse import quote
 import msgspec
 
 from tenuto.core.settings import PUBLIC_HUB
-from tenuto.project.inventory import Held, Item, Survey, shown
+from tenuto.survey.inventory import Held, Item, Survey, shown
 
 # As cards name them, and as SPDX does; others go by name.
 _SPDX = {

@@ -14,11 +14,11 @@ from tenuto.core.human import count_text, size_text
 from tenuto.core.listing import Listing, differences
 from tenuto.core.lockfile import Locked
 from tenuto.core.manifest import Artifact
-from tenuto.project.card import Card, read_card
-from tenuto.project.hfcache import Found, FoundFile, find_artifacts
 from tenuto.project.resolve import DEFAULT_REVISION
 from tenuto.project.scan import Scan, scan
 from tenuto.project.workspace import Workspace
+from tenuto.survey.card import Card, read_card
+from tenuto.survey.hfcache import Found, FoundFile, find_artifacts
 
 VERSION = 1
 TOP_FILES = 10

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub import scan_cache_dir, snapshot_download
 
 from tenuto.core.errors import StorageError
-from tenuto.project.hfcache import Found, find_artifacts
+from tenuto.survey.hfcache import Found, find_artifacts
 from tests.project.conftest import Scene
 
 COMMIT, OTHER = "0123456789abcdef0123456789abcdef01234567", "f" * 40

@@ -8,13 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.core.errors import UsageError
-from tenuto.project.checksums import Sum, parse_sums, read
-from tenuto.project.holdings import Holding, distinct, largest
-from tenuto.project.inventory import moment, shown
-from tenuto.project.junit import Case, Suite, junit
 from tenuto.project.workspace import Watch, unwatched
 from tenuto.store.disk import disk_errors
 from tenuto.store.hashing import Hashed
+from tenuto.survey.checksums import Sum, parse_sums, read
+from tenuto.survey.holdings import Holding, distinct, largest
+from tenuto.survey.inventory import moment, shown
+from tenuto.survey.junit import Case, Suite, junit
 
 RECORD = "models/checksums.sha256"
 REPORTS = "tests/env_tests"

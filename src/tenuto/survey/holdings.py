@@ -6,11 +6,11 @@ from typing import Literal, NamedTuple
 
 from tenuto.core.errors import NotFoundError
 from tenuto.core.listing import Listing
-from tenuto.project.hfcache import find_artifacts
-from tenuto.project.inventory import KINDS
 from tenuto.project.scan import scan
 from tenuto.project.verify import locked_files, locked_listing
 from tenuto.project.workspace import Workspace
+from tenuto.survey.hfcache import find_artifacts
+from tenuto.survey.inventory import KINDS
 
 
 class Holding(NamedTuple):

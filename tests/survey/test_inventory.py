@@ -16,16 +16,16 @@ import pytest
 
 from tenuto.core.errors import StorageError, UsageError
 from tenuto.core.manifest import Artifact, with_artifact
-from tenuto.project.bom import as_cyclonedx
-from tenuto.project.card import parse_card
-from tenuto.project.inventory import Survey, schema, survey_folder, survey_project
-from tenuto.project.inventory_changes import inventory_changes, read_inventory
-from tenuto.project.inventory_forms import as_csv, as_html
 from tenuto.project.record import locked
 from tenuto.project.scan import scan
 from tenuto.project.verify import verify
 from tenuto.project.workspace import Workspace
-from tests.project.test_hfcache import COMMIT, OTHER, cached, put
+from tenuto.survey.bom import as_cyclonedx
+from tenuto.survey.card import parse_card
+from tenuto.survey.changes import inventory_changes, read_inventory
+from tenuto.survey.forms import as_csv, as_html
+from tenuto.survey.inventory import Survey, schema, survey_folder, survey_project
+from tests.survey.test_hfcache import COMMIT, OTHER, cached, put
 
 SCHEMA = json.loads(schema())
 README = b"---\ntags: [x]\nlicense: cc-by-nc-4.0\n---\n\n# MusicGen\n\nMakes <b>music</b>. hf_abcdefghijklmnop\n"

@@ -7,8 +7,8 @@ from typing import Literal
 import msgspec
 
 from tenuto.core.errors import UsageError
-from tenuto.project.inventory import Inventory, Item
 from tenuto.store.disk import disk_errors
+from tenuto.survey.inventory import Inventory, Item
 
 _COMPARED = ("status", "revision", "snapshot", "digest", "local_path", "files_count", "size_bytes", "license")
 

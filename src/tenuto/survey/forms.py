@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 
 from tenuto.core.human import count_text
-from tenuto.project.inventory import Inventory, Item
+from tenuto.survey.inventory import Inventory, Item
 
 _COLUMNS = tuple(name for name in Item.__struct_fields__ if name != "top_files")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -12,12 +12,12 @@ from hypothesis import strategies as some
 
 from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.manifest import Artifact, with_artifact
-from tenuto.project.checksums import Sum, checksums, parse_sums
-from tenuto.project.holdings import Holding, distinct, folder_holdings, largest, present_holdings
 from tenuto.project.record import locked
 from tenuto.project.scan import scan
 from tenuto.project.workspace import Workspace
-from tests.project.test_hfcache import cached, put
+from tenuto.survey.checksums import Sum, checksums, parse_sums
+from tenuto.survey.holdings import Holding, distinct, folder_holdings, largest, present_holdings
+from tests.survey.test_hfcache import cached, put
 
 ODD = [
     b"plain",

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.core.errors import UsageError
-from tenuto.project.holdings import Holding, distinct, largest
-from tenuto.project.inventory import KINDS, shown
 from tenuto.project.workspace import Watch, unwatched
 from tenuto.store.hashing import Hashed, ToHash, hash_files
+from tenuto.survey.holdings import Holding, distinct, largest
+from tenuto.survey.inventory import KINDS, shown
 
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _PLAIN = {written: character for character, written in _ESCAPES.items()}

@@ -11,14 +11,14 @@ import pytest
 
 from tenuto.core.errors import StorageError, UsageError
 from tenuto.core.manifest import Artifact, with_artifact
-from tenuto.project.checksums import Sum
-from tenuto.project.holdings import folder_holdings, locked_holdings
 from tenuto.project.record import locked
 from tenuto.project.scan import scan
-from tenuto.project.smoke import SmokeReport, report_path, smoke, smoke_junit
 from tenuto.project.workspace import Workspace
-from tests.project.test_checksums import sha256
-from tests.project.test_hfcache import cached, put
+from tenuto.survey.checksums import Sum
+from tenuto.survey.holdings import folder_holdings, locked_holdings
+from tenuto.survey.smoke import SmokeReport, report_path, smoke, smoke_junit
+from tests.survey.test_checksums import sha256
+from tests.survey.test_hfcache import cached, put
 
 
 def noon() -> float:
