@@ -258,7 +258,11 @@ def _restore_lines(report: "RestoreReport", folder: str) -> Iterator[str]:
 @command("usage", example="tenuto hub usage --data hub-data\ntenuto hub usage --json", exits=(7, 9))
 @data_option
 def usage(data: str | None) -> None:
-    """Say what each user and repo costs on the disk, and what deleting it would free. What is stored once is counted once."""
+    """Say what each user and repo costs on the disk, and what deleting it would free. What is stored once is counted once.
+
+    files, shown: those at the head of main, and their bytes. held: all versions. stored: on the disk, once what is shared is counted once.
+    to free: what nothing else needs.
+    """
     check_installed()
     from tenuto.server.upkeep_usage import measure
 
