@@ -2,6 +2,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 
 from tenuto.core.errors import AuthenticationError, StorageError
 from tenuto.core.settings import PUBLIC_HUB, Settings, resolve
-from tenuto.hub.tokens import Found, connect, find_token, forget_login, save_login
+from tenuto.hub.bandwidth import BURST_S
+from tenuto.hub.tokens import Connector, Found, connect, find_token, forget_login, save_login
 from tests.hub.scripted import Reply, serving
 
 HUB = "https://hub.test:8443"
@@ -220,6 +222,25 @@ class TestLogins:
         home.logins.mkdir(parents=True)
         with pytest.raises(StorageError):
             find_token(home.settings("flag", HUB))
+
+
+class TestWhatSettingsSay:
+    def test_conversations_with_two_hubs_share_one_bandwidth(self, home: Home) -> None:
+        body = Reply(200, bytes(500_000))
+        connector, began_s = Connector(), time.monotonic()
+        with serving(lambda _seen: body) as one, serving(lambda _seen: body) as other:
+            for server in (one, other):
+                remote = connector(home.settings("flag", server.url, {"TENUTO_BANDWIDTH": "1MB/s"}))
+                with remote.session as session:
+                    session.request("GET", "x")
+        assert time.monotonic() - began_s >= 1.0 - 2 * BURST_S
+
+    def test_commits_and_chunks(self, home: Home) -> None:
+        variables = {"TENUTO_COMMIT_FILES": "7", "TENUTO_XET": "always"}
+        remote = connect(home.settings("flag", HUB, variables))
+        assert (remote.commit_files, remote.xet) == (7, "always")
+        limited = connect(home.settings("flag", HUB, {**variables, "TENUTO_BANDWIDTH": "1MB/s"}))
+        assert limited.xet == "off", "its transfers know no limit"
 
 
 class TestSecrecy:

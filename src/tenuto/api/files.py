@@ -7,7 +7,7 @@ from types import ModuleType
 
 from tenuto.api.progress import Progress, watch_for
 from tenuto.core.settings import Settings
-from tenuto.hub.tokens import connect
+from tenuto.hub.tokens import Connector
 from tenuto.project.obtain import Wanted, obtain, relative, wanted_at
 from tenuto.project.packaged import (
     Shipped,
@@ -75,7 +75,7 @@ def _project(root: Name | None, offline: bool | None, progress: Progress | None)
         return settings_from(os.environ, manifest, {"offline": offline})
 
     start = os.fspath(root) if root is not None else os.getcwd()
-    return Workspace.find(start, settings_of, connect, watch_for(progress))
+    return Workspace.find(start, settings_of, Connector(), watch_for(progress))
 
 
 def _of_package(
@@ -94,7 +94,7 @@ def _of_package(
 def open_package(shipped: Shipped, offline: bool | None = None, progress: Progress | None = None) -> Workspace:
     """The place of a package, as a project that is complete but for its files."""
     settings = settings_from(os.environ, {"endpoint": shipped.hub}, {"offline": offline})
-    workspace = Workspace(settle(shipped, settings.cache), settings, connect, watch_for(progress))
+    workspace = Workspace(settle(shipped, settings.cache), settings, Connector(), watch_for(progress))
     try:
         lend_listings(shipped, workspace)
     except BaseException:

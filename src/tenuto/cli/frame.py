@@ -87,9 +87,13 @@ class Invocation:
 
     def _connect(self, settings: "Settings") -> "Remote":
         """Open the conversation: only now is the HTTP client loaded."""
-        from tenuto.hub.tokens import connect
+        return self._connector(settings)
 
-        return connect(settings, self.printer.note)
+    @cached_property
+    def _connector(self) -> "Callable[[Settings], Remote]":
+        from tenuto.hub.tokens import Connector
+
+        return Connector(self.printer.note)
 
 
 def invocation() -> Invocation:

@@ -73,8 +73,21 @@ def forget_login(settings: Settings) -> bool:
     return found
 
 
-def connect(settings: Settings, notice: Notice = unheard) -> Remote:
-    """A conversation with the hub that the settings name, with the right token; `notice` hears what is waited for."""
+class Connector:
+    """Opens conversations, with one hub or many, that share one limit of bandwidth; `notice` hears what is waited for."""
+
+    def __init__(self, notice: Notice = unheard) -> None:
+        self._notice = notice
+        self._limits: dict[str | None, Bandwidth] = {}
+
+    def __call__(self, settings: Settings) -> Remote:
+        """A conversation with the hub that the settings name, with the right token."""
+        rate = rate_bytes_per_s(settings.bandwidth)
+        return connect(settings, self._notice, self._limits.setdefault(settings.bandwidth, Bandwidth(rate)))
+
+
+def connect(settings: Settings, notice: Notice = unheard, bandwidth: Bandwidth | None = None) -> Remote:
+    """A conversation with the hub that the settings name, with the right token; it has a limit of its own if none is given."""
     session = Session(
         settings.endpoint,
         find_token(settings).token,
@@ -83,7 +96,7 @@ def connect(settings: Settings, notice: Notice = unheard) -> Remote:
         retries=settings.retries,
         connections=settings.jobs + 2,
         notice=notice,
-        bandwidth=Bandwidth(rate_bytes_per_s(settings.bandwidth)),
+        bandwidth=bandwidth or Bandwidth(rate_bytes_per_s(settings.bandwidth)),
     )
     # What hf_xet sends goes past our session, and so past a limit.
     return Remote(session, commit_files=settings.commit_files, xet="off" if settings.bandwidth else settings.xet)
