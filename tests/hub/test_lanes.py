@@ -255,30 +255,32 @@ def download_again(server: Server, store: LocalStore) -> None:
 
 
 class TestPace:
-    def test_grows_while_more_lanes_bring_more(self) -> None:
+    @pytest.mark.parametrize(("useful", "settles_at"), [(1, 2), (2, 2), (4, 4), (6, 6), (7, 8), (20, 8)])
+    def test_grows_while_more_lanes_bring_more(self, useful: int, settles_at: int) -> None:
         now_s = [0.0]
         pace = Pace(8, lambda: now_s[0])
         assert pace.lanes == FIRST_LANES
-        for _ in range(10):
-            now_s[0] += 1.0
-            pace.moved(1_000_000 * min(pace.lanes, 6))
-        assert pace.lanes == 8, "it tried two more, and they brought nothing"
+        for _ in range(20):
+            now_s[0] += 2.0
+            pace.moved(1_000_000 * min(pace.lanes, useful))
+        assert pace.lanes == settles_at
 
-    def test_stays_where_more_bring_nothing(self) -> None:
+    def test_says_when_it_wants_more(self) -> None:
         now_s = [0.0]
         pace = Pace(100, lambda: now_s[0])
-        for _ in range(50):
-            now_s[0] += 1.0
-            pace.moved(1_000_000)
-        assert pace.lanes == FIRST_LANES + 2
+        wants = []
+        for number in range(7):
+            now_s[0] += 2.0
+            wants.append(pace.moved(1 << number))
+        assert wants == [True, False, True, False, True, False, True], "after each step it waits for what comes of it"
 
     @pytest.mark.parametrize("jobs", [1, 2])
     def test_never_more_than_allowed(self, jobs: int) -> None:
         now_s = [0.0]
         pace = Pace(jobs, lambda: now_s[0])
         for number in range(10):
-            now_s[0] += 1.0
-            pace.moved(1 << number)
+            now_s[0] += 2.0
+            assert not pace.moved(1 << number)
         assert pace.lanes == jobs
 
 

@@ -18,7 +18,7 @@ BLOCKS_FROM_BYTES = 64 << 20
 BLOCK_BYTES = (8 << 20, 16 << 20)
 LARGE_BLOCKS_FROM_BYTES = 1 << 30
 SPAN_BLOCKS = 8
-FIRST_LANES = 4
+FIRST_LANES = LANES_STEP = 2
 GAIN = 1.1
 _WINDOW_S = 0.5
 
@@ -32,26 +32,34 @@ def block_bytes(size: int) -> int:
 
 
 class Pace:
-    """How many connections pay: more as long as the last ones brought at least a tenth more bytes a second."""
+    """How many connections pay: two more as long as the last two brought at least a tenth more bytes a second, else two less again."""
 
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.lanes = min(FIRST_LANES, most)
         self._most, self._clock = most, clock
         self._lock = threading.Lock()
         self._since_s, self._moved, self._best = clock(), 0, 0.0
+        self._is_settled = self._is_starting = False
 
-    def moved(self, size_bytes: int) -> None:
-        """So many bytes have come in."""
+    def moved(self, size_bytes: int) -> bool:
+        """So many bytes have come in; whether more lanes are wanted by that."""
         with self._lock:
             self._moved += size_bytes
             took_s = self._clock() - self._since_s
-            if took_s < _WINDOW_S:
-                return
-            rate = self._moved / took_s
+            if self._is_settled or took_s < _WINDOW_S:
+                return False
+            rate, self._since_s, self._moved = self._moved / took_s, self._clock(), 0
+            if self._is_starting:  # new connections need a moment
+                self._is_starting = False
+                return False
+            before = self.lanes
             if rate >= self._best * GAIN:
-                self._best = rate
-                self.lanes = min(self._most, self.lanes + 2)
-            self._since_s, self._moved = self._clock(), 0
+                self._best, self._is_starting, self._is_settled = rate, True, before == self._most
+                self.lanes = min(self._most, self.lanes + LANES_STEP)
+            else:
+                self._is_settled = True
+                self.lanes = max(min(FIRST_LANES, self._most), self.lanes - LANES_STEP)
+            return self.lanes > before
 
 
 class Span(NamedTuple):
@@ -102,7 +110,7 @@ class Lanes:
                 return
             self._active += 1
         try:
-            while span := self._claim():
+            while self._active <= self._pace.lanes and (span := self._claim()):
                 self._fetch(span)
         except TenutoError as error:
             with self._changed:
@@ -149,8 +157,9 @@ class Lanes:
                 if place.position + len(data) > end:
                     raise other_size(self._wanted, "more than it was asked for,", self._source)
                 place.put(data)
-                self._pace.moved(len(data))
                 self._progress(len(data))
+                if self._pace.moved(len(data)):
+                    self._call_others()
         if place.position < end:
             raise Attempt(short(self._wanted, place.position), again=True)
 
