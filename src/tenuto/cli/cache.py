@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.choosing import naming
 from tenuto.cli.frame import LazyGroup, command, invocation
 from tenuto.core.human import count_text, parse_size, size_text
 
@@ -164,7 +165,7 @@ def _adopted_lines(adopted: "Sequence[Adopted]") -> Iterator[str]:
 
 
 @command("expose", example="tenuto cache expose\ntenuto cache expose musicgen-small", exits=(7, 9))
-@click.argument("names", nargs=-1)
+@naming
 def expose(names: tuple[str, ...]) -> int:
     """Show locked artifacts to Hugging Face libraries: their `from_pretrained` then finds them with HF_HUB_OFFLINE=1."""
     import os

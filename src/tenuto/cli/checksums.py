@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.choosing import naming
 from tenuto.cli.frame import Invocation, command, invocation
 from tenuto.core.human import count_text, size_text
 
@@ -22,7 +23,7 @@ SHOWN = 20
     "tenuto checksums --folder ~/.cache/huggingface/hub",
     exits=(1, 7, 9),
 )
-@click.argument("names", nargs=-1)
+@naming
 @click.option("--folder", type=click.Path(), help="Not of a project: of any folder of models and datasets.")
 @click.option("--models", "kinds", flag_value="models", multiple=True, help="Only models, adapters and checkpoints.")
 @click.option("--datasets", "kinds", flag_value="datasets", multiple=True, help="Only datasets.")

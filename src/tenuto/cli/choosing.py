@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tenuto.cli.completion import artifact_names, group_names
 from tenuto.cli.frame import Invocation
 
 if TYPE_CHECKING:
@@ -18,10 +19,15 @@ def choosing(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `names`, `--group`, `--models` and `--datasets`, as `names`, `group`, `models` and `datasets`."""
     function = click.option("--datasets", is_flag=True, help="Datasets only.")(function)
     function = click.option("--models", is_flag=True, help="Models, adapters and checkpoints only.")(function)
-    function = click.option("--group", multiple=True, help="Artifacts of this group only; may be given again.")(
-        function
+    group = click.option(
+        "--group", multiple=True, shell_complete=group_names, help="Artifacts of this group only; may be given again."
     )
-    return click.argument("names", nargs=-1)(function)
+    return naming(group(function))
+
+
+def naming(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `names`, artifacts by name or path; none stands for all."""
+    return click.argument("names", nargs=-1, shell_complete=artifact_names)(function)
 
 
 def only_of(group: Sequence[str], *, models: bool, datasets: bool) -> "Only":

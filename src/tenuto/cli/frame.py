@@ -10,6 +10,8 @@ import click
 from tenuto.cli.output import Printer
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from tenuto.core.settings import Settings
     from tenuto.hub.remote import Remote
     from tenuto.project.workspace import Workspace
@@ -189,12 +191,23 @@ class LazyGroup(click.Group):
         import importlib
 
         if name not in self.lazy:
+            if context.resilient_parsing:
+                return None  # a shell asks what could follow
             close = difflib.get_close_matches(name, self.lazy, cutoff=0.7)
             guess = f" Did you mean '{close[0]}'?" if close else ""
             raise click.UsageError(f"No such command '{name}'.{guess}", context)
         found = getattr(importlib.import_module(self.lazy[name][0]), name.replace("-", "_"))
         assert isinstance(found, click.Command)
         return found
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Names of commands, from the table, and options."""
+        from click.shell_completion import CompletionItem
+
+        named = [
+            CompletionItem(name, help=text) for name, (_, text) in self.lazy.items() if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, context, incomplete)]
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of commands."""

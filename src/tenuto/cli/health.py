@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.choosing import naming
 from tenuto.cli.frame import command, invocation
 from tenuto.core.human import count_text, parse_duration_s, parse_share, size_text
 
@@ -21,7 +22,7 @@ SHOWN = 20
     "tenuto verify --since 7d --junit verify.xml",
     exits=(1, 5, 6, 9),
 )
-@click.argument("names", nargs=-1)
+@naming
 @click.option("--quick", is_flag=True, help="Read nothing: are the files there, with the size and time they had?")
 @click.option("--sample", metavar="SHARE", help="Read a share of the bytes, such as 5%; other files each time.")
 @click.option("--since", metavar="SPAN", help="Do not read what was verified within this time, such as 7d or 12h.")
@@ -97,7 +98,7 @@ def _amount(report: "VerifyReport") -> str:
 
 
 @command("repair", example="tenuto repair\ntenuto repair checkpoints --dry-run", exits=(5, 6, 8, 9))
-@click.argument("names", nargs=-1)
+@naming
 @click.option("--dry-run", is_flag=True, help="Say what is wrong, change nothing.")
 def repair(names: tuple[str, ...], dry_run: bool) -> int:
     """Bring back locked files that are damaged or missing; what they held goes to .tenuto/quarantine."""

@@ -40,6 +40,7 @@ COMMANDS = {
     "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),
     "repo": ("tenuto.cli.repo", "Make and delete repos on the hub."),
     "hub": ("tenuto.cli.hub", "Run a hub of your own."),
+    "completion": ("tenuto.cli.completion", "Let a shell complete what you type."),
 }
 
 
@@ -61,7 +62,7 @@ cli.params.append(
         is_eager=True,
         expose_value=False,
         help="Print the version.",
-        callback=lambda context, _, value: _print_version(context) if value else None,
+        callback=lambda context, _, value: _print_version(context) if value and not context.resilient_parsing else None,
     )
 )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import click
 
+from tenuto.cli.choosing import naming
 from tenuto.cli.frame import command, invocation
 from tenuto.core.human import count_text, size_text
 
@@ -14,7 +15,7 @@ from tenuto.core.human import count_text, size_text
     exits=(1, 6, 7, 9),
 )
 @click.argument("folder", type=click.Path())
-@click.argument("names", nargs=-1)
+@naming
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 if the package ships something else.")
 def package(folder: str, names: tuple[str, ...], check: bool) -> int:
     """Write what is locked into a Python package, so that its users need no project.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.choosing import naming
 from tenuto.cli.frame import command, invocation
 from tenuto.core.human import count_text, size_text
 from tenuto.core.manifest import KINDS
@@ -65,7 +66,7 @@ def track(path: str, to: str | None, name: str | None, kind: str | None) -> None
 
 
 @command("status", example="tenuto status\ntenuto status --check --json", exits=(1, 7, 9))
-@click.argument("names", nargs=-1)
+@naming
 @click.option("--check", is_flag=True, help="Exit with 1 if anything differs from the lock.")
 def status(names: tuple[str, ...], check: bool) -> int:
     """Say what differs from the lock. Asks no hub and reads only files that changed."""

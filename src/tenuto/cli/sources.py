@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tenuto.cli.choosing import choosing, ended, only_of, variant_lines
+from tenuto.cli.completion import artifact_names, group_names
 from tenuto.cli.frame import command, invocation
 from tenuto.core.human import count_text, size_text
 from tenuto.core.manifest import KINDS
@@ -30,7 +31,7 @@ EXITS = (1, 3, 4, 5, 6, 7, 8, 9)
 @click.option("--name", help="A name for it; the last part of the address if not given.")
 @click.option("--path", help="Where it goes; a folder by its kind and name if not given.")
 @click.option("--kind", type=click.Choice(KINDS), help="What it is.")
-@click.option("--group", multiple=True, help="A group that it is in; may be given again.")
+@click.option("--group", multiple=True, shell_complete=group_names, help="A group that it is in; may be given again.")
 @click.option("--include", multiple=True, help="Take only files that match this pattern; may be given again.")
 @click.option("--exclude", multiple=True, help="Leave out files that match this pattern; may be given again.")
 @click.option("--variant", help="Of weights in several variants take this one, such as Q4_K_M or fp16.")
@@ -82,7 +83,7 @@ def _added_lines(added: "Added", *, fetched: bool) -> Iterator[str]:
 
 
 @command("remove", example="tenuto remove musicgen-small\ntenuto remove musicgen-small --files", exits=(7, 8, 9))
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, shell_complete=artifact_names)
 @click.option("--files", is_flag=True, help="Move its files to .tenuto/trash too.")
 def remove(names: tuple[str, ...], files: bool) -> None:
     """Take artifacts out of the project. Their files stay, unless --files; nothing on a hub changes."""
