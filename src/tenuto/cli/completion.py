@@ -12,17 +12,16 @@ from tenuto.cli.frame import Invocation, command, invocation
 if TYPE_CHECKING:
     from tenuto.core.manifest import Artifact
 
-SHELLS = {
-    "bash": 'eval "$(tenuto completion bash)"  # in ~/.bashrc',
-    "zsh": 'eval "$(tenuto completion zsh)"  # in ~/.zshrc, after compinit',
-    "fish": "tenuto completion fish | source  # in ~/.config/fish/config.fish",
-}
+SHELLS = ("bash", "zsh", "fish")
 
 
-@command("completion", example="\n".join(SHELLS.values()))
-@click.argument("shell", type=click.Choice(list(SHELLS)))
+@command("completion", example="tenuto completion bash > ~/.tenuto-completion.sh\ntenuto completion fish | source")
+@click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print a script that lets a shell complete commands, options, and the artifacts and groups of the project around."""
+    """Print a script that lets a shell complete commands, options, and the artifacts and groups of the project around.
+
+    In ~/.bashrc: eval "$(tenuto completion bash)"
+    """
     root = click.get_current_context().find_root()
     kind = get_completion_class(shell)
     assert kind is not None
