@@ -18,6 +18,7 @@ from tenuto.store.spool import open_spool_file, rename_sealed
 _HEAD = struct.Struct("<8sQQ")
 _MAGIC = b"tenutob1"
 _HELD = b"\x01"
+_sync = getattr(os, "fdatasync", os.fsync)  # not every system has the cheaper one
 
 
 class BlockFile(IncomingBlocks):
@@ -68,7 +69,7 @@ class BlockFile(IncomingBlocks):
 
     def complete(self, number: int) -> None:
         with disk_errors(self._path):
-            os.fdatasync(self._descriptor)  # before the map says so: a power cut must not make it a lie
+            _sync(self._descriptor)  # before the map says so: a power cut must not make it a lie
             os.pwrite(self._descriptor, _HELD, self.size + _HEAD.size + number)
         with self._lock:
             self._held[number] = 1
