@@ -79,6 +79,7 @@ class Clone:
             "PATH": os.environ["PATH"],
             "TENUTO_ENDPOINT": endpoint,
             "TENUTO_CACHE": str(self.store),
+            "TENUTO_CONFIG": str(folder.with_name(f"{folder.name}-config")),
             "TENUTO_RETRIES": "2",
             "HF_TOKEN": token,
         }
@@ -107,7 +108,8 @@ class Clone:
         """The same clone and store once more, somewhere else."""
         shutil.copytree(self.folder, folder, symlinks=True)
         made = Clone(folder, self.environment["TENUTO_ENDPOINT"], self.environment["HF_TOKEN"])
-        made.environment = {**self.environment, "TENUTO_CACHE": str(made.store)}
+        own = {name: made.environment[name] for name in ("TENUTO_CACHE", "TENUTO_CONFIG")}
+        made.environment = {**self.environment, **own}
         if self.store.exists():
             shutil.copytree(self.store, made.store)
         return made

@@ -43,10 +43,18 @@ PROFILED = {
 }
 LOADED = (
     "tenuto.cli.main",
+    "tenuto.cli.cache",
+    "tenuto.cli.sources",
     "tenuto.cli.transfer",
+    "tenuto.cli.upkeep",
     "tenuto.cli.health",
     "tenuto.cli.project",
     "tenuto.hub.tokens",
+    "tenuto.project.add",
+    "tenuto.project.cache",
+    "tenuto.project.lock",
+    "tenuto.project.outdated",
+    "tenuto.project.preflight",
     "tenuto.project.pull",
     "tenuto.project.push",
     "tenuto.project.repair",

@@ -188,8 +188,8 @@ def upgrade(names: tuple[str, ...], group: tuple[str, ...], models: bool, datase
     run, only = invocation(), only_of(group, models=models, datasets=datasets)
     with run.workspace() as workspace, workspace.exclusive():
         report = carry_out(workspace, names, Options(upgrade=True, dry_run=dry_run, only=only))
-        moved = [one.name for one in report.artifacts if one.changed]
-        pulled = pull(workspace, moved) if moved and not dry_run else None
+        resolved = [one.name for one in report.artifacts]
+        pulled = pull(workspace, resolved) if resolved and not dry_run else None
     run.printer.report({"locked": report, "pulled": pulled}, lambda: _lock_lines(report))
     return ended(run, [*report.failures, *(pulled.failures if pulled else [])])
 

@@ -175,17 +175,19 @@ class Removed(msgspec.Struct, frozen=True):
 def remove(workspace: Workspace, names: Sequence[str], *, files: bool = False) -> list[Removed]:
     """Take artifacts out of manifest and lock. Their files stay where they are, or go to the trash with `files`.
 
-    Nothing on a hub changes. Raises NotFoundError (ArtifactNotFound), StorageError.
+    Nothing on a hub changes. The manifest is written last: until then the same command can be given again.
+    Raises NotFoundError (ArtifactNotFound), StorageError.
     """
-    removed = []
+    removed, text = [], workspace.manifest_text
     for name, artifact in workspace.chosen(names).items():
         trash = Trash(workspace)
         if files:
             _discard(workspace, trash, artifact)
-        workspace.write_manifest(without_artifact(workspace.manifest_text, name))
-        workspace.write_lock()
-        let_into_git(workspace, artifact.path) if files else None
+            let_into_git(workspace, artifact.path)
+        text = without_artifact(text, name)
         removed.append(Removed(name, artifact.path, trash.folder))
+    with workspace.planned(text):
+        workspace.write_lock()
     return removed
 
 

@@ -233,7 +233,6 @@ class Workspace:
         """Replace the manifest; raises UsageError (BadManifest) and writes nothing if it would not be valid."""
         self.manifest = parse_manifest(text)
         self.manifest_text = text
-        register(self.store, self.root)
         replace_file(os.path.join(self.root, MANIFEST_NAME), text.encode())
 
     @contextlib.contextmanager
@@ -253,7 +252,6 @@ class Workspace:
         lock = self.lock.replace(*changed)
         for name in lock.artifacts.keys() - self.manifest.artifacts.keys():
             lock = lock.without(name)
-        register(self.store, self.root)
         if lock.text != self.lock.text or not os.path.exists(os.path.join(self.root, LOCK_NAME)):
             replace_file(os.path.join(self.root, LOCK_NAME), lock.text.encode())
         self.lock = lock
@@ -262,7 +260,7 @@ class Workspace:
     def exclusive(self, *, wait: bool = False) -> Iterator[None]:
         """Be the only process that changes this project; raises LockedError, which names the other one, unless it shall `wait`.
 
-        Manifest and lock are read anew: the other one may have changed them.
+        Manifest and lock are read anew: the other one may have changed them. The store knows from now on that the project uses it.
         """
         path = os.path.join(self.state_folder(), "lock")
         with disk_errors(path):
@@ -276,6 +274,7 @@ class Workspace:
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, _holder(), 0)
             self._read()
+            register(self.store, self.root)
             yield
         finally:
             os.close(descriptor)
