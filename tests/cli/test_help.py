@@ -82,6 +82,7 @@ Commands:
   push         Send what changed here to the hub.
   pull         Fetch what the lock pins.
   sync         Bring folder and hub together, both ways.
+  tag          Give a version a label.
   verify       Read every locked file and compare it with its hash.
   inventory    Say which models and datasets are here.
   checksums    Print the sha256 of every file.
@@ -96,7 +97,6 @@ Commands:
   whoami       Say who the hub takes you for.
   repo         Make and delete repos on the hub.
   hub          Run a hub of your own.
-  completion   Let a shell complete what you type.
 """)
     assert shell("-h").out == shell("--help").out
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenuto.core.errors import UsageError
-from tenuto.core.lockfile import Lock, Locked, parse_lock
+from tenuto.core.lockfile import Lock, Locked, Tag, check_label, parse_lock
 
 DIGEST = "0123456789abcdef" * 4
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -206,3 +206,59 @@ def test_tampered(change: tuple[str, str]) -> None:
 
 def test_a_fault_names_the_artifact() -> None:
     assert "'loras/jazz'" in str(refusal(TEXT.replace("hf://me/jazz@v1", "nonsense")))
+
+
+BEST = Tag(name="beats", label="best", source="hf://me/beats", commit=COMMIT, digest=DIGEST)
+TAGGED = f"""\
+{TEXT}
+[[tag]]
+name = "beats"
+label = "best"
+source = "hf://me/beats"
+commit = "{COMMIT}"
+digest = "{DIGEST}"
+"""
+
+
+def test_tags_stand_behind_the_artifacts_and_come_back() -> None:
+    lock = Lock({"beats": BEATS, "loras/jazz": JAZZ}).with_tag(BEST)
+    assert lock.text == TAGGED
+    assert parse_lock(TAGGED) == lock
+    other = Tag(name="beats", label="Best", source="hf://me/beats", commit=COMMIT, digest=DIGEST)
+    assert lock.with_tag(other).text == Lock(lock.artifacts).with_tag(other).with_tag(BEST).text
+    assert lock.without_tag("beats", "best").text == TEXT
+
+
+def test_tags_stay_when_an_artifact_is_locked_anew_and_go_with_it() -> None:
+    lock = Lock({"beats": BEATS, "loras/jazz": JAZZ}).with_tag(BEST)
+    assert lock.replace(JAZZ).tags == lock.tags
+    assert lock.without("loras/jazz").tags == lock.tags
+    assert lock.without("beats").tags == {}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('label = "best"', 'label = "a b"'),
+        ('label = "best"', 'label = "deadbeef"'),
+        ('label = "best"', 'label = ""'),
+        ('label = "best"', ""),
+        ('[[tag]]\nname = "beats"', '[[tag]]\nname = "../beats"'),
+        (f'commit = "{COMMIT}"\ndigest = "{DIGEST}"\n', f'commit = "main"\ndigest = "{DIGEST}"\n'),
+    ],
+)
+def test_a_tag_that_was_tampered_with_is_refused(old: str, new: str) -> None:
+    head, mark, tail = TAGGED.partition("[[tag]]")
+    with pytest.raises(UsageError) as caught:
+        parse_lock(head + (mark + tail).replace(old, new))
+    assert caught.value.code == "BadLock"
+
+
+def test_a_label_that_stands_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="it has a tag twice"):
+        parse_lock(TAGGED + TAGGED.partition("[[tag]]")[1] + TAGGED.partition("[[tag]]")[2])
+
+
+@pytest.mark.parametrize("label", ["best", "v1.0", "2026-11-21", "a", "x" * 64, "cafe", "deadbeefs"])
+def test_labels(label: str) -> None:
+    assert check_label(label) == label

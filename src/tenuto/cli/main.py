@@ -26,6 +26,7 @@ COMMANDS = {
     "push": ("tenuto.cli.transfer", "Send what changed here to the hub."),
     "pull": ("tenuto.cli.transfer", "Fetch what the lock pins."),
     "sync": ("tenuto.cli.transfer", "Bring folder and hub together, both ways."),
+    "tag": ("tenuto.cli.tag", "Give a version a label."),
     "verify": ("tenuto.cli.health", "Read every locked file and compare it with its hash."),
     "inventory": ("tenuto.cli.inventory", "Say which models and datasets are here."),
     "checksums": ("tenuto.cli.checksums", "Print the sha256 of every file."),
@@ -40,7 +41,6 @@ COMMANDS = {
     "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),
     "repo": ("tenuto.cli.repo", "Make and delete repos on the hub."),
     "hub": ("tenuto.cli.hub", "Run a hub of your own."),
-    "completion": ("tenuto.cli.completion", "Let a shell complete what you type."),
 }
 
 
@@ -62,7 +62,7 @@ cli.params.append(
         is_eager=True,
         expose_value=False,
         help="Print the version.",
-        callback=lambda context, _, value: _print_version(context) if value and not context.resilient_parsing else None,
+        callback=lambda context, _, value: _print_version(context) if value else None,
     )
 )
 

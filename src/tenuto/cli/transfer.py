@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tenuto.cli.choosing import choosing, ended, naming, only_of
+from tenuto.cli.choosing import choosing, ended, only_of
 from tenuto.cli.frame import command, invocation
 from tenuto.cli.project import NOTHING
 from tenuto.cli.sources import plan_lines
@@ -34,7 +34,7 @@ def _conflict_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @command("push", example="tenuto push\ntenuto push checkpoints --message 'Third iteration'", exits=EXITS)
-@naming
+@click.argument("names", nargs=-1)
 @click.option("--message", "-m", help="The title of the commit on the hub.")
 @click.option("--delete", is_flag=True, help="Files that are gone here shall go on the hub too.")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
@@ -51,7 +51,7 @@ def push(names: tuple[str, ...], message: str | None, delete: bool, dry_run: boo
     run.printer.report(report, lambda: [*_push_lines(report), *_lock_lines(before, after)])
 
 
-@command("pull", example="tenuto pull\ntenuto pull checkpoints --theirs", exits=EXITS)
+@command("pull", example="tenuto pull\ntenuto pull checkpoints --theirs\ntenuto pull checkpoints@best", exits=EXITS)
 @choosing
 @_conflict_options
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
@@ -65,9 +65,12 @@ def pull(
     keep_both: bool,
     dry_run: bool,
 ) -> int:
-    """Fetch what the lock pins, verified. Your own changes stay; missing files come back."""
+    """Fetch what the lock pins, verified. Your own changes stay; missing files come back.
+
+    NAME@VERSION goes to another version, and the lock pins that: a label, 8 digits or more of a digest, or a git revision.
+    """
     from tenuto.project.pull import Options, check_choice
-    from tenuto.project.pull import pull as carry_out
+    from tenuto.project.versions import pull as carry_out
 
     choice = check_choice(ours=ours, theirs=theirs, keep_both=keep_both)
     run, only = invocation(), only_of(group, models=models, datasets=datasets)

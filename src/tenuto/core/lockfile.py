@@ -4,7 +4,9 @@ The same inputs write the same bytes: artifacts are sorted by name, keys stand i
 """
 
 import json
+import re
 import tomllib
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -21,6 +23,8 @@ _FIELDS = (
     *("name", "path", "kind", "source", "commit", "digest", "files", "bytes", "license", "file"),
     *("include", "exclude", "variant", "all_formats"),
 )
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HASH = re.compile(r"[0-9a-f]{7,64}")
 HEADER = "# Written by tenuto: commit it to git, do not edit it.\n"
 
 
@@ -53,30 +57,51 @@ class Locked(msgspec.Struct, frozen=True, kw_only=True):
         return Selection(self.include, self.exclude, self.variant, self.all_formats)
 
 
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of an artifact that somebody gave a label: `digest`, which `commit` of `source` holds."""
+
+    name: str
+    label: str
+    source: str
+    commit: str
+    digest: str
+
+
 class Lock(msgspec.Struct, frozen=True):
-    """A whole lock: artifacts by name."""
+    """A whole lock: artifacts by name, and tags by name and label."""
 
     artifacts: dict[str, Locked] = {}
+    tags: dict[tuple[str, str], Tag] = {}
 
     def replace(self, *changed: Locked) -> "Lock":
         """This lock with some artifacts added or replaced."""
-        return Lock({**self.artifacts, **{locked.name: locked for locked in changed}})
+        return Lock({**self.artifacts, **{locked.name: locked for locked in changed}}, self.tags)
 
     def without(self, name: str) -> "Lock":
-        """This lock with one artifact gone."""
-        return Lock({key: value for key, value in self.artifacts.items() if key != name})
+        """This lock with one artifact gone, and its tags with it."""
+        artifacts = {key: value for key, value in self.artifacts.items() if key != name}
+        return Lock(artifacts, {key: tag for key, tag in self.tags.items() if tag.name != name})
+
+    def with_tag(self, tag: Tag) -> "Lock":
+        """This lock with a tag added, or moved to another version."""
+        return Lock(self.artifacts, {**self.tags, (tag.name, tag.label): tag})
+
+    def without_tag(self, name: str, label: str) -> "Lock":
+        """This lock with a tag gone."""
+        return Lock(self.artifacts, {key: tag for key, tag in self.tags.items() if key != (name, label)})
 
     @property
     def text(self) -> str:
         """The canonical file text."""
-        tables = [_table(self.artifacts[name]) for name in sorted(self.artifacts)]
+        tables = [_table("artifact", self.artifacts[name], _FIELDS) for name in sorted(self.artifacts)]
+        tables += [_table("tag", self.tags[key], Tag.__struct_fields__) for key in sorted(self.tags)]
         return "\n".join([f"{HEADER}version = {VERSION}\n", *tables])
 
 
-def _table(locked: Locked) -> str:
-    lines = ["[[artifact]]"]
-    for field in _FIELDS:
-        value = getattr(locked, field)
+def _table(title: str, content: Locked | Tag, fields: Iterable[str]) -> str:
+    lines = [f"[[{title}]]"]
+    for field in fields:
+        value = getattr(content, field)
         if value not in (None, False, ()) or type(value) is int:
             lines.append(f"{field} = {_literal(value)}")
     return "\n".join(lines) + "\n"
@@ -90,6 +115,7 @@ def _literal(value: object) -> str:
 class _File(msgspec.Struct):
     version: Literal[1]
     artifact: list[Locked] = []
+    tag: list[Tag] = []
 
 
 def parse_lock(text: str) -> Lock:
@@ -105,7 +131,12 @@ def parse_lock(text: str) -> Lock:
     artifacts = {locked.name: locked for locked in file.artifact}
     if len(artifacts) != len(file.artifact):
         raise _fault("it names an artifact twice", "restore it from git")
-    return Lock(artifacts)
+    for tag in file.tag:
+        _check_tag(tag)
+    tags = {(tag.name, tag.label): tag for tag in file.tag}
+    if len(tags) != len(file.tag):
+        raise _fault("it has a tag twice", "keep one of the two")
+    return Lock(artifacts, tags)
 
 
 def _load(text: str) -> dict[str, object]:
@@ -138,6 +169,28 @@ def _check(locked: Locked) -> None:
             check_sha1(locked.commit)
     except UsageError as error:
         raise _fault(f"artifact {locked.name!r}: {error}", "restore it from git") from error
+
+
+def check_label(text: str) -> str:
+    """Return `text` if it may be the label of a version; raises UsageError (BadCommand). What looks like a digest or commit may not."""
+    if not _LABEL.fullmatch(text) or _HASH.fullmatch(text):
+        raise UsageError(
+            f"{text[:70]!r} cannot be a label",
+            code="BadCommand",
+            hint="use 1 to 64 letters, digits, '.', '_' and '-', and no hash",
+        )
+    return text
+
+
+def _check_tag(tag: Tag) -> None:
+    try:
+        check_path(tag.name)
+        check_label(tag.label)
+        check_source(tag.source)
+        check_sha1(tag.commit)
+        check_sha256(tag.digest)
+    except UsageError as error:
+        raise _fault(f"tag {tag.label!r} of {tag.name!r}: {error}", "restore it from git") from error
 
 
 def _fault(what: str, hint: str) -> UsageError:

@@ -1,10 +1,12 @@
 """The lock as git remembers it."""
 
+import contextlib
 import os
 import subprocess
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from tenuto.core.errors import NotFoundError
+from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.lockfile import LOCK_NAME, Lock, parse_lock
 
 
@@ -38,3 +40,15 @@ def _git(root: str, *arguments: str) -> bytes | None:
     except FileNotFoundError:
         return None
     return done.stdout if done.returncode == 0 else None
+
+
+def past_locks(root: str) -> Iterator[Lock]:
+    """Every lock that the history of any branch or tag has, the latest first, each once; nothing where there is no git."""
+    listed = _git(root, "log", "--all", "--format=%H", "--", LOCK_NAME)
+    seen = set()
+    for commit in (listed or b"").decode("ascii").split():
+        text = _git(root, "cat-file", "blob", f"{commit}:./{LOCK_NAME}")
+        if text is not None and text not in seen:
+            seen.add(text)
+            with contextlib.suppress(UsageError):  # one that cannot be read names nothing
+                yield parse_lock(text.decode("utf-8", "replace"))

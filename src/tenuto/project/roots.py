@@ -66,7 +66,9 @@ def needed_objects(store: LocalStore, roots: list[Root]) -> set[str]:
 def _locked(root: str) -> Iterator[str]:
     for text in {*_own_lock(root), *_locks_in_git(root)}:
         try:
-            yield from (locked.digest for locked in parse_lock(text).artifacts.values())
+            lock = parse_lock(text)
+            yield from (locked.digest for locked in lock.artifacts.values())
+            yield from (tag.digest for tag in lock.tags.values())
         except UsageError as error:
             raise UsageError(
                 f"{root}: {error}", code="BadLock", hint=f"{error.hint}, or remove the project; nothing was removed"

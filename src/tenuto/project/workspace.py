@@ -77,6 +77,7 @@ class Workspace:
         self.manifest_text = _read_text(os.path.join(self.root, MANIFEST_NAME))
         self.manifest: Manifest = parse_manifest(self.manifest_text)
         self.lock: Lock = parse_lock(_read_text(os.path.join(self.root, LOCK_NAME), missing="version = 1\n"))
+        self._written_lock = self.lock
 
     @classmethod
     def find(
@@ -252,9 +253,9 @@ class Workspace:
         lock = self.lock.replace(*changed)
         for name in lock.artifacts.keys() - self.manifest.artifacts.keys():
             lock = lock.without(name)
-        if lock.text != self.lock.text or not os.path.exists(os.path.join(self.root, LOCK_NAME)):
+        if lock.text != self._written_lock.text or not os.path.exists(os.path.join(self.root, LOCK_NAME)):
             replace_file(os.path.join(self.root, LOCK_NAME), lock.text.encode())
-        self.lock = lock
+        self.lock = self._written_lock = lock
 
     @contextlib.contextmanager
     def exclusive(self, *, wait: bool = False) -> Iterator[None]:
