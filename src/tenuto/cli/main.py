@@ -41,6 +41,7 @@ COMMANDS = {
     "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),
     "repo": ("tenuto.cli.repo", "Make and delete repos on the hub."),
     "hub": ("tenuto.cli.hub", "Run a hub of your own."),
+    "completion": ("tenuto.cli.completion", "Let a shell complete what you type."),
 }
 
 
@@ -62,7 +63,7 @@ cli.params.append(
         is_eager=True,
         expose_value=False,
         help="Print the version.",
-        callback=lambda context, _, value: _print_version(context) if value else None,
+        callback=lambda context, _, value: _print_version(context) if value and not context.resilient_parsing else None,
     )
 )
 
@@ -141,6 +142,8 @@ def _token_hint(run: Invocation, error: TenutoError) -> str | None:
             f"your token was not sent, because only tenuto.toml names {settings.endpoint}: "
             f"run {login}, or set HF_ENDPOINT"
         )
+    if error.code == "BadToken" and token.source == ".env":
+        return f"it comes from .env beside tenuto.toml: correct it there, or take it out and run {login}"
     if error.code == "BadToken" and token.source == "environment":
         return f"it comes from the environment, as in HF_TOKEN: correct it there, or unset it and run {login}"
     return f"run {login}" if error.code == "BadToken" else None

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tenuto.cli.choosing import choosing, ended, only_of
+from tenuto.cli.choosing import choosing, ended, naming, only_of
 from tenuto.cli.frame import command, invocation
 from tenuto.cli.project import NOTHING
 from tenuto.cli.sources import plan_lines
@@ -34,7 +34,7 @@ def _conflict_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @command("push", example="tenuto push\ntenuto push checkpoints --message 'Third iteration'", exits=EXITS)
-@click.argument("names", nargs=-1)
+@naming
 @click.option("--message", "-m", help="The title of the commit on the hub.")
 @click.option("--delete", is_flag=True, help="Files that are gone here shall go on the hub too.")
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
