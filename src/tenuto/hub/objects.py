@@ -21,6 +21,7 @@ from tenuto.hub.shared_work import Call, SharedWork
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 Progress = Callable[[int], None]
+JOINED_BYTES = 64 << 10
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 
@@ -207,8 +208,14 @@ def changed(file: Outgoing) -> IntegrityError:
 
 def _frames(files: Sequence[Outgoing]) -> Iterator[bytes]:
     for file in files:
+        head, left = frame_head(file.sha256, file.size), file.size
         with disk_errors(file.file), open(file.file, "rb", buffering=0) as opened:
-            content = opened.read(file.size + 1)
-        if len(content) != file.size:
-            raise changed(file)
-        yield frame_head(file.sha256, file.size) + content
+            while block := opened.read(min(left, BLOCK_BYTES)):
+                left -= len(block)
+                if head and len(block) > JOINED_BYTES:  # a copy of it would cost more than another small write
+                    yield head
+                    head = b""
+                yield head + block if head else block
+                head = b""
+            if left or opened.read(1):
+                raise changed(file)
