@@ -182,5 +182,7 @@ def expose(names: tuple[str, ...]) -> int:
 def _exposed_lines(exposed: "Sequence[Exposed]") -> Iterator[str]:
     for one in exposed:
         yield f"{one.name}: {one.repo} at {one.revision} ({one.commit[:12]}): {count_text(one.files, 'file')} in {one.snapshot}"
+        if one.repo.startswith("hf://datasets/"):
+            yield f'  offline: load_dataset("{one.snapshot}"); by its name, `datasets` finds only what it has prepared itself'
         if one.missing:
             yield f"  {count_text(one.missing, 'file')} not here; tenuto pull {one.name} brings them"
