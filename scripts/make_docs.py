@@ -69,6 +69,10 @@ def settings_page() -> str:
 A setting is taken from the first place that gives it: a flag of the command, the environment, the manifest `tenuto.toml`, the user's
 file, the default. Where several variables are named, the first one that is set counts.
 
+A token may also stand in the file `.env` beside the manifest, as `HF_TOKEN=hf_...`, maybe after `export` and in quotes. It counts like one in
+the environment, which goes before it. No other variable is read from there, no other folder is looked at, and a `.env` that
+git tracks is not read ([why](decisions/0002-which-token-goes-where.md)).
+
 {table(["setting", "type", "environment", "default", "what it does"], rows)}
 """
 

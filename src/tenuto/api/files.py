@@ -20,7 +20,7 @@ from tenuto.project.packaged import (
 )
 from tenuto.project.preferences import settings_from
 from tenuto.project.verify import locked_listing
-from tenuto.project.workspace import Workspace
+from tenuto.project.workspace import Workspace, find_root
 
 Name = str | os.PathLike[str]
 
@@ -71,10 +71,11 @@ def pull(
 
 
 def _project(root: Name | None, offline: bool | None, progress: Progress | None) -> Workspace:
-    def settings_of(manifest: Mapping[str, object]) -> Settings:
-        return settings_from(os.environ, manifest, {"offline": offline})
-
     start = os.fspath(root) if root is not None else os.getcwd()
+
+    def settings_of(manifest: Mapping[str, object]) -> Settings:
+        return settings_from(os.environ, manifest, {"offline": offline}, find_root(start))
+
     return Workspace.find(start, settings_of, Connector(), watch_for(progress))
 
 

@@ -65,7 +65,16 @@ class Invocation:
         """All settings; `flags` are those of the command itself."""
         from tenuto.project.preferences import settings_from
 
-        return settings_from(self.environment, manifest, {"offline": self.flags.get("offline"), **flags})
+        return settings_from(
+            self.environment, manifest, {"offline": self.flags.get("offline"), **flags}, self._project_root(manifest)
+        )
+
+    def _project_root(self, manifest: Mapping[str, object] | None) -> str | None:
+        if manifest is None:
+            return None
+        from tenuto.project.workspace import find_root
+
+        return find_root(self.root)
 
     def workspace(self) -> "Workspace":
         """The project that the command is run in."""

@@ -144,9 +144,23 @@ def _token_hint(run: Invocation, error: TenutoError) -> str | None:
         )
     if error.code == "BadToken" and token.source == ".env":
         return f"it comes from .env beside tenuto.toml: correct it there, or take it out and run {login}"
+    if not settings.token and _has_shared_dotenv(run):
+        return "the token in .env was not used, because git tracks that file: run `git rm --cached .env` and ignore it"
+    if error.code == "BadToken" and token.source == ".env":
+        return f"it comes from .env beside tenuto.toml: correct it there, or take it out and run {login}"
     if error.code == "BadToken" and token.source == "environment":
         return f"it comes from the environment, as in HF_TOKEN: correct it there, or unset it and run {login}"
     return f"run {login}" if error.code == "BadToken" else None
+
+
+def _has_shared_dotenv(run: Invocation) -> bool:
+    from tenuto.project.dotenv import read_dotenv
+    from tenuto.project.workspace import find_root
+
+    try:
+        return read_dotenv(find_root(run.root)).is_tracked
+    except TenutoError:
+        return False
 
 
 def _bug(run: Invocation, error: Exception) -> int:

@@ -1,4 +1,7 @@
-"""Every setting, declared once: flag > environment > manifest > user file > default. docs/settings.md is generated from this table."""
+"""Every setting, declared once: flag > environment > .env (tokens only) > manifest > user file > default.
+
+docs/settings.md is generated from this table.
+"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,6 +11,8 @@ from tenuto.core.errors import UsageError
 from tenuto.core.human import parse_size
 
 PUBLIC_HUB = "https://huggingface.co"
+TOKEN_VARIABLES = ("TENUTO_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
+"""What may hold a token; nothing else of a `.env` is looked at."""
 
 
 class Setting(NamedTuple):
@@ -32,7 +37,7 @@ SETTINGS = (
     Setting(
         "token",
         str,
-        ("TENUTO_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN"),
+        TOKEN_VARIABLES,
         None,
         "the access token; never sent to a hub that only a manifest names",
     ),
@@ -121,7 +126,7 @@ _BOOLEANS = {
 
 
 class Settings(NamedTuple):
-    """All settings, resolved; `origins` says for each key whether flag, environment, manifest, user file or default gave it."""
+    """All settings, resolved; `origins` says for each key whether flag, environment, .env, manifest, user file or default gave it."""
 
     endpoint: str
     token: str | None
@@ -153,14 +158,16 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     manifest: Mapping[str, object] | None = None,
     user_file: Mapping[str, object] | None = None,
+    dotenv: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Settle every setting by precedence; a value of None counts as not given.
+    """Settle every setting by precedence; a value of None counts as not given. Of `dotenv`, the variables of a `.env`, only the token counts.
 
     Raises UsageError (BadCommand), which names the source of a value of the wrong type.
     """
     layers = (
         ("flag", dict(flags or {})),
         ("environment", _from_environment(environment or {})),
+        (".env", {"token": _from_environment(dotenv or {}).get("token")}),
         ("manifest", dict(manifest or {})),
         ("user file", dict(user_file or {})),
     )

@@ -1,4 +1,4 @@
-"""The user's own settings file, `settings.toml` in the folder of user settings."""
+"""What settings are made of: the environment, the `.env` of a project, and the user's own `settings.toml`."""
 
 import json
 import os
@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tenuto.core.errors import UsageError
-from tenuto.core.settings import SETTINGS, Settings, resolve
+from tenuto.core.settings import SETTINGS, TOKEN_VARIABLES, Settings, resolve
+from tenuto.project.dotenv import read_dotenv
 from tenuto.store.disk import disk_errors, replace_file
 
 PREFERENCES_NAME = "settings.toml"
@@ -19,9 +20,15 @@ def settings_from(
     environment: Mapping[str, str],
     manifest: Mapping[str, object] | None = None,
     flags: Mapping[str, object] | None = None,
+    root: str | None = None,
 ) -> Settings:
-    """All settings, with the user's file read. Raises UsageError (BadCommand) for a value or file that cannot be read, StorageError."""
-    return resolve(flags, environment, manifest, _read(environment))
+    """All settings, with the user's file read, and the tokens in the `.env` of the project at `root`, if there is one.
+
+    Raises UsageError (BadCommand) for a value or file that cannot be read, StorageError.
+    """
+    is_given = any(environment.get(variable) for variable in TOKEN_VARIABLES)
+    dotenv = read_dotenv(root).tokens if root and not is_given else {}
+    return resolve(flags, environment, manifest, _read(environment), dotenv)
 
 
 def _read(environment: Mapping[str, str]) -> dict[str, object]:
