@@ -142,8 +142,6 @@ def _token_hint(run: Invocation, error: TenutoError) -> str | None:
             f"your token was not sent, because only tenuto.toml names {settings.endpoint}: "
             f"run {login}, or set HF_ENDPOINT"
         )
-    if error.code == "BadToken" and token.source == ".env":
-        return f"it comes from .env beside tenuto.toml: correct it there, or take it out and run {login}"
     if not settings.token and _has_shared_dotenv(run):
         return "the token in .env was not used, because git tracks that file: run `git rm --cached .env` and ignore it"
     if error.code == "BadToken" and token.source == ".env":
