@@ -87,12 +87,17 @@ class Stage:
         return {path.read_bytes() for path in files if path.name not in _OWN_FILES}
 
     def needed(self) -> set[str]:
-        """What the lock needs of the store and the store has: listings, and the files that they name."""
-        store, file = LocalStore(str(self.clone.store)), self.clone.folder / "tenuto.lock"
-        lock = parse_lock(file.read_text() if file.exists() else "version = 1\n")
-        digests = {entry.digest for entry in lock.artifacts.values() if store.has(entry.digest)}
-        named = {one.sha256 for digest in digests for one in Listing.parse(store.read(digest)).values()}
-        return {name for name in digests | named if store.has(name)}
+        """What the lock needs of the store and the store has."""
+        return needed_objects(self.clone)
+
+
+def needed_objects(clone: Clone) -> set[str]:
+    """What the lock of a clone needs of its store and the store has: listings, and the files that they name."""
+    store, file = LocalStore(str(clone.store)), clone.folder / "tenuto.lock"
+    lock = parse_lock(file.read_text() if file.exists() else "version = 1\n")
+    digests = {entry.digest for entry in lock.artifacts.values() if store.has(entry.digest)}
+    named = {one.sha256 for digest in digests for one in Listing.parse(store.read(digest)).values()}
+    return {name for name in digests | named if store.has(name)}
 
 
 def _flipped(content: bytes) -> bytes:
