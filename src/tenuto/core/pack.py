@@ -35,7 +35,7 @@ class Unpacker:
     def __init__(self) -> None:
         self._held = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+    def feed(self, data: bytes | memoryview) -> Iterator[tuple[str, bytes]]:
         """Every file that is complete with `data`, as name and content; raises UsageError (BadRequest, TooLarge) for what is no pack."""
         self._held += data
         position = 0

@@ -6,20 +6,23 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from typing import Any, BinaryIO, TypeAlias, TypeVar
 
 import msgspec
 
-from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError, UsageError
+from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UsageError
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import REQUEST_ID
 from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
 from tenuto.server.gate import admit, admit_known
 from tenuto.server.hub import Parts
+from tenuto.server.passage import BLOCK_BYTES, to_its_end
+from tenuto.server.receiving import INLET, Blocks, OpenInlet, Patience
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route, Router
-from tenuto.server.sending import BLOCK_BYTES, LongBody
+from tenuto.server.sending import LongBody
 
 T = TypeVar("T")
 Message: TypeAlias = MutableMapping[str, Any]
@@ -40,6 +43,7 @@ class App:
     def __init__(self, parts: Parts, threads: ThreadPoolExecutor) -> None:
         self._parts, self._threads = parts, threads
         self._router = Router(make_routes())
+        self.blocks = Blocks()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -77,6 +81,9 @@ class Exchange:
         self._route: Route | None = None
         self._status, self._sent_bytes = 0, 0
         self._body_ended = False
+        limits = app.parts.limits
+        self._patience = Patience(limits.request_stall_s, limits.request_least_rate)
+        self._open_inlet: OpenInlet | None = scope.get("extensions", {}).get(INLET, {}).get("open")
 
     async def run(self) -> None:
         """Answer, whatever happens, and write one line to the log."""
@@ -89,6 +96,8 @@ class Exchange:
                     file = await self._app.in_thread(_opened, answer.body)
             except TenutoError as error:
                 answer = self._failure(error)
+            except DisconnectedError:
+                raise
             except Exception as error:  # noqa: BLE001  # the last resort: no bug may show a stranger more than this
                 self._log_bug(error)
                 answer = self._failure(InternalError("the hub failed; its log says where"))
@@ -152,44 +161,63 @@ class Exchange:
     async def _next_piece(self) -> bytes:
         """The next bytes of the body, empty at its end; raises DisconnectedError, UnavailableError (Stalled)."""
         while not self._body_ended:
-            try:
-                async with asyncio.timeout(self._app.parts.limits.request_stall_s):
-                    message = await self._receive()
-            except TimeoutError as error:
-                raise UnavailableError("the body of the request stopped coming", code="Stalled") from error
+            message = await self._patience.wait(self._receive())
             if message["type"] == "http.disconnect":
                 raise DisconnectedError
             self._body_ended = not message.get("more_body", False)
             body: bytes = message.get("body", b"")
             if body:
+                self._patience.earn(len(body))
                 return body
         return b""
 
     async def _stream(self, route: Route, call: Call) -> Answer:
-        """Hand the body to the sink in blocks; while one is written, the next one comes in. A short one is taken in at one go."""
+        """Hand the body to the sink: a short one at one go, a long one straight from the socket, one of unknown length in blocks."""
         length = self._headers.get("content-length", "")
-        if length.isdecimal() and int(length) <= _SHORT_BYTES:
+        known = int(length) if length.isdecimal() else None
+        if known is not None and known <= _SHORT_BYTES:
             return await self._app.in_thread(self._take_in, route, call, await self._read_body(_SHORT_BYTES))
         sink = await self._app.in_thread(route.handler, self._app.parts, call)
         assert isinstance(sink, Sink)
-        writing: asyncio.Future[None] | None = None
         try:
             self._check_length(sink.max_bytes)
-            size = 0
+            if known is None or "upgrade" in self._headers or self._open_inlet is None:
+                await self._hand_over(sink)
+            else:
+                await self._pour(sink, known, self._open_inlet)
+            return await self._app.in_thread(sink.finish)
+        finally:
+            await self._app.in_thread(sink.close)
+
+    async def _hand_over(self, sink: Sink) -> None:
+        """While one block is written, the next one comes in."""
+        writing: asyncio.Future[None] | None = None
+        size = 0
+        try:
             while block := await self._next_block():
                 size += len(block)
                 if size > sink.max_bytes:
                     raise _too_large(sink.max_bytes)
                 if writing:
-                    await writing
+                    await asyncio.shield(writing)
                 writing = asyncio.ensure_future(self._app.in_thread(sink.write, block))
             if writing:
-                await writing
-            return await self._app.in_thread(sink.finish)
+                await asyncio.shield(writing)
         finally:
             if writing:
                 await asyncio.wait([writing])
-            await self._app.in_thread(sink.close)
+
+    async def _pour(self, sink: Sink, length: int, open_inlet: OpenInlet) -> None:
+        first = await self._next_piece()  # lets a client begin that waits for leave
+        if self._body_ended:
+            return await to_its_end(self._app.in_thread(sink.write, first))
+        try:
+            with closing(open_inlet(length - len(first))) as inlet:
+                await to_its_end(self._app.in_thread(sink.write, first))
+                await inlet.pour(sink.write, self._app.blocks, self._app.in_thread, self._patience)
+        except ConnectionError as error:
+            await self._wait_until_gone()  # the web server sees for itself that it is
+            raise DisconnectedError from error
 
     def _take_in(self, route: Route, call: Call, body: bytes) -> Answer:
         sink = route.handler(self._app.parts, call)

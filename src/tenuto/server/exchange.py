@@ -150,8 +150,8 @@ class Sink(ABC):
     """More than that is refused (TooLarge)."""
 
     @abstractmethod
-    def write(self, data: bytes) -> None:
-        """Take in more bytes."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Take in more bytes; a view of them is good until this returns."""
 
     @abstractmethod
     def finish(self) -> Answer:

@@ -107,7 +107,7 @@ class BodySink(Sink):
         self._size = 0
         self.file: BinaryIO = tempfile.SpooledTemporaryFile(max_size=MEMORY_BYTES, dir=parts.spool)  # type: ignore[assignment]  # noqa: SIM115
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         if self._unzip is None:
             self.file.write(data)
             return

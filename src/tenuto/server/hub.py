@@ -30,6 +30,8 @@ class Limits:
     """Clients are told to download files of chunks by Xet from this size on; smaller ones arrive sooner without."""
     page_entries: int = 1000
     request_stall_s: float = 120.0
+    request_least_rate: int = 4096
+    """Bytes a second that a body must bring on average, beside the time for which it may stall."""
     push_body: int = 1024 * MIB
     push_objects: int = 500_000
     push_unpacked: int = 8192 * MIB

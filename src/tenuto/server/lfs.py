@@ -163,7 +163,7 @@ class ObjectSink(Sink):
         self._parts, self._claims = parts, claims
         self._incoming = parts.store.receive()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._incoming.write(data)
 
     def finish(self) -> Answer:
@@ -204,7 +204,7 @@ class PartSink(Sink):
             os.makedirs(self._folder, exist_ok=True)
             self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115  # closed by `close`
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         with disk_errors(self._path):
             view = memoryview(data)
             while view:

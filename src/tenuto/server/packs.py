@@ -20,10 +20,10 @@ from tenuto.core.pack import (
 from tenuto.core.wire import REPO_COMMIT
 from tenuto.server.commits import held_sizes
 from tenuto.server.exchange import Answer, Call, FileBody, Sink, json_answer
-from tenuto.server.files import open_large
 from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
+from tenuto.server.lookup import open_large
 from tenuto.store.base import Sealed
 
 
@@ -133,7 +133,7 @@ class PackSink(Sink):
         self._unpacker = Unpacker()
         self._sealed: list[Sealed] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         for name, content in self._unpacker.feed(data):
             if len(self._sealed) >= PACK_LIMIT_FILES:
                 raise UsageError(f"a pack holds {PACK_LIMIT_FILES} files at most", code="TooLarge")

@@ -5,78 +5,27 @@ import contextlib
 import io
 import os
 import select
-from collections.abc import Awaitable, Callable
-from typing import BinaryIO, Protocol, TypeAlias
+from typing import BinaryIO
 
 from tenuto.core.errors import IntegrityError
+from tenuto.server.passage import BLOCK_BYTES, PATIENCE_MS, TURN_BYTES, InThread, Passage, Socket
 from tenuto.store.xet.assemble import Assembled
 
-BLOCK_BYTES = 1 << 20
-_TURN_BYTES = 16 << 20
-_PATIENCE_MS = 2
 _MOST_VIEWS = 256
-InThread: TypeAlias = "Callable[[Callable[[int], bool], int], Awaitable[bool]]"
 
 
-class Socket(Protocol):
-    """What is needed of a connection."""
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes that were written and are not in the socket yet."""
-
-    def get_extra_info(self, name: str) -> io.IOBase:
-        """`socket`: the socket, which knows its descriptor."""
-
-
-class Outlet:
-    """The socket of a connection, for as long as nobody else writes to it. It holds a descriptor of its own.
-
-    So nothing can reach another connection that was given the number of this one after it was lost.
-    """
+class Outlet(Passage):
+    """The socket of a connection, for as long as nobody else writes to it."""
 
     def __init__(self, transport: Socket) -> None:
+        super().__init__(transport)
         self._transport = transport
-        self._waiting: asyncio.Future[None] | None = None
-        self._is_lost = False
-        self.is_open = True
-        self.descriptor = os.dup(transport.get_extra_info("socket").fileno())
-
-    def lose(self) -> None:
-        """The connection is gone: whoever waits is woken, and told."""
-        self._is_lost = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiting and not self._waiting.done():
-            self._waiting.set_result(None)
 
     async def flushed(self) -> None:
         """What was written before is in the socket. Raises ConnectionError."""
         await asyncio.sleep(0)
         while self._transport.get_write_buffer_size():
             await self.room()
-
-    async def room(self) -> None:
-        """The socket takes more bytes. Raises ConnectionError if the connection was lost."""
-        loop = asyncio.get_running_loop()
-        if not self._is_lost:
-            self._waiting = loop.create_future()
-            loop.add_writer(self.descriptor, self._wake)
-            try:
-                await self._waiting
-            finally:
-                loop.remove_writer(self.descriptor)
-        self.check()
-
-    def check(self) -> None:
-        """Raises ConnectionError if the connection was lost."""
-        if self._is_lost:
-            raise ConnectionResetError("the client is gone")
-
-    def close(self) -> None:
-        """Release the descriptor."""
-        self.is_open = False
-        os.close(self.descriptor)
 
 
 class LongBody:
@@ -113,20 +62,14 @@ class LongBody:
         try:
             await outlet.flushed()
             while self.left:
-                outlet.check()
-                turn = asyncio.ensure_future(in_thread(self._push, outlet.descriptor))
-                try:
-                    is_full = await asyncio.shield(turn)
-                finally:
-                    await asyncio.wait([turn])  # nothing is closed under a thread
-                if is_full:
+                if await outlet.turn(in_thread, self._push):
                     await outlet.room()
         finally:
             outlet.close()
 
     def _push(self, socket: int) -> bool:
         """Send until the socket is full, which is the answer, or it is the turn of others."""
-        enough = max(self.left - _TURN_BYTES, 0)
+        enough = max(self.left - TURN_BYTES, 0)
         while self.left > enough:
             try:
                 sent = self._write(socket)
@@ -142,7 +85,7 @@ class LongBody:
     def _write(self, socket: int) -> int:
         if self._descriptor is not None:
             offset = self._offset + self._length - self.left
-            return os.sendfile(socket, self._descriptor, offset, min(self.left, _TURN_BYTES))
+            return os.sendfile(socket, self._descriptor, offset, min(self.left, TURN_BYTES))
         if not self._views:
             self._views = self._read(min(self.left, BLOCK_BYTES))
         sent = os.writev(socket, self._views[:_MOST_VIEWS])
@@ -163,10 +106,10 @@ def _place(file: BinaryIO) -> tuple[int | None, int]:
 
 
 def _has_room(socket: int) -> bool:
-    """Whether the socket takes bytes now or in a moment; a fast client is not worth a way through the event loop."""
+    """Whether the socket takes bytes now or in a moment."""
     waiting = select.poll()
     waiting.register(socket, select.POLLOUT)
-    return bool(waiting.poll(_PATIENCE_MS))
+    return bool(waiting.poll(PATIENCE_MS))
 
 
 def _behind(views: list[memoryview], sent: int) -> list[memoryview]:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, cast
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tenuto.core.errors import UsageError
 from tenuto.server.log import Log
+from tenuto.server.receiving import INLET, Inlet
 from tenuto.server.sending import LongBody, Outlet
 
 GRACE_S = 10
@@ -96,18 +98,59 @@ class _Transport:
 
 
 class _Connection(HttpToolsProtocol):
-    """A connection of uvicorn. Long bodies take their own way into its socket; when it is lost, they are told."""
+    """A connection of uvicorn. Long bodies take their own way out of its socket and into it; when it is lost, they are told."""
 
     _way: _Transport
+    _inlet: Inlet | None = None
+    _unwanted_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._way = _Transport(transport)
         super().connection_made(cast("asyncio.Transport", self._way))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._way.outlet:
-            self._way.outlet.lose()
+        for passage in (self._way.outlet, self._inlet):
+            if passage:
+                passage.lose()
         super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {INLET: {"open": self._open_inlet}}
+
+    def _open_inlet(self, left: int) -> Inlet:
+        if self.transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        assert self.cycle.more_body, "there is no more of the body"
+        assert not self.cycle.body, "the body was not taken so far"
+        self.flow.pause_reading()
+        self._inlet = Inlet(self.transport, left, self._go_on)
+        return self._inlet
+
+    def _go_on(self, left: int) -> None:
+        """Read again. Of a body that the application did not take to its end, the rest is dropped as it comes."""
+        if self.transport.is_closing():
+            return
+        self._unwanted_bytes = left
+        if not left:
+            self._end_body()
+        self.flow.resume_reading()
+
+    def _end_body(self) -> None:
+        self.cycle.more_body = False
+        self.parser = httptools.HttpRequestParser(self)  # the one before still waits for the bytes that went past it
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def data_received(self, data: bytes) -> None:
+        dropped = min(self._unwanted_bytes, len(data))
+        if dropped:
+            self._unwanted_bytes -= dropped
+            if not self._unwanted_bytes:
+                self._end_body()
+        if dropped < len(data):
+            super().data_received(data[dropped:])
+        else:
+            self._unset_keepalive_if_required()
 
 
 class _Server(uvicorn.Server):

@@ -115,7 +115,7 @@ class CommitSink(Sink):
         self._parts, self._call = parts, call
         self._file: BinaryIO = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES, dir=parts.spool)  # type: ignore[assignment]  # noqa: SIM115
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
 
     def finish(self) -> Answer:

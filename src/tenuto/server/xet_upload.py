@@ -76,7 +76,7 @@ class XorbSink(Sink):
         self._parts, self._scope, self._name = parts, scope, name
         self._incoming = parts.xorbs.folder.receive()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._incoming.write(data)
 
     def finish(self) -> Answer:
@@ -112,7 +112,7 @@ class ShardSink(Sink):
         self._file: BinaryIO = tempfile.SpooledTemporaryFile(max_size=_MEMORY_BYTES, dir=parts.spool)  # type: ignore[assignment]  # noqa: SIM115
         self._size = 0
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
         self._size += len(data)
 

@@ -31,7 +31,7 @@ class IncomingXorb:
             with contextlib.suppress(OSError):  # without locks it looks abandoned once it is old
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take in more bytes. Raises UsageError (BadRequest, TooLarge), StorageError (DiskFull, LocalFile)."""
         self._reader.feed(data)
         view = memoryview(data)

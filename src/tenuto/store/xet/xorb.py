@@ -29,7 +29,7 @@ class XorbReader:
         """Bytes of whole chunks so far; a footer, which old clients send behind them, is not counted."""
         return self._stored[-1]
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take in more bytes. Raises UsageError (BadRequest, TooLarge) as soon as they cannot belong to a xorb."""
         if self._in_footer:
             return
