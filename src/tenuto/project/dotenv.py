@@ -3,11 +3,11 @@
 import os
 import re
 import stat
-import subprocess
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from tenuto.core.settings import TOKEN_VARIABLES
+from tenuto.project.git import ask_git
 from tenuto.store.disk import disk_errors
 
 DOTENV_NAME = ".env"
@@ -70,10 +70,5 @@ def _read(file: str) -> str:
 
 def _is_tracked(root: str) -> bool:
     """Whether git has the file, or may have it and does not say. However it is written: some disks do not care."""
-    asked = ["git", "-c", "core.fsmonitor=false", "ls-files", "--error-unmatch", "--", f":(icase){DOTENV_NAME}"]
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(asked, cwd=root, env=environment, capture_output=True, check=False)
-    except FileNotFoundError:
-        return False
-    return done.returncode != 1 and b"not a git repository" not in done.stderr
+    done = ask_git(root, "ls-files", "--error-unmatch", "--", f":(icase){DOTENV_NAME}")
+    return done is not None and done.returncode != 1 and b"not a git repository" not in done.stderr

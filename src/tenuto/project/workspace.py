@@ -187,16 +187,12 @@ class Workspace:
     def locked(self, name: str) -> Locked | None:
         """What the lock says of an artifact; None if nothing, or if it was resolved for something else than the manifest wants now."""
         artifact, entry = self.manifest.artifacts[name], self.pinned(name)
-        fits = entry and entry.selection == artifact.selection and _has_hash(entry, artifact)
-        return entry if fits else None
+        return entry if entry and fits(entry, artifact) else None
 
     def pinned(self, name: str) -> Locked | None:
         """What the lock says of an artifact, be it for another choice of files; None if it is for another source."""
         artifact, entry = self.manifest.artifacts[name], self.lock.artifacts.get(name)
-        if entry is None or entry.source == artifact.origin:
-            return entry
-        both_on_hubs = not artifact.is_web_file and not entry.source.startswith(WEB)
-        return entry if both_on_hubs and Address.parse(entry.source) == artifact.address else None
+        return entry if entry and is_from_source(entry, artifact) else None
 
     def listing(self, digest: str) -> Listing | None:
         """The listing with this digest, if the store has it whole."""
@@ -287,6 +283,19 @@ class Workspace:
         with disk_errors(folder):
             os.makedirs(folder)
         return folder
+
+
+def fits(entry: Locked, artifact: Artifact) -> bool:
+    """Whether an entry of the lock was resolved for what the manifest wants: this source, this choice of files, this hash."""
+    return is_from_source(entry, artifact) and entry.selection == artifact.selection and _has_hash(entry, artifact)
+
+
+def is_from_source(entry: Locked, artifact: Artifact) -> bool:
+    """Whether an entry of the lock is for the source that the manifest names, however it is written."""
+    if entry.source == artifact.origin:
+        return True
+    both_on_hubs = not artifact.is_web_file and not entry.source.startswith(WEB)
+    return both_on_hubs and Address.parse(entry.source) == artifact.address
 
 
 def _has_hash(entry: Locked, artifact: Artifact) -> bool:
