@@ -50,8 +50,7 @@ def test_help_ends_with_an_example_and_the_exit_codes(shell: Shell, words: tuple
     assert max(map(len, done.out.splitlines())) <= 100
 
 
-def test_help(shell: Shell) -> None:
-    assert str(shell("--help")) == snapshot("""\
+HELP = snapshot("""\
 exit status 0
 --- out ---
 Usage: tenuto [OPTIONS] COMMAND [ARGS]...
@@ -83,6 +82,7 @@ Commands:
   pull         Fetch what the lock pins.
   sync         Bring folder and hub together, both ways.
   tag          Give a version a label.
+  import-dvc   Take over what DVC tracks.
   verify       Read every locked file and compare it with its hash.
   inventory    Say which models and datasets are here.
   checksums    Print the sha256 of every file.
@@ -97,9 +97,15 @@ Commands:
   whoami       Say who the hub takes you for.
   repo         Make and delete repos on the hub.
   hub          Run a hub of your own.
-  hook         What git asks before a commit.
   completion   Let a shell complete what you type.
 """)
+
+
+def test_help(shell: Shell) -> None:
+    assert str(shell("--help")) == HELP
+
+
+def test_help_for_short(shell: Shell) -> None:
     assert shell("-h").out == shell("--help").out
 
 

@@ -1,4 +1,6 @@
-"""`tenuto tag`, `tenuto pull NAME@VERSION` and `tenuto package`, typed."""
+"""`tenuto tag`, `tenuto pull NAME@VERSION`, `tenuto package` and `tenuto import-dvc`, typed."""
+
+import hashlib
 
 from inline_snapshot import snapshot
 
@@ -87,3 +89,30 @@ data: hf://datasets/ann/voices at [COMMIT], 2 files, 5.1 kB
     desk("push")
     assert desk("package", "src/demo", "--check").status == 1
     assert desk("package", "src/none").status == 9
+
+
+def test_what_dvc_tracks_is_taken_over(desk: Desk) -> None:
+    content = b"weights" * 4000
+    name = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    desk.write(f".dvc/cache/files/md5/{name[:2]}/{name[2:]}", content)
+    desk.write("model.pt.dvc", f"outs:\n- md5: {name}\n  size: 28000\n  hash: md5\n  path: model.pt\n")
+    desk.write("gone.pt.dvc", f"outs:\n- md5: {name[::-1]}\n  size: 1\n  hash: md5\n  path: gone.pt\n")
+    desk.write("checkpoints.dvc", "outs:\n- md5: null\n  path: checkpoints\n")
+    desk("init")
+    desk("repo", "create", desk.repo)
+    assert str(desk("import-dvc", "--to", desk.repo)) == snapshot("""\
+exit status 9
+--- out ---
+model.pt: tracked 1 file, 1 file (28.0 kB) from the DVC cache, kept on hf://datasets/ann/voices
+Next: commit tenuto.toml, tenuto.lock and .gitignore, then `tenuto push`
+--- err ---
+error: checkpoints.dvc: checkpoints has no md5: DVC never recorded what it is
+hint: if the files are here: tenuto track checkpoints --to hf://namespace/name
+error: gone.pt: 1 file neither here nor in the DVC cache: gone.pt
+hint: run `dvc pull` where that works, or name another cache with --cache
+""")
+    assert desk("import-dvc", "checkpoints.dvc", "--to", desk.repo, "--json").status == 2
+    assert desk("import-dvc", "model.pt.dvc", "--to", desk.repo).status == 0
+    desk.write("model.pt", "my own")
+    assert desk("import-dvc", "model.pt.dvc", "--to", desk.repo).status == 1
+    assert (desk.project / "model.pt").read_text() == "my own"

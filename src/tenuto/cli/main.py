@@ -27,6 +27,7 @@ COMMANDS = {
     "pull": ("tenuto.cli.transfer", "Fetch what the lock pins."),
     "sync": ("tenuto.cli.transfer", "Bring folder and hub together, both ways."),
     "tag": ("tenuto.cli.tag", "Give a version a label."),
+    "import-dvc": ("tenuto.cli.dvc", "Take over what DVC tracks."),
     "verify": ("tenuto.cli.health", "Read every locked file and compare it with its hash."),
     "inventory": ("tenuto.cli.inventory", "Say which models and datasets are here."),
     "checksums": ("tenuto.cli.checksums", "Print the sha256 of every file."),
@@ -41,7 +42,6 @@ COMMANDS = {
     "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),
     "repo": ("tenuto.cli.repo", "Make and delete repos on the hub."),
     "hub": ("tenuto.cli.hub", "Run a hub of your own."),
-    "hook": ("tenuto.cli.hook", "What git asks before a commit."),
     "completion": ("tenuto.cli.completion", "Let a shell complete what you type."),
 }
 
