@@ -97,6 +97,7 @@ Commands:
   whoami       Say who the hub takes you for.
   repo         Make and delete repos on the hub.
   hub          Run a hub of your own.
+  hook         What git asks before a commit.
   completion   Let a shell complete what you type.
 """)
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "whoami": ("tenuto.cli.account", "Say who the hub takes you for."),
     "repo": ("tenuto.cli.repo", "Make and delete repos on the hub."),
     "hub": ("tenuto.cli.hub", "Run a hub of your own."),
+    "hook": ("tenuto.cli.hook", "What git asks before a commit."),
     "completion": ("tenuto.cli.completion", "Let a shell complete what you type."),
 }
 
