@@ -19,7 +19,7 @@ from tenuto.hub.patience import Attempt, Notice, Patience, unheard
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MAX_REDIRECTS = 5
 CONNECT_TIMEOUT_S = 5.0
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 256 << 10
 BLOCK_WAIT_S = 0.25
 ANSWER_LIMIT_BYTES = 256 << 20
 DRAINED_BYTES = 64 << 10
@@ -216,7 +216,7 @@ class Session:
                 yield piece
 
     def _received(self, response: httpx2.Response) -> Iterator[bytes]:
-        """The body in blocks of up to 1 MiB, none held back for long: what is done with a block costs less for large ones."""
+        """The body in blocks of about 256 KiB, none held back for long: what is done with a block costs less for large ones."""
         held: list[bytes] = []
         size, due_s = 0, time.monotonic() + BLOCK_WAIT_S
         try:
