@@ -3,22 +3,14 @@
 import io
 import re
 from collections.abc import Mapping
-from typing import BinaryIO, NamedTuple, cast
 from urllib.parse import quote
 
-from sqlalchemy import Connection, select
-
 from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
-from tenuto.core.gitobj import Pointer
 from tenuto.core.wire import LINKED_ETAG, LINKED_SIZE, REPO_COMMIT
 from tenuto.server.commits import held_sizes
 from tenuto.server.exchange import Answer, Call, FileBody, error_answer
-from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
-from tenuto.server.known import SMALL_BYTES
-from tenuto.server.listing_api import is_file
-from tenuto.server.schema import purged_objects
-from tenuto.server.xet_rows import file_hashes
+from tenuto.server.lookup import Found, Lookup, open_large
 
 _SHORT_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -48,20 +40,6 @@ _GUARDS = {
 }
 
 
-class _Found(NamedTuple):
-    """A file at a revision; `large` is the object whose bytes are meant, if it is not the blob itself."""
-
-    commit: str
-    blob: BlobFacts
-    large: Pointer | None
-    xet_hash: str | None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return self.large.size if self.large else self.blob.size
-
-
 def resolve(parts: Parts, call: Call) -> Answer:
     """A file at a revision, as a user sees it."""
     return _serve(parts, call, follow=True)
@@ -83,77 +61,36 @@ def recall_raw(parts: Parts, call: Call) -> Answer | None:
 
 
 def _serve(parts: Parts, call: Call, *, follow: bool) -> Answer:
-    known = parts.database.known()
-    found: _Found | None = known.get(_key(call, follow))
-    body: bytes | None = None
-    if found is None or (call.method != "HEAD" and not found.large):
-        with parts.database.read() as connection:
-            git = GitReader(connection, call.repo.key, parts.cache)
-            place = _find(parts, call, git, follow)
-            if isinstance(place, Answer):
-                return place
-            found, body = place
-            if body is None and call.method != "HEAD" and not found.large:
-                body = git.body(found.blob.oid)
-        known.keep(_key(call, follow), found)
-    if call.method != "HEAD" and found.large and found.size <= SMALL_BYTES:
-        with open_large(parts, call.repo.key, found.large.sha256) as file:
-            body = file.read(SMALL_BYTES)
-    if body is not None and len(body) == found.size <= SMALL_BYTES:
-        known.keep(_body_key(call, found), body, len(body))
+    lookup = Lookup(parts, call, follow=follow)
+    found, body = lookup.recall(), None
+    is_read = call.method != "HEAD"
+    if found is None or (is_read and not found.large):
+        place = lookup.find()
+        if isinstance(place, Answer):
+            return place
+        found, body = place
+    if is_read and found.large:
+        body = lookup.read_large(found)
     return _answer(parts, call, found, body)
 
 
 def _recall(parts: Parts, call: Call, *, follow: bool) -> Answer | None:
-    known = parts.database.known()
-    found: _Found | None = known.get(_key(call, follow))
+    lookup = Lookup(parts, call, follow=follow)
+    found, body = lookup.recall(), None
     if found is None:
         return None
-    body: bytes | None = None
-    if call.method != "HEAD" and (body := known.get(_body_key(call, found))) is None:
+    if call.method != "HEAD" and (body := lookup.recall_body(found)) is None:
         return None
     return _answer(parts, call, found, body)
 
 
-def _key(call: Call, follow: bool) -> tuple[str, int, str, str]:
-    return ("resolve" if follow else "raw", call.repo.key, call.params["rev"], call.params["path"])
-
-
-def _body_key(call: Call, found: _Found) -> tuple[str, int, str]:
-    return ("body", call.repo.key, found.large.sha256 if found.large else found.blob.oid)
-
-
-def _find(parts: Parts, call: Call, git: GitReader, follow: bool) -> tuple[_Found, bytes | None] | Answer:
-    """The file that is asked for, with its bytes if it is a small blob; or the answer that says why there is none."""
-    path = call.params["path"]
-    commit = git.resolve(call.params["rev"])
-    item = git.find(commit.tree, path)
-    if item is None or not is_file(item):
-        return _no_entry(commit.oid, f"{path[:300]} does not exist at {commit.oid}")
-    blob, body = git.small_blob(item.oid)
-    if blob.pointer is None or not follow:
-        return _Found(commit.oid, blob, None, None), body
-    sha256, size = blob.pointer
-    if held_sizes(git.connection, git.repo_key, [sha256]).get(sha256) != size:
-        if was_purged(git.connection, git.repo_key, sha256):
-            return _no_entry(commit.oid, f"the owner deleted the bytes of {path[:300]}")
-        raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
-    is_told = size >= parts.limits.xet_download_from
-    names = file_hashes(git.connection, git.repo_key, [sha256]) if is_told else {}
-    return _Found(commit.oid, blob, blob.pointer, names.get(sha256)), None
-
-
-def _no_entry(commit: str, message: str) -> Answer:
-    return error_answer(NotFoundError(message, code="EntryNotFound"), {REPO_COMMIT: commit})
-
-
-def _answer(parts: Parts, call: Call, found: _Found, body: bytes | None) -> Answer:
+def _answer(parts: Parts, call: Call, found: Found, body: bytes | None) -> Answer:
     """The answer with `body`, which is all of the file; None stands for what is not needed or too long for memory."""
     headers = {REPO_COMMIT: found.commit, **_disposition(call.params["path"])}
     file = FileBody(lambda: io.BytesIO(body or b""), 0, found.size)
     if found.large is None:
         return deliver(call, file, found.blob.oid, headers)
-    sha256, size = found.large.sha256, found.size
+    sha256, size = found.large
     headers |= {LINKED_ETAG: f'"{sha256}"', LINKED_SIZE: str(size)}
     if found.xet_hash:  # what tells a client how to get the file by its chunks
         token_url = f"{call.base_url}/{call.repo.id.api_path}/xet-read-token/{found.commit}"
@@ -161,12 +98,6 @@ def _answer(parts: Parts, call: Call, found: _Found, body: bytes | None) -> Answ
     if body is None:
         file = large_body(parts, call.repo.key, sha256, size)
     return deliver(call, file, sha256, headers)
-
-
-def was_purged(connection: Connection, repo_key: int, sha256: str) -> bool:
-    """Whether a large object was deleted from a repo on purpose."""
-    here = (purged_objects.c.repo_id == repo_key) & (purged_objects.c.sha256 == sha256)
-    return connection.execute(select(purged_objects.c.sha256).where(here)).first() is not None
 
 
 def download(parts: Parts, call: Call) -> Answer:
@@ -182,17 +113,6 @@ def download(parts: Parts, call: Call) -> Answer:
 def large_body(parts: Parts, repo_key: int, sha256: str, size: int) -> FileBody:
     """The bytes of a large object as the body of an answer."""
     return FileBody(lambda: open_large(parts, repo_key, sha256), 0, size)
-
-
-def open_large(parts: Parts, repo_key: int, sha256: str) -> BinaryIO:
-    """A large object that a repo holds, stored as a whole or as chunks; raises IntegrityError (CorruptObject) if it is missing.
-
-    Chunks are checked while they are read, which raises the same.
-    """
-    try:
-        return parts.store.open(sha256)
-    except NotFoundError:
-        return cast("BinaryIO", parts.xorbs.open(repo_key, sha256))
 
 
 def _disposition(path: str) -> dict[str, str]:

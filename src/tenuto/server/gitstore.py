@@ -128,6 +128,11 @@ _BLOB = select(
 _BODY = select(git_objects.c.body).where(
     git_objects.c.repo_id == bindparam("repo"), git_objects.c.oid == bindparam("oid")
 )
+_SMALL_BODIES = select(git_objects.c.oid, git_objects.c.body).where(
+    git_objects.c.repo_id == bindparam("repo"),
+    git_objects.c.oid.in_(bindparam("oids", expanding=True)),
+    git_objects.c.size <= SMALL_BYTES,
+)
 _COMMIT_COLUMNS = (
     git_commits.c.oid,
     git_commits.c.parent_oid,
@@ -280,6 +285,14 @@ class GitReader:
         if found is None:
             raise self._missing("object", oid)
         return bytes(found)
+
+    def small_bodies(self, oids: Iterable[str]) -> dict[str, bytes]:
+        """The bytes of those objects that have at most `SMALL_BYTES`; those that are missing are left out."""
+        found: dict[str, bytes] = {}
+        for some in chunks(list(oids)):
+            rows = self.connection.execute(_SMALL_BODIES, {"repo": self.repo_key, "oids": some})
+            found.update(tuple(row) for row in rows)
+        return found
 
     def refs(self) -> list[Ref]:
         """All refs, by name."""

@@ -16,21 +16,25 @@ class Known:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: dict[Hashable, Any] = {}
-        self._bytes = 0
+        self._newer: dict[Hashable, Any] = {}
+        self._older: dict[Hashable, Any] = {}
+        self._newer_bytes = 0
 
     def get(self, key: Hashable) -> Any:
         """What is known under `key`, or None."""
-        return self._values.get(key)
+        value = self._newer.get(key)
+        return self._older.get(key) if value is None else value
 
     def keep(self, key: Hashable, value: object, size_bytes: int = 0) -> None:
-        """Know `value`, which was read after this was handed out. When there is no room, everything else is dropped."""
+        """Know `value`, which was read after this was handed out. When there is no room, the older half is dropped."""
         cost = _ENTRY_BYTES + size_bytes
+        if cost > _CAPACITY_BYTES // 4:
+            return
         with self._lock:
-            if self._bytes + cost > _CAPACITY_BYTES:
-                self._values, self._bytes = {}, 0
-            self._values[key] = value
-            self._bytes += cost
+            if self._newer_bytes + cost > _CAPACITY_BYTES // 2:
+                self._newer, self._older, self._newer_bytes = {}, self._newer, 0
+            self._newer[key] = value
+            self._newer_bytes += cost
 
 
 class Watch:
