@@ -17,6 +17,7 @@ from tenuto.testing.lies import (
     IgnoredRange,
     Lie,
     ResetConnection,
+    Rewritten,
     ShiftedRange,
     Slow,
     Stall,
@@ -246,6 +247,10 @@ class TestFaults:
     def test_wrong_etag(self, hub: LyingHub) -> None:
         got = tell(hub, WrongEtag())
         assert (got.headers["ETag"], got.body) == ('"' + "0" * 64 + '"', CONTENT)
+
+    def test_rewritten(self, hub: LyingHub) -> None:
+        got = tell(hub, Rewritten(CONTENT[:256], b"other"))
+        assert (got.body, got.headers["Content-Length"]) == (b"other" * 1000, "5000")
 
     def test_stall(self, hub: LyingHub) -> None:
         started = time.monotonic()

@@ -18,7 +18,7 @@ from tenuto.core.manifest import (
     without_artifact,
 )
 from tenuto.core.selection import variants
-from tenuto.project.folder import Folder
+from tenuto.project.folder import Folder, check_no_link
 from tenuto.project.gitignore import keep_out_of_git, let_into_git
 from tenuto.project.lock import Resolved, lock
 from tenuto.project.resolve import DEFAULT_REVISION, find_head, named
@@ -62,6 +62,7 @@ def add(workspace: Workspace, request: Request) -> Added:
     artifact = _with_shape(workspace, _artifact(request))
     name = _free_name(workspace, request, artifact)
     path = request.path or _free_path(workspace, artifact, name)
+    check_no_link(workspace.root, path)
     artifact = msgspec.structs.replace(artifact, path=path)
     with workspace.planned(with_artifact(workspace.manifest_text, name, artifact)):
         report = lock(workspace, [name])

@@ -106,12 +106,25 @@ class Folder:
             return os.open(name, _FOLDER, dir_fd=parent)
         except OSError as error:
             if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                raise UsageError(
-                    f"{path} is not a real folder, and nothing is written through it",
-                    code="BadPath",
-                    hint="move the link or file away, then run the command again",
-                ) from error
+                raise _not_real(path) from error
             raise
+
+
+def check_no_link(root: str, path: str) -> None:
+    """No folder of `path`, nor what lies under it, is a symbolic link; raises UsageError (BadPath): nothing is written through one."""
+    parts = check_path(path).split("/")
+    for count in range(1, len(parts) + 1):
+        part = "/".join(parts[:count])
+        if os.path.islink(os.path.join(root, part)):
+            raise _not_real(part)
+
+
+def _not_real(path: str) -> UsageError:
+    return UsageError(
+        f"{path} is not a real folder, and nothing is written through it",
+        code="BadPath",
+        hint="move the link or file away, then run the command again",
+    )
 
 
 def _move(folder: int, name: str, target: str) -> None:

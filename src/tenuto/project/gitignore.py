@@ -2,6 +2,7 @@
 
 import os
 
+from tenuto.project.folder import check_no_link
 from tenuto.project.workspace import Workspace
 from tenuto.store.disk import disk_errors, replace_file
 
@@ -41,6 +42,7 @@ def _read(workspace: Workspace, ignored_in: str) -> str:
 
 def _write(workspace: Workspace, ignored_in: str, text: str) -> None:
     file = os.path.join(workspace.root, ignored_in)
+    check_no_link(workspace.root, ignored_in)
     with disk_errors(file):
         os.makedirs(os.path.dirname(file), exist_ok=True)
     replace_file(file, text.encode(errors="surrogateescape"))

@@ -212,6 +212,20 @@ class WrongEtag(Fault):
         return answer
 
 
+@dataclass(frozen=True)
+class Rewritten(Fault):
+    """Other words in the body: each `old` is `new`, and the length is announced as it is then."""
+
+    old: bytes
+    new: bytes
+
+    def bend(self, answer: Answer, wait: Wait) -> Answer:
+        body = answer.whole().replace(self.old, self.new)
+        answer.headers["content-length"] = str(len(body))
+        answer.body = [body]
+        return answer
+
+
 def _first(body: Iterable[bytes], keep: int) -> Iterator[bytes]:
     for block in body:
         if keep <= 0:
