@@ -1,6 +1,7 @@
 """What is not true is refused with a reason and leaves nothing behind; nobody sees what is not his."""
 
 import socket
+import struct
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -14,13 +15,26 @@ from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, committed, data_link, read_back, some_file, some_xorb, stored
 from tests.server.conftest import Owner
 from tests.server.talk import large
-from tests.store.xet_build import File, chunk, file_block, record, shard, xorb_block
+from tests.store.xet_build import File, chunk, file_block, frame, header, record, shard, xorb_block
 
 Make = Callable[..., Owner]
 
 
 GOOD = some_xorb()
+SKIPPED = struct.pack("<II", 0x184D2A50, 4) + b"skip"
+
+
+def framed(stored: bytes) -> bytes:
+    """A chunk that claims to be the first one of the good xorb, packed so."""
+    return header(len(stored), 1, len(GOOD.raws[0])) + stored
+
+
 BAD_XORBS = {
+    "a frame to be skipped": (framed(SKIPPED), "does not unpack"),
+    "a frame behind one to be skipped": (framed(SKIPPED + frame(GOOD.raws[0])), "does not unpack"),
+    "a frame before one to be skipped": (framed(frame(GOOD.raws[0]) + SKIPPED), "does not unpack"),
+    "a frame in halves": (framed(frame(GOOD.raws[0][:1000]) + frame(GOOD.raws[0][1000:])), "does not unpack"),
+    "a frame that does not end": (framed(frame(GOOD.raws[0])[:-4]), "does not unpack"),
     "empty": (b"", "no chunks"),
     "cut": (GOOD.body[:-1], "ends inside a chunk"),
     "a chunk missing": (GOOD.body[: -8 - len(GOOD.raws[-1])], "expected"),

@@ -3,7 +3,9 @@
 import collections
 import hashlib
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -46,6 +48,42 @@ def test_bytes_without_a_row_and_rows_without_bytes_are_mended_by_the_next_uploa
     file = File([(plain, 0, 3)])
     committed(owner, file)
     read_back(owner, file)
+
+
+def test_nothing_is_remembered_of_a_xorb_that_came_anew_in_another_packing(hub: LiveHub, owner: Owner) -> None:
+    raws, cas, xorbs = [RNG.randbytes(9000) + bytes(9000) for _ in range(6)], Cas(owner), hub.hub.parts.xorbs
+    file = File([(make_xorb(raws), 0, 6)])
+    for scheme in (1, 2, [0, 1, 2] * 2, 1):
+        xorb = make_xorb(raws, scheme)
+        cas.put_file(File([(xorb, 0, 6)]))
+        for _ in range(2):
+            assert httpx2.get(data_link(cas, file), trust_env=False).content == xorb.body
+        assert xorbs.table(xorb.name) == xorb.table()
+        assert xorbs.told(xorb.name, bytes(32)).stored_bytes == len(xorb.body)
+        os.rename(xorbs.folder.file(xorb.name), os.path.join(hub.data_dir, "set-aside"))
+
+
+def test_no_table_of_bytes_that_are_gone_is_remembered(hub: LiveHub, owner: Owner) -> None:
+    raws, cas, xorbs = [RNG.randbytes(500) + bytes(500) for _ in range(3)], Cas(owner), hub.hub.parts.xorbs
+    packings = [make_xorb(raws, scheme) for scheme in (0, 1)]
+    name = packings[0].name
+    cas.put_xorb(packings[0])
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            xorbs.table(name)
+
+    with ThreadPoolExecutor(2) as threads:
+        asking = [threads.submit(ask) for _ in range(2)]
+        try:
+            for number in range(1, 25):
+                xorbs.folder.delete(name)
+                assert cas.put_xorb(packings[number % 2]).status_code == 200
+                assert xorbs.table(name) == packings[number % 2].table()
+        finally:
+            over.set()
+        assert [one.result() for one in asking] == [None, None]
 
 
 def test_a_xorb_that_was_cut_short_is_sent_again(hub: LiveHub, owner: Owner) -> None:

@@ -215,6 +215,55 @@ def test_any_valid_frame_is_unpacked(scheme: int, settings: dict[str, bool]) -> 
         assert Decoder().decode(ChunkHeader(len(stored), scheme, size), memoryview(stored)) == raw
 
 
+SKIPPED = struct.pack("<II", 0x184D2A5F, 100) + bytes(100)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        SKIPPED,
+        SKIPPED[:-1],
+        SKIPPED + frame(b"raw" * 99),
+        frame(b"raw" * 99) + SKIPPED,
+        frame(b"raw") + frame(b"raw" * 98),
+        frame(b"raw" * 99) + b"\0",
+        struct.pack("<I", 0x184C2102) + bytes(50),
+    ],
+)
+def test_what_is_not_one_frame_is_refused(stored: bytes) -> None:
+    with pytest.raises(UsageError):
+        Decoder().decode(ChunkHeader(len(stored), 1, 297), memoryview(stored))
+
+
+def hand_made(flags: int, rest: bytes, blocks: list[bytes]) -> list[bytes]:
+    """A frame with every checksum that its header may have: one of them is right."""
+    body = b"".join(struct.pack("<I", len(block)) + block for block in blocks) + bytes(4)
+    head = struct.pack("<IBB", 0x184D2204, flags, 0x40) + rest
+    return [head + bytes([checksum]) + body for checksum in range(256)]
+
+
+LITERALS = b"\x60abcdef"
+BEFORE_THE_START = b"\x1fa\xff\x00\x01\x50abcde"
+"""One byte, then 20 bytes from 255 bytes before: there is nothing."""
+
+
+@pytest.mark.parametrize(
+    "flags", [0x40, 0x60, 0x41, 0x61]
+)  # blocks that build on each other, or not; with a dictionary, or not
+def test_blocks_that_build_on_a_dictionary_are_no_way_to_bytes_of_others(flags: int) -> None:
+    decoder, rest = Decoder(), bytes([1, 2, 3, 4]) if flags & 1 else b""
+    decoder.decode(ChunkHeader(0, 1, 3000), memoryview(frame(b"secret" * 500)))
+    found = set()
+    for stored in hand_made(flags, rest, [LITERALS]):
+        with contextlib.suppress(UsageError):
+            found.add(bytes(decoder.decode(ChunkHeader(len(stored), 1, 6), memoryview(stored))))
+    assert found == {b"abcdef"}
+    for stored in [*hand_made(flags, rest, [BEFORE_THE_START]), *hand_made(flags, rest, [LITERALS, BEFORE_THE_START])]:
+        for size in (25, 26, 31, 32):
+            with pytest.raises(UsageError):
+                decoder.decode(ChunkHeader(len(stored), 1, size), memoryview(stored))
+
+
 def test_a_decoder_goes_on_after_what_it_refused() -> None:
     decoder, good = Decoder(), frame(b"good" * 9)
     for bad in (

@@ -41,6 +41,7 @@ class Xorbs:
         self._lock = threading.Lock()
         self._tables: OrderedDict[str, XorbTable] = OrderedDict()
         self._cached_chunks = 0
+        self._replaced = 0
         self._seals = Seals()
         self._told: OrderedDict[tuple[str, bytes], ToldXorb] = OrderedDict()
 
@@ -51,15 +52,18 @@ class Xorbs:
             if table is not None:
                 self._tables.move_to_end(name)
                 return table
+            replaced = self._replaced
         with self._database.read() as connection:
             table = xorb_table(connection, name)
         if table is None:
             raise IntegrityError(f"the hub lacks the table of the xorb {name}", code="CorruptObject")
-        self._keep(name, table)
+        self._keep(name, table, replaced)
         return table
 
-    def _keep(self, name: str, table: XorbTable) -> None:
+    def _keep(self, name: str, table: XorbTable, replaced: int) -> None:
         with self._lock:
+            if replaced != self._replaced:
+                return  # it may be that of the bytes that were here before
             self._forget(name)
             self._tables[name] = table
             self._cached_chunks += table.chunks
@@ -81,12 +85,17 @@ class Xorbs:
         with write_for_repo(self._database) as connection:
             check_generation(connection, scope)
             spare(connection, scope.repo_key, [name])
-            if self.lacking(connection, [name]):
+            is_lacking = bool(self.lacking(connection, [name]))
+            if is_lacking:
                 self.folder.publish(name, sealed)
                 keep_xorb_table(connection, name, table)
-                with self._lock:
-                    self._forget(name)
-            return hold_xorb(self._database, connection, scope.repo_key, name, now_ms)
+            is_new = hold_xorb(self._database, connection, scope.repo_key, name, now_ms)
+        if is_lacking:
+            with self._lock:
+                self._replaced += 1
+                self._forget(name)
+                self._told = OrderedDict((key, told) for key, told in self._told.items() if key[0] != name)
+        return is_new
 
     def lacking(self, connection: Connection, names: Iterable[str]) -> set[str]:
         """Which of these xorbs are to be sent again: no row tells of them, or their file has not as many bytes. None is read."""
