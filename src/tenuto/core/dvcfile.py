@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from tenuto.core.errors import UsageError
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
-_KEY = re.compile(r"(\"[^\"]*\"|'[^']*'|[^\s\"'#:\[\]{}&*!|>%@,?-][^:]*?)\s*:(?:\s+|$)(.*)")
+_KEY = re.compile(r"(\"[^\"]*\"|'[^']*'|[^\s\"'#:\[\]{}&*!|>%@,?-][^:]*?) *:(?:[ \t]+|$)(.*)")
+_BLANKS = " \t"  # what YAML takes for blank; other spaces are part of a name
 _NULLS = {"", "~", "null", "Null", "NULL"}
 
 
@@ -32,7 +33,8 @@ class Out(NamedTuple):
 
 def parse_dvc(text: str) -> list[Out]:
     """The outs of a `.dvc` file, with `wdir` before their paths. Raises UsageError, which says what is wrong with it."""
-    lines = [_Line(len(raw) - len(raw.lstrip(" ")), raw.strip()) for raw in text.splitlines()]
+    raw_lines = text.replace("\r\n", "\n").split("\n")
+    lines = [_Line(len(raw) - len(raw.lstrip(" ")), raw.strip(_BLANKS)) for raw in raw_lines]
     lines = [line for line in lines if line.content and not line.content.startswith(("#", "---", "%"))]
     reader = _Reader(lines)
     content = reader.value(lines[0].indent) if lines else None
@@ -82,7 +84,7 @@ class _Reader:
     def _sequence(self, indent: int) -> list[Any]:
         found: list[Any] = []
         while (line := self._at(indent)) and _is_item(line.content):
-            rest = line.content[1:].lstrip()
+            rest = line.content[1:].lstrip(_BLANKS)
             inner = line.indent + len(line.content) - len(rest)
             if _KEY.fullmatch(rest):
                 self._lines[self.position] = _Line(inner, rest)
@@ -115,7 +117,7 @@ class _Reader:
         while self.position < len(self._lines) and self._lines[self.position].indent > indent:
             text = f"{text} {self._lines[self.position].content}"
             self.position += 1
-        text = text if text[:1] in {"'", '"'} else re.split(r"(?:^|\s)#", text, maxsplit=1)[0].strip()
+        text = text if text[:1] in {"'", '"'} else re.split(r"(?:^|[ \t])#", text, maxsplit=1)[0].strip(_BLANKS)
         return None if text in _NULLS else _plain(text)
 
 
@@ -126,7 +128,7 @@ def _is_item(content: str) -> bool:
 def _plain(text: str) -> str:
     """A scalar without its quotes. Raises UsageError for quotes that do not end."""
     if text[:1] == "'":
-        found = re.fullmatch(r"'((?:[^']|'')*)'\s*(?:#.*)?", text)
+        found = re.fullmatch(r"'((?:[^']|'')*)'[ \t]*(?:#.*)?", text)
         if found:
             return found[1].replace("''", "'")
     elif text[:1] == '"':
@@ -134,7 +136,7 @@ def _plain(text: str) -> str:
             value, end = json.JSONDecoder().raw_decode(text)
         except ValueError:
             value, end = None, 0
-        if isinstance(value, str) and (not text[end:].strip() or text[end:].lstrip().startswith("#")):
+        if isinstance(value, str) and (not text[end:].strip(_BLANKS) or text[end:].lstrip(_BLANKS).startswith("#")):
             return value
     else:
         return text
