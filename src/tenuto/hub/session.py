@@ -1,20 +1,24 @@
 """HTTP with one hub: connections, the token, retries, and one error tree. The only door to httpx2."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
-from tenuto.core.errors import AuthenticationError, UnavailableError
+from tenuto.core.errors import AuthenticationError, UnavailableError, UsageError
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import error_from_answer, wait_s
 from tenuto.hub.bandwidth import Bandwidth
 from tenuto.hub.patience import Attempt, Notice, Patience, unheard
+
+if TYPE_CHECKING:
+    import ssl
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 MAX_REDIRECTS = 5
@@ -79,11 +83,13 @@ class Session:
         self._token = token
         self._patience = Patience(retries, sleep, notice)
         self._bandwidth = bandwidth or Bandwidth()
-        self._client = httpx2.Client(
-            headers={"User-Agent": agent, "Accept-Encoding": "identity"},
-            timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
-            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
-        )
+        with _surroundings():
+            self._client = httpx2.Client(
+                headers={"User-Agent": agent, "Accept-Encoding": "identity"},
+                timeout=httpx2.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s), pool=None),
+                limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=connections),
+                verify=_trusted(),
+            )
 
     @property
     def has_token(self) -> bool:
@@ -247,6 +253,37 @@ class Session:
             self.requests_made += 1
 
 
+def _trusted() -> "ssl.SSLContext | bool":
+    """The certificates to trust: those that the environment names in any of the usual ways, else those of the system."""
+    if os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
+        return True  # httpx2 knows these two
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if not bundle:
+        return True
+    import ssl
+
+    return ssl.create_default_context(**{"capath" if os.path.isdir(bundle) else "cafile": bundle})
+
+
+@contextlib.contextmanager
+def _surroundings() -> Iterator[None]:
+    """Say it if the environment names certificates or a proxy that cannot be used; no address, which may hold a password."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"the certificates that the environment names cannot be read: {error.strerror or 'none is in it'}",
+            code="BadCommand",
+            hint="correct SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE",
+        ) from error
+    except (ValueError, ImportError, httpx2.InvalidURL):
+        raise UsageError(
+            "the proxy that the environment names cannot be used",
+            code="BadCommand",
+            hint="write HTTPS_PROXY=http://host:port, likewise HTTP_PROXY and ALL_PROXY",
+        ) from None
+
+
 def _origin(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.lower()
@@ -308,6 +345,9 @@ def _read_all(blocks: Iterable[bytes]) -> bytes:
 def _transport_attempt(error: httpx2.TransportError, host: str) -> Attempt:
     if isinstance(error, httpx2.UnsupportedProtocol | httpx2.LocalProtocolError):
         return _invalid_address()  # the text of such an error can quote a header
+    if isinstance(error, httpx2.ProxyError):
+        failure = UnavailableError(f"the proxy on the way to {host} refuses: {error}", hint="see HTTPS_PROXY, NO_PROXY")
+        return Attempt(failure, again=not str(error).startswith("4"), host=host, reason="the proxy refuses")
     again = "run the command again: it goes on where it stopped"
     unreached = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
     reason = _reason(error)
