@@ -262,7 +262,9 @@ def _trusted() -> "ssl.SSLContext | bool":
         return True
     import ssl
 
-    return ssl.create_default_context(**{"capath" if os.path.isdir(bundle) else "cafile": bundle})
+    if os.path.isdir(bundle):
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
 
 
 @contextlib.contextmanager
