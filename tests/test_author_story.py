@@ -176,6 +176,11 @@ def test_a_library_ships_a_lock_and_its_users_need_nothing_else(hub: LiveHub, tm
     assert user.use(HF_ENDPOINT="http://127.0.0.1:9", TENUTO_OFFLINE="1")[:2] == [checkpoint, sha256]
     assert hub.log() == before
 
+    # Programs that speak fsspec find it by the entry point of the wheel.
+    speak = "import fsspec; print(fsspec.open('tenuto://beats/config.json', package='beats_demo').open().read())"
+    assert run(user.python, "-c", speak, cwd=user.work, HOME=str(user.home)) == f"{CONFIG!r}\n"
+    assert hub.log() == before
+
     # What is damaged is noticed, and mended.
     file = Path(str(checkpoint))
     file.chmod(0o644)

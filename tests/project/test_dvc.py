@@ -209,10 +209,10 @@ def test_the_md5_of_a_text_as_older_dvc_took_it(modern: Repository, opened: Open
 
 def test_where_the_cache_is(modern: Repository, opened: Open) -> None:
     assert find_cache(str(modern.root)) == str(modern.cache)
-    elsewhere = modern.root.parent / "shared cache"
+    elsewhere = modern.root.parent / "other cache"
     modern.cache.rename(elsewhere)
     (modern.root / ".dvc" / "config").write_text(
-        "[cache]\n    dir = ../../shared cache\n['remote \"x\"']\n    url = s3://b\n"
+        "[cache]\n    dir = ../../other cache\n['remote \"x\"']\n    url = s3://b\n"
     )
     assert find_cache(str(modern.root)) == str(elsewhere)
     assert taken(opened, modern.root / "model.pt.dvc").failures == []

@@ -50,7 +50,7 @@ def path(
     """
     if package is not None:
         return _of_package(package, os.fspath(name), root, offline, progress)
-    with _project(root, offline, progress) as workspace:
+    with open_project(root, offline, progress) as workspace:
         return obtain(workspace, wanted_at(workspace, relative(workspace, os.fspath(name))))
 
 
@@ -65,12 +65,14 @@ def pull(
     """The local path of a whole artifact, by the name that manifest and lock give it; all else as `path`."""
     if package is not None:
         return _of_package(package, name, root, offline, progress)
-    with _project(root, offline, progress) as workspace:
+    with open_project(root, offline, progress) as workspace:
         ((found, artifact),) = workspace.chosen([name]).items()
         return obtain(workspace, Wanted(found, artifact, artifact.path))
 
 
-def _project(root: Name | None, offline: bool | None, progress: Progress | None) -> Workspace:
+def open_project(root: Name | None, offline: bool | None = None, progress: Progress | None = None) -> Workspace:
+    """The project around `root`, or around the current folder; raises NotFoundError (ProjectNotFound)."""
+
     start = os.fspath(root) if root is not None else os.getcwd()
 
     def settings_of(manifest: Mapping[str, object]) -> Settings:
