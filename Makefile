@@ -6,6 +6,8 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 CODE := src tests bench scripts examples
 ONLY ?=
+TOOLS ?=
+RESUME ?=
 SCALE ?= 1
 REPEAT ?= 3
 CORES ?= 0
@@ -44,8 +46,8 @@ fix: setup ## format, and mend what lint can mend
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-bench: setup ## measure beside DVC and huggingface_hub; ONLY=W1,W3 SCALE=0.1 REPEAT=3
-	@$(BIN)/python -m bench --only "$(ONLY)" --scale $(SCALE) --repeat $(REPEAT) --cores $(CORES)
+bench: setup ## measure beside DVC, git-lfs, rclone and huggingface_hub; ONLY=start,W3 TOOLS=tenuto,dvc SCALE=0.1 REPEAT=3 RESUME=1
+	@$(BIN)/python -m bench --only "$(ONLY)" --tools "$(TOOLS)" --scale $(SCALE) --repeat $(REPEAT) --cores $(CORES) $(if $(RESUME),--resume)
 
 bench-hub: setup ## measure the hub beside nginx, Starlette and hf_xet; ONLY=downloads,requests SCALE=0.1 REPEAT=3
 	@$(BIN)/python -m bench.hub --only "$(ONLY)" --scale $(SCALE) --repeat $(REPEAT) --cores $(CORES)

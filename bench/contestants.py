@@ -1,30 +1,31 @@
-"""The tools, each doing the same job its own way: track, ask for the state, push, pull into a fresh clone, pull again.
+"""What every tool's flow is made of: the files to work on, a place to work in, and the steps that were measured.
 
-A flow begins with nothing but a copy of the files, and ends by comparing every pulled byte. Commands that only prepare are not
-measured. All run with their default settings; the page cache is warm for what a step reads.
+A flow begins with nothing but a copy of the files. All tools run with their default settings; commands that only prepare are not
+measured, the page cache is warm for what a step reads, and what was pulled is compared with what was pushed, byte for byte.
 """
 
+import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from bench.fingerprint import Fingerprint, fingerprint
-from bench.loopback import USER, Hub, private_environment, serving
-from bench.measure import Sample, StepError, measured, quiet, warm
+from bench.edits import files_of
+from bench.fingerprint import fingerprint
+from bench.loopback import Hub, private_environment, serving
+from bench.measure import StepError, measured, quiet, warm
+from bench.prepare import ROOT, Workload
 
-Samples = dict[tuple[str, str], Sample]
+Figures = dict[str, float]
+"""What one run of one step gave: seconds end in `_s`, sizes in `_bytes`."""
+Samples = dict[tuple[str, str], Figures]
 """By tool and step."""
 
 
-class Workload(NamedTuple):
-    """Files to work on: name, folder, and the fingerprint of the bytes in it."""
-
-    name: str
-    folder: Path
-    fingerprint: Fingerprint
+class MissingToolError(Exception):
+    """A tool is not installed; the text says what to do."""
 
 
 class Contestant(Protocol):
@@ -32,25 +33,43 @@ class Contestant(Protocol):
 
     name: str
 
+    def version(self) -> str:
+        """Which version it is. Raises MissingToolError."""
+
+    def start(self, place: Path) -> Samples:
+        """Start and end without work, in the empty folder `place`. Raises StepError."""
+
     def flow(self, workload: Workload, place: Path) -> Samples:
-        """Go through every step in the empty folder `place`. Raises StepError."""
+        """Go through every step that the tool has, in the empty folder `place`. Raises StepError."""
 
 
 class Bench:
-    """A place for one flow: runs commands there, measured or not, in one environment."""
+    """A place for one flow: runs commands there, measured or not, in one environment, and keeps what was measured."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, tool: str, place: Path) -> None:
+        self.tool = tool
         self.place = place
         self.environment = private_environment(place)
         self.log = place / "log.txt"
+        self.samples: Samples = {}
 
     def quiet(self, *command: str, cwd: Path) -> str:
-        """Run a command that only prepares."""
+        """Run a command that only prepares; what it prints on stdout."""
         return quiet(command, cwd=cwd, environment=self.environment, log=self.log)
 
-    def measured(self, *command: str, cwd: Path) -> Sample:
-        """Run a command that counts."""
-        return measured(command, cwd=cwd, environment=self.environment, log=self.log)
+    def step(self, name: str, *command: str, cwd: Path, tool: str | None = None, remote: Path | None = None) -> None:
+        """Run a command that counts.
+
+        With `remote`, the folder of a hub or another remote, `grown_bytes` says by how much it grew, and for a hub `sent_bytes` what went over
+        the loopback of this machine meanwhile, both ways and whosoever it was.
+        """
+        before = (allocated_bytes(remote), _loopback_bytes()) if remote else None
+        figures: Figures = measured(command, cwd=cwd, environment=self.environment, log=self.log)._asdict()
+        if remote and before:
+            figures["grown_bytes"] = allocated_bytes(remote) - before[0]
+            if "HF_ENDPOINT" in self.environment:
+                figures["sent_bytes"] = _loopback_bytes() - before[1]
+        self.samples[tool or self.tool, name] = figures
 
     @contextmanager
     def hub(self) -> Iterator[Hub]:
@@ -66,6 +85,16 @@ class Bench:
         warm(project)
         return project
 
+    def insert(self, folder: Path) -> None:
+        """Insert 1 MiB into the only file of the folder, by another process, so that this one stays small."""
+        command = [sys.executable, "-m", "bench.workloads", str(files_of(folder)[0]), "--insert"]
+        quiet(command, cwd=ROOT, environment=os.environ, log=self.log)
+
+    def drop(self, *folders: Path) -> None:
+        """Remove folders that are not needed any more, to spare the disk."""
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
 
 def check(workload: Workload, folder: Path, tool: str) -> None:
     """Raise StepError unless the pulled files are the pushed ones, byte for byte."""
@@ -73,108 +102,19 @@ def check(workload: Workload, folder: Path, tool: str) -> None:
         raise StepError(f"{tool} pulled other files of {workload.name} than were pushed")
 
 
-class Tenuto:
-    """This program, against a hub of its own on loopback."""
-
-    name = "tenuto"
-
-    def flow(self, workload: Workload, place: Path) -> Samples:
-        bench = Bench(place)
-        project, clone = bench.project(workload), place / "clone"
-        repo = f"hf://datasets/{USER}/{workload.name.lower()}"
-        samples: Samples = {}
-        with bench.hub() as hub:
-            bench.quiet("git", "init", "-q", cwd=project)
-            bench.quiet("tenuto", "init", cwd=project)
-            samples[self.name, "track"] = bench.measured("tenuto", "track", "data", "--to", repo, cwd=project)
-            samples[self.name, "status"] = bench.measured("tenuto", "status", cwd=project)
-            bench.quiet("tenuto", "repo", "create", repo, cwd=project)
-            warm(project / "data")
-            samples[self.name, "push"] = bench.measured("tenuto", "push", cwd=project)
-            bench.quiet("git", "add", "-A", cwd=project)
-            bench.quiet("git", "commit", "-q", "-m", "pushed", cwd=project)
-            bench.quiet("git", "clone", "-q", str(project), str(clone), cwd=place)
-            bench.environment["TENUTO_CACHE"] = str(place / "other-store")
-            warm(hub.data)
-            samples[self.name, "pull"] = bench.measured("tenuto", "pull", cwd=clone)
-            samples[self.name, "pull again"] = bench.measured("tenuto", "pull", cwd=clone)
-        check(workload, clone / "data", self.name)
-        return samples
+def allocated_bytes(folder: Path) -> int:
+    """What a folder takes on the disk; a file with several names counts once."""
+    files = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            status = os.lstat(os.path.join(place, name))
+            files[status.st_ino] = status.st_blocks * 512
+    return sum(files.values())
 
 
-class Dvc:
-    """DVC without git, with a folder of the same disk as its remote."""
-
-    name = "dvc"
-
-    def __init__(self, program: Path) -> None:
-        self._program = str(program)
-
-    def flow(self, workload: Workload, place: Path) -> Samples:
-        bench = Bench(place)
-        project, clone, remote = bench.project(workload), place / "clone", place / "remote"
-        self._prepare(bench, project, remote)
-        samples: Samples = {}
-        samples[self.name, "track"] = bench.measured(self._program, "add", "data", cwd=project)
-        samples[self.name, "status"] = bench.measured(self._program, "status", cwd=project)
-        warm(project / ".dvc")
-        samples[self.name, "push"] = bench.measured(self._program, "push", cwd=project)
-        clone.mkdir()
-        self._prepare(bench, clone, remote)
-        shutil.copy(project / "data.dvc", clone)
-        warm(remote)
-        samples[self.name, "pull"] = bench.measured(self._program, "pull", cwd=clone)
-        samples[self.name, "pull again"] = bench.measured(self._program, "pull", cwd=clone)
-        check(workload, clone / "data", self.name)
-        return samples
-
-    def _prepare(self, bench: Bench, folder: Path, remote: Path) -> None:
-        """An empty DVC repository with its own state, that knows the remote."""
-        bench.quiet(self._program, "init", "-q", "--no-scm", cwd=folder)
-        settings: Mapping[str, str] = {
-            "core.analytics": "false",
-            "core.check_update": "false",
-            "core.site_cache_dir": str(folder / ".dvc" / "site"),
-        }
-        for key, value in settings.items():
-            bench.quiet(self._program, "config", key, value, cwd=folder)
-        bench.quiet(self._program, "remote", "add", "-d", "folder", str(remote), cwd=folder)
-
-
-UPLOAD = """
-import sys
-from huggingface_hub import HfApi
-HfApi().upload_folder(repo_id=sys.argv[1], repo_type="dataset", folder_path=sys.argv[2])
-"""
-SNAPSHOT = """
-import sys
-from huggingface_hub import snapshot_download
-snapshot_download(sys.argv[1], repo_type="dataset", local_dir=sys.argv[2])
-"""
-
-
-class Stock:
-    """huggingface_hub, and its command `hf`, against a hub of ours on loopback."""
-
-    name = "huggingface_hub"
-
-    def flow(self, workload: Workload, place: Path) -> Samples:
-        bench = Bench(place)
-        project = bench.project(workload)
-        repo = f"{USER}/{workload.name.lower()}"
-        snapshot, download = str(place / "snapshot"), str(place / "download")
-        samples: Samples = {}
-        with bench.hub() as hub:
-            bench.quiet("tenuto", "repo", "create", f"hf://datasets/{repo}", cwd=place)
-            upload = (sys.executable, "-c", UPLOAD, repo, str(project / "data"))
-            samples[self.name, "push"] = bench.measured(*upload, cwd=place)
-            warm(hub.data)
-            fetch = (sys.executable, "-c", SNAPSHOT, repo, snapshot)
-            samples[self.name, "pull"] = bench.measured(*fetch, cwd=place)
-            samples[self.name, "pull again"] = bench.measured(*fetch, cwd=place)
-            command = ("hf", "download", repo, "--repo-type", "dataset", "--local-dir", download)
-            samples["hf download", "pull"] = bench.measured(*command, cwd=place)
-            samples["hf download", "pull again"] = bench.measured(*command, cwd=place)
-        for folder in (snapshot, download):
-            check(workload, Path(folder), self.name)
-        return samples
+def _loopback_bytes() -> int:
+    """Bytes sent over loopback since the start of the system; 0 where the system does not tell."""
+    try:
+        return int(Path("/sys/class/net/lo/statistics/tx_bytes").read_text(encoding="ascii"))
+    except OSError:
+        return 0

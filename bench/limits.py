@@ -2,15 +2,19 @@
 
     python -m bench.limits FOLDER SCRATCH
 
-Prints one JSON object of seconds, each the best of several runs: `walk` (every name, with its status), `sha256_one` (all files in one
+Prints one JSON object of seconds, each the best of several runs: `python` (an interpreter that starts and ends), `walk` (every name, with
+its status), `index` (a row for each file read from SQLite), `link` (a hard link for each file), `sha256_one` (all files in one
 stream), `sha256_two` (two threads), `copy` (inside the kernel, file by file), `copy_and_sha256` (the better of two ways: one thread
 copies while another hashes, or each of two threads copies and hashes half of the files).
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import sqlite3
+import subprocess
 import sys
 import threading
 import time
@@ -76,6 +80,35 @@ def copy_all(files: Files, folder: str, target: str, *, hashed: bool = False) ->
             hash_file(path, buffer)
 
 
+def link_all(files: Files, folder: str, target: str) -> None:
+    """Give every file a second name, at the same place below `target`."""
+    made: set[str] = set()
+    for path, _ in files:
+        link = target + path[len(folder) :]
+        parent = os.path.dirname(link)
+        if parent not in made:
+            os.makedirs(parent, exist_ok=True)
+            made.add(parent)
+        os.link(path, link)
+
+
+def make_index(files: Files, place: str) -> None:
+    """A database with a row for each file, as much as a tool must remember of it to know it again."""
+    os.makedirs(place)
+    with contextlib.closing(sqlite3.connect(os.path.join(place, "index.db"))) as database, database:
+        database.execute(
+            "CREATE TABLE files (path TEXT PRIMARY KEY, size INT, mtime_ns INT, sha256 TEXT) WITHOUT ROWID"
+        )
+        rows = ((path, size, 1_700_000_000_000_000_000, "0" * 64) for path, size in files)
+        database.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", rows)
+
+
+def read_index(place: str) -> None:
+    """Every row of the database."""
+    with contextlib.closing(sqlite3.connect(os.path.join(place, "index.db"))) as database:
+        assert {row[0]: row for row in database.execute("SELECT * FROM files")}
+
+
 def together(*tasks: Callable[[], None]) -> None:
     """Run tasks in a thread each, and wait for all."""
     threads = [threading.Thread(target=task) for task in tasks]
@@ -110,8 +143,14 @@ def best_s(task: Callable[[], object], clean: Callable[[], None] | None = None) 
 
 
 def limits(folder: str, scratch: str) -> dict[str, float]:
-    """Every limit in seconds. `scratch` is made and removed."""
+    """Every limit in seconds; only `python` where there are no files. `scratch` is made and removed."""
     files = walk(folder)
+    found = {"python": best_s(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))}
+    return found | of_files(files, folder, scratch) if files else found
+
+
+def of_files(files: Files, folder: str, scratch: str) -> dict[str, float]:
+    """The limits of work on these files."""
     parts = halves(files)
 
     def clean() -> None:
@@ -127,7 +166,12 @@ def limits(folder: str, scratch: str) -> dict[str, float]:
         together(*(partial(copy_all, part, folder, scratch, hashed=True) for part in parts))
 
     hash_all(files)
+    make_index(files, scratch)
+    index_s = best_s(lambda: read_index(scratch))
+    clean()
     return {
+        "index": index_s,
+        "link": best_s(lambda: link_all(files, folder, scratch), clean),
         "walk": best_s(lambda: walk(folder)),
         "sha256_one": best_s(lambda: hash_all(files)),
         "sha256_two": best_s(lambda: together(*(partial(hash_all, part) for part in parts))),

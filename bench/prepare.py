@@ -1,17 +1,31 @@
-"""What is made once and kept in `.bench`: the files of the workloads."""
+"""What is made once and kept in `.bench`: the files of the workloads, and programs in environments of their own."""
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
-from bench.contestants import Workload
-from bench.fingerprint import fingerprint
+from bench.fingerprint import Fingerprint, fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".bench"
+
+
+class Workload(NamedTuple):
+    """Files to work on: name, folder, and the fingerprint of the bytes in it."""
+
+    name: str
+    folder: Path
+    fingerprint: Fingerprint
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether it is a single large file, which is edited inside instead of having some of many files edited."""
+        return self.fingerprint.files == 1
 
 
 def say(text: str) -> None:
@@ -31,3 +45,16 @@ def prepared(name: str, scale: float) -> Workload:
             with contextlib.suppress(OSError):  # somebody else made them meanwhile
                 os.rename(os.path.join(place, name.lower()), folder)
     return Workload(name, folder, fingerprint(folder))
+
+
+def environment_with(package: str, version: str) -> Path:
+    """The folder of the commands of an environment that holds this version of a package, and is made once."""
+    folder = CACHE / f"{package}-{version}"
+    if not (folder / "complete").exists():
+        say(f"installing {package} {version} into {folder.relative_to(ROOT)} (this once)")
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, f"{package}=={version}"], check=True)
+        (folder / "complete").touch()
+    return folder / "bin"

@@ -1,6 +1,7 @@
 """Deterministic workloads: the same bytes on every machine, from fixed seeds, the raw PCG64 stream and exact arithmetic.
 
     python -m bench.workloads FOLDER [--only W1,W3] [--scale 1.0] [--verify]
+    python -m bench.workloads FILE --insert
 
 W1   w1/BEATs_iter3.pt, w1/BEATs_iter3_plus_AS2M.pt   2 files of 110,000,000 bytes
 W2   w2/model.safetensors                             1 file of 4 GiB, with a valid header
@@ -11,7 +12,7 @@ W5b  w5b/model.safetensors                            W2, 1 MiB inserted in the 
 W5c  w5c/model.safetensors                            W2, 1 % overwritten in 64 scattered pieces
 
 `--scale` shrinks the number of files (W3, W4) or their size (W1, W2, W5). `--verify` prints one sha256 a workload, of every path,
-size and content in sorted order.
+size and content in sorted order. `--insert` turns the file of W2 into that of W5b.
 """
 
 import argparse
@@ -21,9 +22,11 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
+from bench.edits import insert
 from bench.fingerprint import fingerprint
 
 MIB = 1 << 20
@@ -126,14 +129,13 @@ def overwrite(folder: str, pieces: list[tuple[int, int]]) -> None:
 
 def make_w5b(folder: str, scale: float) -> None:
     """W2 with 1 MiB inserted."""
-    middle = w2_size(scale) // 2 + 4321
-    with open(os.path.join(folder, "model.safetensors"), "wb") as file:
-        for position, block in w2_blocks(scale):
-            cut = middle - position
-            if 0 <= cut < len(block):
-                file.write(block[:cut] + weights(77_000_000, MIB) + block[cut:])
-            else:
-                file.write(block)
+    make_w2(folder, scale)
+    make_insertion(Path(folder, "model.safetensors"))
+
+
+def make_insertion(file: Path) -> None:
+    """Turn the file of W2 into that of W5b."""
+    insert(file, weights(77_000_000, MIB))
 
 
 def wav_header(size_bytes: int, rate_hz: int) -> bytes:
@@ -214,7 +216,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", default="W1,W2,W3,W4", help="comma list of W1 W2 W3 W4 W5a W5b W5c")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--verify", action="store_true")
+    parser.add_argument("--insert", action="store_true")
     options = parser.parse_args(arguments)
+    if options.insert:
+        make_insertion(Path(options.folder))
+        return 0
     for name in options.only.split(","):
         began_s = time.perf_counter()
         folder = os.path.join(options.folder, name.lower())

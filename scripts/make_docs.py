@@ -128,9 +128,32 @@ def readme(text: str) -> str:
     return text
 
 
+def benchmarks_page(text: str) -> str:
+    """docs/benchmarks.md: every figure of the committed benchmark of the client; as it is, if there are none."""
+    results = FIGURES[0].results
+    if not os.path.exists(os.path.join(ROOT, results)):
+        return text
+    report = [sys.executable, "-m", "bench.report", "--markdown", results]
+    figures = subprocess.run(report, cwd=ROOT, check=True, stdout=subprocess.PIPE, encoding="utf-8").stdout
+    return f"""{NOTE}
+
+# Benchmarks
+
+`make bench` takes every tool through the same flow in one run, in another order each round, with its default settings. DVC, git-lfs and
+rclone have a folder of the same disk as their remote; huggingface_hub and Tenuto talk to a hub of Tenuto on loopback, huggingface_hub by
+Xet where it wants to. Every pulled byte is compared with what was pushed. git-lfs and rclone come from the system
+(`apt-get install git-lfs rclone`), DVC goes into an environment of its own; what is not installed is reported as not measured.
+
+`make bench ONLY=start,W1` measures a part, `SCALE=0.1` with a tenth of the files, `RESUME=1` goes on with a run that was cut off. At full size
+W2 needs 25 GB of disk below `.bench`, given back after each flow.
+
+{figures}"""
+
+
 PAGES: dict[str, Callable[[str], str]] = {
     "docs/settings.md": lambda _: settings_page(),
     "docs/errors.md": lambda _: errors_page(),
+    "docs/benchmarks.md": benchmarks_page,
     "README.md": readme,
 }
 

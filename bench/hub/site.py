@@ -11,12 +11,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from bench.contestants import Workload
 from bench.hub.books import Cores, Figures, on
 from bench.hub.talk import Talk
 from bench.loopback import private_environment, serving
 from bench.measure import StepError
-from bench.prepare import CACHE, ROOT, prepared
+from bench.prepare import CACHE, ROOT, Workload, prepared
 
 OURS = "tenuto"
 Job = dict[str, Any]

@@ -6,12 +6,13 @@ import sys
 import time
 from pathlib import Path
 
-from bench.contestants import SNAPSHOT, check
+from bench.contestants import check
 from bench.hub.books import Figures, cpu_s, on, watched
 from bench.hub.site import OURS, Site
 from bench.hub.talk import Talk, commit_body, small
 from bench.loopback import USER, private_environment
 from bench.measure import StepError, measured, quiet, warm
+from bench.tools.stock import SNAPSHOT
 
 COMMIT_FILES, LISTED_FILES = 20_000, 100_000
 FOLDER_FILES = 200

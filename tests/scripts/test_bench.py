@@ -1,5 +1,6 @@
 """The benchmark: workloads are the same bytes for ever, measured figures are real, ratios say what the table says. No timing is asserted."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -8,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.contestants import Samples
+from bench.edits import change_one, change_tenth
 from bench.fingerprint import fingerprint
 from bench.limits import halves, limits
 from bench.measure import StepError, measured, quiet
-from bench.report import STEPS, markdown, plain, rows, summary
-from bench.workloads import make
+from bench.prepare import Workload
+from bench.report import IN_SHORT, STEPS, markdown, plain, rows_of, summary, time_table
+from bench.run import NAMES, Run
+from bench.targets import TARGETS, Target, targets, verdicts
+from bench.workloads import make, make_insertion
 
 FINGERPRINTS = {
     "W1": (2, 2_200_000, "5edbaef2e743dee983614852f3d87bec24b2ef496113355acaee32e09e5ca2cb"),
@@ -66,7 +72,16 @@ def test_limits_are_taken_of_the_files_and_leave_nothing(tmp_path: Path) -> None
         (tmp_path / "files" / str(number)).mkdir(parents=True)
         (tmp_path / "files" / str(number) / "file").write_bytes(bytes(number * 1000))
     found = limits(str(tmp_path / "files"), str(tmp_path / "scratch"))
-    assert sorted(found) == ["copy", "copy_and_sha256", "sha256_one", "sha256_two", "walk"]
+    assert sorted(found) == [
+        "copy",
+        "copy_and_sha256",
+        "index",
+        "link",
+        "python",
+        "sha256_one",
+        "sha256_two",
+        "walk",
+    ]
     assert all(seconds > 0 for seconds in found.values())
     assert not (tmp_path / "scratch").exists()
 
@@ -93,6 +108,7 @@ def results() -> dict[str, Any]:
         "programs": {"tenuto": "0.1.0", "dvc": "3.67.1"},
         "scale": 1.0,
         "repeat": 3,
+        "missing": {"rclone": "it was not found"},
         "workloads": {
             "W1": {
                 "files": 2,
@@ -108,26 +124,128 @@ def results() -> dict[str, Any]:
 
 
 def test_rows_hold_medians_and_ratios() -> None:
-    head, track, push = rows(results()["workloads"]["W1"])
-    assert head == ["step", "tenuto", "dvc", "x", "huggingface_hub", "x", "limit", "limit/ours", "peak"]
-    assert track == ["track", "2.0 s", "8.0 s", "4.0", "-", "-", "500 ms", "0.25", "50.0 MB / 50.0 MB / -"]
-    assert push == ["push", "4.0 s", "-", "-", "2.0 s", "0.5", "1.0 s", "0.25", "50.0 MB / - / 50.0 MB"]
+    head, track, push = time_table(list(rows_of(results(), "W1")))
+    assert head == ["step", "tenuto", "CPU", "peak", "DVC", "huggingface_hub", "limit", "ours by limit", "target"]
+    aims = "<= 250 ms: MISSED; >= 4x dvc: met"
+    assert track[1:] == ["2.0 s", "2.0 s", "50.0 MB", "8.0 s (4.0x)", "", "500 ms", "4.0x", aims]
+    assert push[1:] == ["4.0 s", "4.0 s", "50.0 MB", "", "2.0 s (0.5x)", "1.0 s", "4.0x", ""]
 
 
-def test_both_forms_of_the_table_name_machine_and_programs() -> None:
+def test_both_forms_of_the_table_name_machine_programs_and_what_is_missing() -> None:
     for text in (plain(results()), markdown(results())):
         assert "W1: 2 files, 220 MB" in text
         assert "2 cores of Abacus" in text
         assert "dvc 3.67.1" in text
+        assert "Not measured: rclone, since it was not found." in text
 
 
-def test_the_summary_is_one_table_in_which_absent_steps_are_empty() -> None:
-    full = results()
-    steps = full["workloads"]["W1"]["steps"]
-    full["workloads"]["W1"]["steps"] = {step: steps.get(step, steps["push"]) for step in STEPS}
-    lines = [line for line in summary(full).splitlines() if line.startswith("| ")]
-    assert len(lines) == 2 + len(STEPS)
-    assert lines[2] == "| W1: 2 files, 220 MB | begin to track the folder | 2.0 s | 8.0 s | 4.0x |  |  | 500 ms |"
+def test_the_summary_is_one_table_in_which_absent_figures_are_empty() -> None:
+    lines = [line for line in summary(results()).splitlines() if line.startswith("| ")]
+    assert len(lines) == 4
+    aims = "<= 250 ms: MISSED; >= 4x dvc: met"
+    first, push = "W1: 2 files, 220 MB", STEPS["push"].meaning
+    assert lines[2] == f"| {first} | {STEPS['track'].meaning} | 2.0 s | 8.0 s (4.0x) |  | 500 ms | {aims} |"
+    assert lines[3] == f"|  | {push} | 4.0 s |  | 2.0 s (0.5x) | 1.0 s |  |"
+
+
+def test_every_target_is_of_a_step_that_is_measured() -> None:
+    assert {workload for workload, _ in TARGETS} <= set(NAMES.all)
+    assert {step for _, step in TARGETS} | {step for steps in IN_SHORT.values() for step in steps} <= STEPS.keys()
+
+
+@pytest.mark.parametrize(
+    ("target", "figures", "held"),
+    [
+        (targets(seconds=1)[0], {"seconds": 1.0}, True),
+        (targets(seconds=1)[0], {"seconds": 1.01}, False),
+        (targets(limit=2)[0], {"seconds": 1.0, "limit": 0.5}, True),
+        (targets(limit=2)[0], {"seconds": 1.0, "limit": 0.4}, False),
+        (targets(dvc=4)[0], {"seconds": 1.0, "dvc": 4.0}, True),
+        (targets(dvc=4)[0], {"seconds": 1.0, "dvc": 3.9}, False),
+        (targets(dvc=4)[0], {"seconds": 1.0}, None),
+        (targets(sent_bytes=9)[0], {"seconds": 1.0, "sent_bytes": 10.0}, False),
+        (targets(sent_bytes=9)[0], {"seconds": 1.0, "sent_bytes": 9.0}, True),
+    ],
+)
+def test_a_target_is_met_or_missed_or_not_measured(
+    target: Target, figures: dict[str, float], held: bool | None
+) -> None:
+    assert target.holds(dict(figures)) is held
+
+
+def test_smaller_files_say_nothing_about_targets() -> None:
+    assert verdicts("W4", "pull", {"seconds": 0.1, "dvc": 1.0}, 0.1) == "<= 2.0 s: for scale 1; >= 2x dvc: for scale 1"
+    assert verdicts("start", "version", {"seconds": 0.1}, 0.1) == "<= 70 ms: MISSED"
+
+
+def test_edits_replace_files_and_leave_links_alone(tmp_path: Path) -> None:
+    files, other = tmp_path / "files", tmp_path / "other"
+    files.mkdir()
+    other.mkdir()
+    for number in range(20):
+        (files / f"{number:02d}").write_bytes(bytes(100))
+        os.link(files / f"{number:02d}", other / f"{number:02d}")
+    before = fingerprint(files)
+    change_one(files)
+    assert fingerprint(files).bytes == before.bytes
+    assert [file.name for file in sorted(files.iterdir()) if file.read_bytes() != bytes(100)] == ["00"]
+    change_tenth(files)
+    assert [file.name for file in sorted(files.iterdir()) if file.read_bytes() != bytes(100)] == ["00", "10"]
+    assert fingerprint(other) == before
+
+
+def test_an_insertion_makes_w5b_of_w2(tmp_path: Path) -> None:
+    make("W2", str(tmp_path), 0.01)
+    make_insertion(tmp_path / "model.safetensors")
+    assert fingerprint(tmp_path) == FINGERPRINTS["W5b"]
+
+
+class Stopwatch:
+    """A tool that takes as long as it is told, or fails."""
+
+    def __init__(self, name: str, wall_s: float | None) -> None:
+        self.name, self._wall_s = name, wall_s
+        self.rounds = 0
+
+    def version(self) -> str:
+        return "1"
+
+    def start(self, place: Path) -> Samples:
+        self.rounds += 1
+        if self._wall_s is None:
+            raise StepError("it broke\nat length")
+        assert not list(place.iterdir())
+        return {(self.name, "version"): {"wall_s": self._wall_s, "cpu_s": 0.0, "peak_bytes": 1.0}}
+
+    def flow(self, workload: Workload, place: Path) -> Samples:
+        raise StepError(f"{workload} is not for {place}")
+
+
+def test_a_run_goes_on_where_it_was_cut_off_and_a_broken_tool_stops_no_other(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    first = Run(out, [Stopwatch("tenuto", 2.0), Stopwatch("broken", None)], 1.0, 2)
+    first.measure("start")
+    assert first.failed
+    assert first.results["missing"] == {"start broken": "it broke"}
+    samples = first.results["workloads"]["start"]["steps"]["version"]["tenuto"]
+    assert [sample["wall_s"] for sample in samples] == [2.0] * 10
+    assert json.loads(out.read_text()) == first.results
+    idle = Stopwatch("tenuto", 3.0)
+    second = Run(out, [idle, Stopwatch("broken", None)], 1.0, 2)
+    second.resume()
+    second.measure("start")
+    assert idle.rounds == 0
+    assert second.results["workloads"]["start"]["steps"] == first.results["workloads"]["start"]["steps"]
+    other = Run(out, [Stopwatch("tenuto", 3.0)], 0.5, 2)
+    other.resume()
+    assert other.results["workloads"] == {}
+
+
+def test_only_known_names_are_chosen() -> None:
+    assert NAMES.choice("") == NAMES.all
+    assert NAMES.choice("W3,start") == ["W3", "start"]
+    with pytest.raises(argparse.ArgumentTypeError, match="no 'W9'"):
+        NAMES.choice("W9")
 
 
 def test_every_committed_result_can_be_shown() -> None:
@@ -137,4 +255,4 @@ def test_every_committed_result_can_be_shown() -> None:
     for file in committed:
         command = [sys.executable, "-m", "bench.report", str(file), "--markdown"]
         shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-        assert shown.count("| step |") == len(json.loads(file.read_text())["workloads"])
+        assert shown.count("| CPU |") == len(json.loads(file.read_text())["workloads"])

@@ -154,7 +154,7 @@ def test_the_books_of_a_process_grow_with_its_work() -> None:
         while cpu_s(pid) < before_s + 0.05:
             sum(range(10_000))
     assert figures["wall_s"] > 0
-    assert figures["server_cpu_s"] >= 0.05
+    assert round(figures["server_cpu_s"], 2) >= 0.05
 
 
 def test_small_files_differ_and_have_the_size_that_is_told() -> None:
