@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 import tenuto
-from tenuto.core.errors import AccessDeniedError, IntegrityError, NotFoundError, UnavailableError, UsageError
+from tenuto.core.errors import (
+    AccessDeniedError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from tenuto.core.ids import RepoId
 from tenuto.core.settings import resolve
 from tenuto.hub.remote import Remote
@@ -181,6 +188,44 @@ def test_damage_is_mended_and_the_store_too(shop: Shop) -> None:
         assert file.read_bytes() == FILES["encoder.pt"]
     file.unlink()
     assert Path(tenuto.path("encoder.pt", package=package, offline=True)).read_bytes() == FILES["encoder.pt"]
+
+
+def flip(file: Path) -> None:
+    """Change a byte and nothing else that one could see, as a failing disk does."""
+    status = file.stat()
+    file.chmod(0o644)
+    with file.open("r+b") as opened:
+        first = opened.read(1)[0]
+        opened.seek(0)
+        opened.write(bytes([first ^ 1]))
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_what_nobody_could_see_is_found_when_every_byte_is_asked_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = shop.package()
+    file = Path(tenuto.path("encoder.pt", package=package))
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    tenuto.path("encoder.pt", package=package)
+    flip(file)
+    assert tenuto.path("encoder.pt", package=package) == str(file)
+    assert file.read_bytes() != FILES["encoder.pt"]
+    assert tenuto.path("encoder.pt", package=package, verify=True) == str(file)
+    assert file.read_bytes() == FILES["encoder.pt"]
+
+    own = shop.author / "checkpoints" / "encoder.pt"
+    os.utime(own, (1_700_000_000, 1_700_000_000))
+    assert tenuto.path("encoder.pt", package=package, root=shop.author) == str(own)
+    with monkeypatch.context() as patched:
+        patched.chdir(shop.author)
+        assert tenuto.path("encoder.pt", package=package) == str(own)
+        flip(own)
+        assert tenuto.pull("beats", package=package, verify=True) != str(own.parent)
+        with pytest.raises(ConflictError):
+            tenuto.pull("beats", root=shop.author, verify=True)
+    with pytest.raises(IntegrityError):
+        tenuto.path("encoder.pt", package=package, root=shop.author, verify=True)
 
 
 def test_two_versions_of_a_package_do_not_disturb_each_other(shop: Shop) -> None:

@@ -4,11 +4,12 @@ import functools
 import os
 from collections.abc import Mapping
 from types import ModuleType
+from typing import NamedTuple
 
 from tenuto.api.progress import Progress, watch_for
 from tenuto.core.settings import Settings
 from tenuto.hub.tokens import Connector
-from tenuto.project.obtain import Wanted, obtain, relative, wanted_at
+from tenuto.project.obtain import Wanted, forget, obtain, relative, wanted_at
 from tenuto.project.packaged import (
     Shipped,
     find_shipped,
@@ -31,13 +32,15 @@ def path(
     package: str | ModuleType | None = None,
     root: Name | None = None,
     offline: bool | None = None,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> str:
     """The local path of a locked file or folder; it is there, and has the locked hash, when this returns.
 
     `name` is relative to the project, which is the one around `root`, or around the current folder. What is missing is fetched from
     the hub and verified, and so is what is still as it was synced last when the lock has moved on; what is here already costs no
-    request, and is read only if it changed since it was last read. Safe to call from many threads and processes.
+    request, and is read only if it changed since it was last read, or if `verify` asks for that. Safe to call from many threads and
+    processes.
 
     With `package`, the lock is the one that this Python package ships, and `name` a file or artifact of it: no project is needed. `root`
     is then a folder in which the files lie; without it, the environment variable TENUTO_PACKAGE_<NAME> names one; else a project around the
@@ -49,9 +52,12 @@ def path(
     IntegrityError for one in a folder that was named; UnavailableError (Offline where `offline` is set), AccessDeniedError.
     """
     if package is not None:
-        return _of_package(package, os.fspath(name), root, offline, progress)
+        return _of_package(package, os.fspath(name), root, _How(offline, verify, progress))
     with open_project(root, offline, progress) as workspace:
-        return obtain(workspace, wanted_at(workspace, relative(workspace, os.fspath(name))))
+        wanted = wanted_at(workspace, relative(workspace, os.fspath(name)))
+        if verify:
+            forget(workspace, wanted.path)
+        return obtain(workspace, wanted)
 
 
 def pull(
@@ -60,13 +66,16 @@ def pull(
     package: str | ModuleType | None = None,
     root: Name | None = None,
     offline: bool | None = None,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> str:
     """The local path of a whole artifact, by the name that manifest and lock give it; all else as `path`."""
     if package is not None:
-        return _of_package(package, name, root, offline, progress)
+        return _of_package(package, name, root, _How(offline, verify, progress))
     with open_project(root, offline, progress) as workspace:
         ((found, artifact),) = workspace.chosen([name]).items()
+        if verify:
+            forget(workspace, artifact.path)
         return obtain(workspace, Wanted(found, artifact, artifact.path))
 
 
@@ -81,17 +90,26 @@ def open_project(root: Name | None, offline: bool | None = None, progress: Progr
     return Workspace.find(start, settings_of, Connector(), watch_for(progress))
 
 
-def _of_package(
-    package: str | ModuleType, name: str, root: Name | None, offline: bool | None, progress: Progress | None
-) -> str:
+class _How(NamedTuple):
+    """What a caller asks for beside a file: no request, every byte read, a word now and then."""
+
+    offline: bool | None
+    verify: bool
+    progress: Progress | None
+
+
+def _of_package(package: str | ModuleType, name: str, root: Name | None, how: _How) -> str:
     shipped = find_shipped(package)
-    with open_package(shipped, offline, progress) as workspace:
+    with open_package(shipped, how.offline, how.progress) as workspace:
         wanted = find_wanted(workspace, name, functools.partial(locked_listing, workspace))
         listing = locked_listing(workspace, wanted.name, wanted.artifact)
         folder = os.fspath(root) if root is not None else os.environ.get(shipped.variable)
+        if how.verify:
+            forget(workspace, os.path.abspath(os.path.expanduser(folder)) if folder else wanted.path)
         if folder:
             return from_folder(workspace, wanted, listing, folder)
-        return from_project(workspace, wanted, listing, os.getcwd()) or obtain(workspace, wanted, mend=True)
+        found = from_project(workspace, wanted, listing, os.getcwd(), verify=how.verify)
+        return found or obtain(workspace, wanted, mend=True)
 
 
 def open_package(shipped: Shipped, offline: bool | None = None, progress: Progress | None = None) -> Workspace:

@@ -97,6 +97,9 @@ def _cleared_lines(report: "CacheCleared") -> Iterator[str]:
     if removed.shared_bytes:
         yield f"  {size_text(removed.shared_bytes)} of it stay on the disk, as files that are laid out as hard links"
     yield f"{'Would delete' if report.dry_run else 'Deleted'} for good: {size_text(removed.deleted_bytes + report.spool_bytes)}"
+    if report.places_bytes:
+        verb = "Would remove" if report.dry_run else "Removed"
+        yield f"{verb} what was laid out for Python packages and is not used: {size_text(report.places_bytes)}"
     yield f"Needed by projects, and spared: {size_text(report.spared_bytes)}"
     if report.trash_bytes:
         yield f"In the trash: {size_text(report.trash_bytes)}; --now empties it"

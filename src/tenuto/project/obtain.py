@@ -57,6 +57,11 @@ def chosen_entries(workspace: Workspace, wanted: Wanted, listing: Listing) -> di
     return found
 
 
+def forget(workspace: Workspace, path: str) -> None:
+    """Believe nothing of the files at or below a path any more, so that they are read."""
+    workspace.state.remember((), workspace.state.files(path))
+
+
 def obtain(workspace: Workspace, wanted: Wanted, *, mend: bool = False) -> str:
     """The absolute path of what is wanted; every file at or below it is there, and has the locked hash, when this returns.
 

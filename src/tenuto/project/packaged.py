@@ -20,7 +20,7 @@ from tenuto.core.listing import Entry, Listing
 from tenuto.core.lockfile import LOCK_NAME, parse_lock
 from tenuto.core.manifest import MANIFEST_NAME, Artifact, parse_manifest
 from tenuto.core.settings import Settings
-from tenuto.project.obtain import Wanted, chosen_entries
+from tenuto.project.obtain import Wanted, chosen_entries, forget
 from tenuto.project.roots import register
 from tenuto.project.scan import RACY_NS, scan
 from tenuto.project.statcache import Seen
@@ -194,12 +194,14 @@ def _check(workspace: Workspace, file: str, entry: Entry) -> None:
         )
 
 
-def from_project(workspace: Workspace, wanted: Wanted, listing: Listing, start: str) -> str | None:
+def from_project(
+    workspace: Workspace, wanted: Wanted, listing: Listing, start: str, *, verify: bool = False
+) -> str | None:
     """The path of what is wanted in the project around `start`, if its lock has the same version and its files are as locked."""
     try:
         root = find_root(start)
         with Workspace(root, workspace.settings, _nobody) as project:
-            return _same_in(project, workspace, wanted, listing)
+            return _same_in(project, workspace, wanted, listing, verify=verify)
     except (NotFoundError, UsageError, StorageError, UnavailableError):
         return None  # what is wrong with that project is no matter of the package
 
@@ -208,13 +210,15 @@ def _nobody(settings: Settings) -> "Remote":
     raise UnavailableError(f"{settings.endpoint} is not asked", code="Offline")
 
 
-def _same_in(project: Workspace, workspace: Workspace, wanted: Wanted, listing: Listing) -> str | None:
+def _same_in(project: Workspace, workspace: Workspace, wanted: Wanted, listing: Listing, *, verify: bool) -> str | None:
     for name, artifact in project.manifest.artifacts.items():
         locked = project.locked(name)
         if locked is None or locked.digest != listing.digest:
             continue
         top = project.folder_of(artifact)
         path = "/".join(part for part in (top, _inner(workspace, wanted)) if part)
+        if verify:
+            forget(project, path)
         here = scan(project, artifact, at=path).listing
         chosen = chosen_entries(workspace, wanted, listing).values()
         if all(here.get(entry.path) == entry for entry in chosen):
