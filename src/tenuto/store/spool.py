@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import time
 from typing import cast
@@ -11,6 +12,8 @@ from typing import cast
 from tenuto.core.gitobj import object_hasher
 from tenuto.store.base import Incoming, Sealed, check_key, check_seal
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
+
+_OWN = re.compile(r"[a-z]+-[0-9A-Za-z-]+")
 
 
 class SpoolFile(Incoming):
@@ -86,15 +89,15 @@ def sealed_file(sealed: Sealed) -> str:
 
 
 def sweep(spool: str, older_than_s: float) -> int:
-    """Remove spool files that no living process writes and that are older than that; returns the bytes freed.
+    """Remove spool files that no living process writes and that are older than that; returns the bytes freed. Other files are left alone.
 
     A sealed file is not locked while it waits to be published: `older_than_s` must be longer than any wait.
     """
     freed = 0
     names = os.listdir(spool) if os.path.isdir(spool) else []
-    for name in names:
+    for name in filter(_OWN.fullmatch, names):
         path = os.path.join(spool, name)
-        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError, IsADirectoryError):
             freed += _remove_unlocked(path, older_than_s)
     return freed
 
