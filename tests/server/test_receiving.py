@@ -10,6 +10,7 @@ import socket
 import time
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -333,3 +334,19 @@ def test_a_body_that_only_drips_ends_and_leaves_nothing(impatient: Impatient) ->
             client.sendall(bytes([next(drops)]))  # never as long apart as a body may stall
         assert answer(stream)[0] == 504
     wait_until_stored(hub, before)
+
+
+@pytest.mark.slow
+def test_a_hub_that_stops_waits_some_seconds_for_bodies_and_leaves_nothing_of_them(tmp_path: Path) -> None:
+    with LiveHub(str(tmp_path / "data")) as hub, contextlib.ExitStack() as stack:
+        talk = Talk(hub.url, hub.user("owner"))
+        stack.callback(talk.close)
+        talk.create("owner/repo").raise_for_status()
+        one, before = upload(Owner("owner", "", talk, "owner/repo"), BIG), stored(hub)
+        for number in range(20):
+            stack.enter_context(dial(hub)).sendall(one.head() + BIG[: 300_000 * number])
+        deadline = time.monotonic() + 20
+        while len(stored(hub)) < len(before) + 20 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        hub.stop()
+        assert stored(hub) == before

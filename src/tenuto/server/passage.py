@@ -8,8 +8,6 @@ from typing import Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 BLOCK_BYTES = 1 << 20
-TURN_BYTES = 16 << 20
-"""What one thread moves before it is the turn of others."""
 PATIENCE_MS = 2
 """A fast client is waited for in the thread: it is not worth a way through the event loop."""
 InThread: TypeAlias = "Callable[[Callable[[int], bool], int], Awaitable[bool]]"

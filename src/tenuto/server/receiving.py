@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeAlias, TypeVar
 
 from tenuto.core.errors import UnavailableError
-from tenuto.server.passage import BLOCK_BYTES, PATIENCE_MS, TURN_BYTES, InThread, Passage, Socket
+from tenuto.server.passage import BLOCK_BYTES, PATIENCE_MS, InThread, Passage, Socket
 
 T = TypeVar("T")
 Write: TypeAlias = "Callable[[memoryview], None]"
+_TURN_BYTES = 4 << 20  # what comes is hashed as well: the turn of others would be longer in coming
 INLET = "tenuto.inlet"
 """The extension of a request by which its body is had: see `OpenInlet`."""
 
@@ -93,7 +94,7 @@ class Inlet(Passage):
 
     def _pull(self, socket: int, block: memoryview, write: Write) -> bool:
         """Take in until the socket is empty, which is the answer, or it is the turn of others."""
-        enough = max(self.left - TURN_BYTES, 0)
+        enough = max(self.left - _TURN_BYTES, 0)
         while self.left > enough:
             wanted = block[: self.left - enough]
             filled = _fill(socket, wanted)

@@ -8,9 +8,10 @@ import select
 from typing import BinaryIO
 
 from tenuto.core.errors import IntegrityError
-from tenuto.server.passage import BLOCK_BYTES, PATIENCE_MS, TURN_BYTES, InThread, Passage, Socket
+from tenuto.server.passage import BLOCK_BYTES, PATIENCE_MS, InThread, Passage, Socket
 from tenuto.store.xet.assemble import Assembled
 
+_TURN_BYTES = 16 << 20
 _MOST_VIEWS = 256
 
 
@@ -69,7 +70,7 @@ class LongBody:
 
     def _push(self, socket: int) -> bool:
         """Send until the socket is full, which is the answer, or it is the turn of others."""
-        enough = max(self.left - TURN_BYTES, 0)
+        enough = max(self.left - _TURN_BYTES, 0)
         while self.left > enough:
             try:
                 sent = self._write(socket)
@@ -85,7 +86,7 @@ class LongBody:
     def _write(self, socket: int) -> int:
         if self._descriptor is not None:
             offset = self._offset + self._length - self.left
-            return os.sendfile(socket, self._descriptor, offset, min(self.left, TURN_BYTES))
+            return os.sendfile(socket, self._descriptor, offset, min(self.left, _TURN_BYTES))
         if not self._views:
             self._views = self._read(min(self.left, BLOCK_BYTES))
         sent = os.writev(socket, self._views[:_MOST_VIEWS])
