@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -226,6 +227,21 @@ def test_what_nobody_could_see_is_found_when_every_byte_is_asked_for(
             tenuto.pull("beats", root=shop.author, verify=True)
     with pytest.raises(IntegrityError):
         tenuto.path("encoder.pt", package=package, root=shop.author, verify=True)
+
+
+def test_a_place_that_cannot_be_written_to_is_read(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = shop.package()
+    file = tenuto.path("encoder.pt", package=package)
+    state = Path(file).parents[1] / ".tenuto"
+    spares = shop.folder / "spares"
+    spares.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(spares))
+    shutil.rmtree(state)
+    state.write_text("a file where the folder of the state should be, so that not even root can make one")
+    before = shop.requests()
+    assert tenuto.path("encoder.pt", package=package) == file
+    assert shop.requests() == before
+    assert list(spares.iterdir()) == []
 
 
 def test_two_versions_of_a_package_do_not_disturb_each_other(shop: Shop) -> None:

@@ -11,6 +11,7 @@ from tenuto.core.settings import Settings
 from tenuto.hub.tokens import Connector
 from tenuto.project.obtain import Wanted, forget, obtain, relative, wanted_at
 from tenuto.project.packaged import (
+    Place,
     Shipped,
     find_shipped,
     find_wanted,
@@ -112,10 +113,10 @@ def _of_package(package: str | ModuleType, name: str, root: Name | None, how: _H
         return found or obtain(workspace, wanted, mend=True)
 
 
-def open_package(shipped: Shipped, offline: bool | None = None, progress: Progress | None = None) -> Workspace:
+def open_package(shipped: Shipped, offline: bool | None = None, progress: Progress | None = None) -> Place:
     """The place of a package, as a project that is complete but for its files."""
     settings = settings_from(os.environ, {"endpoint": shipped.hub}, {"offline": offline})
-    workspace = Workspace(settle(shipped, settings.cache), settings, Connector(), watch_for(progress))
+    workspace = Place(settle(shipped, settings.cache), settings, Connector(), watch_for(progress))
     try:
         lend_listings(shipped, workspace)
     except BaseException:

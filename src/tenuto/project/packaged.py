@@ -8,8 +8,10 @@ import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import ModuleType
@@ -23,7 +25,7 @@ from tenuto.core.settings import Settings
 from tenuto.project.obtain import Wanted, chosen_entries, forget
 from tenuto.project.roots import register
 from tenuto.project.scan import RACY_NS, scan
-from tenuto.project.statcache import Seen
+from tenuto.project.statcache import Seen, StateIndex
 from tenuto.project.workspace import STATE_FOLDER, Workspace, find_root
 from tenuto.store.disk import disk_errors, hash_file, replace_file
 
@@ -60,6 +62,27 @@ class Shipped(NamedTuple):
         except OSError:
             return None
         return text if hashlib.sha256(text).hexdigest() == digest else None
+
+
+class Place(Workspace):
+    """The place of a package, as a project. Where it cannot be written to, as in an image, files are read each time instead of remembered."""
+
+    _spare: "tempfile.TemporaryDirectory[str] | None" = None
+
+    @cached_property
+    def state(self) -> StateIndex:
+        """The state index of the place, or one for this moment."""
+        try:
+            return super().state
+        except StorageError:
+            self._spare = tempfile.TemporaryDirectory(prefix="tenuto-")
+            return StateIndex(os.path.join(self._spare.name, "state.db"))
+
+    def close(self) -> None:
+        """Close the state index and the connections."""
+        super().close()
+        if self._spare:
+            self._spare.cleanup()
 
 
 def find_shipped(package: str | ModuleType) -> Shipped:
