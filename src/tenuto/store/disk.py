@@ -181,10 +181,12 @@ def _fill(source: str, folder: int, name: str, fill: Callable[[int, int], object
 
 def copy_bytes(reader: int, writer: int) -> None:
     """Copy everything from one open file to another, inside the kernel where it can."""
+    copy_inside = getattr(os, "copy_file_range", None)  # macOS has none
     try:
-        while os.copy_file_range(reader, writer, 1 << 30):
+        while copy_inside and copy_inside(reader, writer, 1 << 30):
             pass
-        return
+        if copy_inside:
+            return
     except OSError as error:
         if error.errno not in _REFUSALS:
             raise
