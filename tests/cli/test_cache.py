@@ -81,6 +81,14 @@ def test_another_branch_needs_what_this_one_does_not(keeper: Keeper) -> None:
     assert keeper("cache", "gc", "--json").json["removed"]["objects"] == 0
 
 
+def test_a_project_that_was_moved_is_spared_where_it_is_now(keeper: Keeper) -> None:
+    age(keeper)
+    before = objects(keeper).keys()
+    moved = keeper.project.rename(keeper.folder / "moved")
+    assert keeper("cache", "gc", "--now", cwd=moved).status == 0
+    assert objects(keeper).keys() == before
+
+
 def test_a_lock_that_cannot_be_read_stops_a_collection(keeper: Keeper) -> None:
     (keeper.project / "tenuto.lock").write_text("<<<<<<< HEAD\n")
     age(keeper)

@@ -1,6 +1,7 @@
 """`tenuto cache size | gc | limit | adopt | expose`: the store of this user, that all projects share."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -40,6 +41,18 @@ def _store() -> "LocalStore":
 def _limit_bytes() -> int | None:
     limit = invocation().project_settings().cache_limit
     return parse_size(limit) if limit else None
+
+
+def _store_with_us() -> "LocalStore":
+    """The store, which knows that the project here uses it, if there is one: what it needs is spared, however young or moved it is."""
+    from tenuto.core.errors import NotFoundError
+    from tenuto.project.roots import register
+    from tenuto.project.workspace import find_root
+
+    store = _store()
+    with suppress(NotFoundError):
+        register(store, find_root(invocation().root))
+    return store
 
 
 @command("size", example="tenuto cache size\ntenuto cache size --json", exits=(7,))
@@ -87,7 +100,7 @@ def gc(dry_run: bool, keep_days: float, trash_days: float, now: bool) -> None:
     from tenuto.project.cache import clear
 
     days, in_trash = (0.0, 0.0) if now else (keep_days, trash_days)
-    report = clear(_store(), keep_days=days, trash_days=in_trash, limit_bytes=_limit_bytes(), dry_run=dry_run)
+    report = clear(_store_with_us(), keep_days=days, trash_days=in_trash, limit_bytes=_limit_bytes(), dry_run=dry_run)
     invocation().printer.report(report, lambda: _cleared_lines(report))
 
 
@@ -119,7 +132,7 @@ def limit(size_limit: str | None) -> None:
         return
     wanted = None if size_limit.lower() == "none" else parse_size(size_limit)
     file = set_preference(run.project_settings(), "cache_limit", size_limit if wanted is not None else None)
-    report = clear(_store(), keep_days=36_500, trash_days=7, limit_bytes=wanted)
+    report = clear(_store_with_us(), keep_days=36_500, trash_days=7, limit_bytes=wanted)
     said = "No limit any more" if wanted is None else f"The store may hold {size_text(wanted)}"
     run.printer.report(
         {"limit_bytes": wanted, "file": file, "cleared": report},
