@@ -1,5 +1,6 @@
 """The author of a library ships a lock inside its wheel; a user of that library installs it and needs nothing else."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -139,17 +140,20 @@ class User:
         return found
 
 
+def wheels_of(author: Author, into: Path) -> list[Path]:
+    """The library, which holds the lock and none of the weights, and Tenuto itself."""
+    into.mkdir()
+    library = build_wheel(author.project, into)
+    with zipfile.ZipFile(library) as archive:
+        assert {"beats_demo/_tenuto/tenuto.lock", "beats_demo/_tenuto/tenuto.toml"} <= set(archive.namelist())
+        assert sum(info.file_size for info in archive.infolist()) < 20_000
+    return [library, build_wheel(SOURCES, into)]
+
+
 def test_a_library_ships_a_lock_and_its_users_need_nothing_else(hub: LiveHub, tmp_path: Path) -> None:
     author = Author(hub, tmp_path)
     author.publish()
-    wheels = tmp_path / "wheels"
-    wheels.mkdir()
-    library = build_wheel(author.project, wheels)
-    with zipfile.ZipFile(library) as archive:
-        names = archive.namelist()
-        assert {"beats_demo/_tenuto/tenuto.lock", "beats_demo/_tenuto/tenuto.toml"} <= set(names)
-        assert sum(info.file_size for info in archive.infolist()) < 20_000
-    user = User(tmp_path, [library, build_wheel(SOURCES, wheels)])
+    user = User(tmp_path, wheels_of(author, tmp_path / "wheels"))
 
     # A wrong file lies where careless libraries look.
     (user.work / "checkpoints").mkdir()
@@ -158,8 +162,6 @@ def test_a_library_ships_a_lock_and_its_users_need_nothing_else(hub: LiveHub, tm
     requests = hub.log().count("\n")
 
     checkpoint, sha256, config, heard, *modules = user.use()
-    import hashlib
-
     assert sha256 == hashlib.sha256(WEIGHTS).hexdigest()
     assert config == {"layers": 12}
     assert heard == [["downloading", len(WEIGHTS), len(WEIGHTS)]]
