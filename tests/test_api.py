@@ -17,7 +17,6 @@ from tenuto.core.ids import RepoId
 from tenuto.core.settings import resolve
 from tenuto.hub.remote import Remote
 from tenuto.hub.tokens import connect
-from tenuto.project import take as taking
 from tenuto.project.push import Options, push
 from tenuto.project.status import status
 from tenuto.project.sync import sync
@@ -227,20 +226,15 @@ def test_parts_add_up_to_a_clean_project(library: Library) -> None:
         assert workspace.requests_made == 1
 
 
-def test_a_file_that_appears_during_the_transfer_is_not_overwritten(
-    library: Library, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_appears_during_the_transfer_is_not_overwritten(library: Library) -> None:
     tenuto.path("checkpoints/config.json")
-    real = taking.download_from
 
-    def slow(*arguments: object, **options: object) -> object:
-        done = real(*arguments, **options)  # type: ignore[arg-type]
-        (library.clone / "checkpoints" / "encoder.pt").write_bytes(b"written by somebody")
-        return done
+    def meanwhile(_label: str, done_bytes: int, total_bytes: int) -> None:
+        if done_bytes == total_bytes:
+            (library.clone / "checkpoints" / "encoder.pt").write_bytes(b"written by somebody")
 
-    monkeypatch.setattr(taking, "download_from", slow)
     with pytest.raises(ConflictError, match=r"encoder\.pt of checkpoints changed while the hub's was fetched"):
-        tenuto.path("checkpoints/encoder.pt")
+        tenuto.path("checkpoints/encoder.pt", progress=meanwhile)
     assert library.files()["encoder.pt"] == b"written by somebody"
 
 
