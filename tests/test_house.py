@@ -84,7 +84,11 @@ def commands_of_the_readme() -> list[tuple[str, ...]]:
 
 def command_words(words: list[str]) -> tuple[str, ...]:
     """The leading words that name a command: those of a group have two or three."""
-    depth = {"repo": 2, "cache": 2, "hook": 2, "hub": 3 if words[1:2] in (["user"], ["token"]) else 2}.get(words[0], 1) if words else 0
+    depth = (
+        {"repo": 2, "cache": 2, "hook": 2, "hub": 3 if words[1:2] in (["user"], ["token"]) else 2}.get(words[0], 1)
+        if words
+        else 0
+    )
     return tuple(words[:depth])
 
 
