@@ -164,6 +164,20 @@ def test_a_lost_store_costs_a_download_and_nothing_else(scene: Scene, ben: Clone
     assert scene.on_hub() == ben.files("data")
 
 
+def test_without_a_store_own_work_is_still_told_from_theirs(scene: Scene, ann: Clone, ben: Clone) -> None:
+    """The state remembers the commit of the last sync, and the hub what that held: nobody is asked about files that only one side changed."""
+    ann.write("data/big.bin", b"theirs")
+    ann.sync()
+    ben.write("data/mine.txt", "mine\n")
+    shutil.rmtree(ben.cache)
+    ben.sync()
+    assert ben.files("data") == ann.files("data") | {"mine.txt": b"mine\n"} == scene.on_hub()
+    shutil.rmtree(ben.cache)
+    ben.write("data/big.bin", b"mine")
+    ben.push()
+    assert scene.on_hub()["big.bin"] == b"mine"
+
+
 def test_a_lost_state_and_the_same_content_is_nothing(scene: Scene, ann: Clone) -> None:
     forget_state(ann)
     lock = ann.lock
@@ -294,9 +308,9 @@ def test_what_a_killed_transfer_left_is_dropped_in_time(scene: Scene, ann: Clone
     clone = scene.clone()
     spool = Path(LocalStore(str(clone.cache)).spool)
     spool.mkdir(parents=True)
-    for name, age_s in (("sealed.0123456789abcdef", 30 * 86_400), ("sealed.fedcba9876543210", 60)):
+    for name, age_s in (("sealed-0123456789abcdef", 30 * 86_400), ("sealed-fedcba9876543210", 60)):
         (spool / name).write_bytes(b"left")
         then = time.time() - age_s
         os.utime(spool / name, (then, then))
     clone.pull()
-    assert os.listdir(spool) == ["sealed.fedcba9876543210"], "the young one may still be published"
+    assert os.listdir(spool) == ["sealed-fedcba9876543210"], "the young one may still be published"

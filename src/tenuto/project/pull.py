@@ -23,7 +23,7 @@ from tenuto.project.record import agree, locked
 from tenuto.project.resolve import Target, head_target, locked_target, wanted_target
 from tenuto.project.scan import scan
 from tenuto.project.sources import web_target
-from tenuto.project.take import FETCHING, Aside, Taken, take, with_names
+from tenuto.project.take import FETCHING, Aside, Taken, base_listing, take, with_names
 from tenuto.project.workspace import Only, Workspace
 
 ABANDONED_S = 7 * 86_400.0
@@ -188,7 +188,7 @@ def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options)
             )
         pinned = _unlocked(workspace, name, artifact)
         entry = None
-    base = workspace.base_listing(name)
+    base = base_listing(workspace, name, artifact, here, pinned)
     target = with_names(workspace, artifact, pinned, here, base)
     steps = compare(contents(base), contents(here), target.files, delete=options.delete and artifact.is_own)
     return _Work(name, artifact, target, here, steps, entry.digest if entry else None)

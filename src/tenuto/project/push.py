@@ -17,7 +17,7 @@ from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.record import agree, locked
 from tenuto.project.resolve import DEFAULT_REVISION, Target, find_head, repo_path, target_at
 from tenuto.project.scan import scan
-from tenuto.project.take import with_names
+from tenuto.project.take import base_listing, with_names
 from tenuto.project.workspace import Only, Workspace
 
 TRIES = 8
@@ -158,14 +158,15 @@ def _push_repo(
 
 
 def _compare(workspace: Workspace, name: str, artifact: Artifact, here: Listing, head: str, options: Options) -> _Work:
-    base = workspace.base_listing(name)
+    there = target_at(workspace, name, artifact, head)
+    base = base_listing(workspace, name, artifact, here, there)
     if options.delete and base and not here:
         raise ConflictError(
             f"{name}: nothing of {artifact.path} is here, which looks like a disk that is not mounted",
             code="LocalChanges",
             hint="nothing was deleted; bring it back with `tenuto pull`, or delete the files on the hub itself",
         )
-    target = with_names(workspace, artifact, target_at(workspace, name, artifact, head), here, base)
+    target = with_names(workspace, artifact, there, here, base)
     work = _Work(
         name, artifact, here, target, compare(contents(base), contents(here), target.files, delete=options.delete)
     )

@@ -5,13 +5,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tenuto.core.errors import ConflictError
+from tenuto.core.errors import AccessDeniedError, ConflictError, IntegrityError, NotFoundError, UnavailableError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
 from tenuto.hub.download import Fetched, download_from
 from tenuto.project.folder import Folder
 from tenuto.project.plan import Action, Content, Step
-from tenuto.project.resolve import Target, checked_listing, name_by_files, named, wanted
+from tenuto.project.resolve import Target, checked_listing, fetch_target, name_by_files, named, wanted
 from tenuto.project.scan import scan
 from tenuto.project.sources import sources_of
 from tenuto.project.statcache import Seen
@@ -115,6 +115,27 @@ def with_names(
         if content.sha256 is None and path in base and base[path].size == content.size
     ]
     return fetch(workspace, artifact, target, unsure)[0]
+
+
+def base_listing(
+    workspace: Workspace, name: str, artifact: Artifact, here: Mapping[str, Entry], near: Target
+) -> Listing:
+    """What was last synced, asked of the hub where the store has lost it; empty if nothing was, or nobody remembers.
+
+    `near` is a target that is known already, and is not asked for again.
+    """
+    base = workspace.base(name)
+    listing = workspace.listing(base.digest) if base else None
+    if listing is not None or base is None or base.commit is None or artifact.is_web_file:
+        return listing or Listing()
+    with contextlib.suppress(NotFoundError, AccessDeniedError, UnavailableError, IntegrityError):
+        target = near if near.commit == base.commit else fetch_target(workspace, artifact, base.commit)
+        target = name_by_files(workspace, artifact, target, here)
+        nameless = [path for path, content in target.files.items() if content.sha256 is None]
+        found = checked_listing(artifact, fetch(workspace, artifact, target, nameless)[0], base.digest)
+        workspace.store.put(found.text)
+        return found
+    return Listing()
 
 
 def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Iterable[str]) -> tuple[Target, int]:
