@@ -1,8 +1,10 @@
 """A token in the `.env` of a project: which hub gets it, and which does not."""
 
 import subprocess
+import sys
 
 import pytest
+from huggingface_hub import HfApi
 
 from tenuto.testing.live_hub import LiveHub
 from tests.cli.conftest import Desk
@@ -65,3 +67,17 @@ def test_one_that_the_hub_does_not_know_is_traced_back(writer: Desk) -> None:
     refused = writer("whoami")
     assert refused.status == 3
     assert "it comes from .env" in refused.err
+
+
+def test_python_reads_it_too(writer: Desk, hub: LiveHub) -> None:
+    HfApi(hub.url, token=writer.token).update_repo_settings(
+        f"{writer.person}/voices", repo_type="dataset", private=True
+    )
+    clone = writer.clone()
+    environment = {**writer.environment, "TENUTO_CACHE": str(writer.folder / "empty")}
+    asked = [sys.executable, "-c", "import tenuto; print(tenuto.path('data/a.txt'))"]
+    without = subprocess.run(asked, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert "RepoNotFound" in without.stderr or "NotFoundError" in without.stderr
+    (clone / ".env").write_text(f'HF_TOKEN="{writer.token}"\n')
+    done = subprocess.run(asked, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"{clone}/data/a.txt\n", "")
