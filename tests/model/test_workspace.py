@@ -37,4 +37,4 @@ def test_what_must_exist_exists(forge: Forge) -> None:
 
 @pytest.mark.slow
 def test_what_must_exist_exists_in_long_stories(forge: Forge) -> None:
-    tell(forge, stories=25, steps=30)
+    tell(forge, stories=40, steps=40)
