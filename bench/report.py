@@ -69,7 +69,7 @@ STEPS = {
     "insert": Step("push again, 1 MiB inserted in the middle", hash_limit),
 }
 PEERS = {
-    "tenuto, chunks": "tenuto by chunks",
+    "tenuto-chunks": "tenuto by chunks",
     "dvc": "DVC",
     "git-lfs": "git-lfs",
     "rclone": "rclone",
@@ -268,7 +268,7 @@ def markdown(results: dict[str, Any]) -> str:
 def summary(results: dict[str, Any]) -> str:
     """One Markdown table of what tells most, for people in a hurry."""
     rows = [row for name in results["workloads"] for row in rows_of(results, name) if row.step in IN_SHORT[name]]
-    peers = [peer for peer in peers_of(rows) if peer not in {"tenuto, chunks", "hf download"}]
+    peers = [peer for peer in peers_of(rows) if peer not in {"tenuto-chunks", "hf download"}]
     table, before = [["", "", OURS, *(PEERS[peer] for peer in peers), "limit", "target"]], ""
     for row in rows:
         what = "" if row.workload == before else title(row.workload, results["workloads"][row.workload])

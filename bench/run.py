@@ -58,13 +58,11 @@ class Run:
 
     def _is_installed(self, tool: Contestant) -> bool:
         try:
-            version = tool.version()
+            self.results["programs"][tool.name] = tool.version()
         except (MissingToolError, subprocess.CalledProcessError) as error:
             self.results["missing"][tool.name] = str(error)
             say(f"not measured: {error}")
             return False
-        if "," not in tool.name:  # another way to use the same program
-            self.results["programs"][tool.name] = version
         return True
 
     def resume(self) -> None:

@@ -100,7 +100,7 @@ class Tenuto:
 class ByChunks(Tenuto):
     """With every large file sent by its chunks (Xet), not only one that has an earlier version."""
 
-    name = "tenuto, chunks"
+    name = "tenuto-chunks"
     settings: Mapping[str, str] = {"TENUTO_XET": "always"}
 
     def start(self, _place: Path) -> Samples:

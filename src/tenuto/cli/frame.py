@@ -196,10 +196,11 @@ class LazyGroup(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Load a command."""
-        import difflib
         import importlib
 
         if name not in self.lazy:
+            import difflib
+
             if context.resilient_parsing:
                 return None  # a shell asks what could follow
             close = difflib.get_close_matches(name, self.lazy, cutoff=0.7)

@@ -28,11 +28,12 @@ class Listing(Mapping[str, Entry]):
     Raises UsageError (BadPath) for a path that stands twice, or as a file and as a folder.
     """
 
-    __slots__ = ("_entries",)
+    __slots__ = ("_digest", "_entries")
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
         ordered = sorted(entries, key=lambda entry: entry.path.encode())
         self._entries = {entry.path: entry for entry in ordered}
+        self._digest: str | None = None
         if len(self._entries) != len(ordered):
             raise UsageError("a listing names one path twice", code="BadPath")
         if both := _folders(self._entries) & self._entries.keys():
@@ -60,7 +61,9 @@ class Listing(Mapping[str, Entry]):
     @property
     def digest(self) -> str:
         """sha256 of `text`, 64 hex digits: the version of the artifact."""
-        return hashlib.sha256(self.text).hexdigest()
+        if self._digest is None:
+            self._digest = hashlib.sha256(self.text).hexdigest()
+        return self._digest
 
     @classmethod
     def parse(cls, text: bytes) -> Self:

@@ -12,7 +12,6 @@ from tenuto.core.manifest import Artifact
 from tenuto.project.failure import Failure, collected
 from tenuto.project.record import locked
 from tenuto.project.resolve import Target, checked_listing, head_target, wanted_target
-from tenuto.project.sources import web_target
 from tenuto.project.take import fetch
 from tenuto.project.workspace import Only, Workspace
 
@@ -72,6 +71,8 @@ def _resolve(workspace: Workspace, name: str, artifact: Artifact, options: Optio
         check_license(workspace.manifest.policy, entry.license)
         return msgspec.structs.replace(entry, path=artifact.path, kind=artifact.kind, file=artifact.file)
     if artifact.is_web_file:
+        from tenuto.project.sources import web_target  # loads the HTTP client
+
         target = web_target(workspace, artifact)
     else:
         target = (head_target if options.upgrade else wanted_target)(workspace, name, artifact)

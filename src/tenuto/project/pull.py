@@ -13,7 +13,6 @@ from tenuto.core.human import count_text, parse_size
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Locked
 from tenuto.core.manifest import Artifact
-from tenuto.project.cache import clear
 from tenuto.project.failure import Failure, collected
 from tenuto.project.lock import lock
 from tenuto.project.outdated import newer_commit
@@ -22,7 +21,6 @@ from tenuto.project.preflight import check_room
 from tenuto.project.record import agree, locked
 from tenuto.project.resolve import Target, head_target, locked_target, wanted_target
 from tenuto.project.scan import scan
-from tenuto.project.sources import web_target
 from tenuto.project.take import FETCHING, Aside, Taken, base_listing, take, with_names
 from tenuto.project.workspace import Only, Workspace
 
@@ -97,12 +95,15 @@ class Options(NamedTuple):
 
 
 class _Work(NamedTuple):
+    """What is to be done for one artifact; `settled` if folder, lock and what was last synced are the same, so that nothing is."""
+
     name: str
     artifact: Artifact
     target: Target
     here: Listing
     steps: list[Step]
     digest: str | None
+    settled: bool = False
 
 
 def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Options()) -> PullReport:  # noqa: B008 - a constant
@@ -144,6 +145,8 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
 def _keep_within_limit(workspace: Workspace) -> None:
     limit = workspace.settings.cache_limit
     if limit:
+        from tenuto.project.cache import clear
+
         clear(workspace.store, keep_days=_NEVER_DAYS, trash_days=0, limit_bytes=parse_size(limit))
 
 
@@ -174,8 +177,10 @@ def _lock(workspace: Workspace, chosen: Mapping[str, Artifact], options: Options
 def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options) -> _Work | None:
     entry = workspace.locked(name)
     head = options.head and artifact.is_own and options.trust is Trust.FOLLOW
-    pinned = None if head else locked_target(workspace, name, artifact)
     here = scan(workspace, artifact).listing
+    if entry and not head and _is_settled(workspace, entry, artifact, here):
+        return _Work(name, artifact, Target(entry.commit or "", {}), here, [], entry.digest, settled=True)
+    pinned = None if head else locked_target(workspace, name, artifact)
     if pinned is None:
         if entry and entry.commit is None and not head:
             _check_unpushed(name, artifact, here)
@@ -194,8 +199,20 @@ def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options)
     return _Work(name, artifact, target, here, steps, entry.digest if entry else None)
 
 
+def _is_settled(workspace: Workspace, entry: Locked, artifact: Artifact, here: Listing) -> bool:
+    """Whether the folder is as locked, and that is what was last synced: then no listing needs to be read, here or on the hub."""
+    if entry.commit is None or not workspace.store.has(entry.digest):
+        return False
+    base = workspace.base(entry.name)
+    if base is None or not base.digest == entry.digest == here.digest:
+        return False
+    return entry == locked(entry.name, artifact, here, entry.commit, entry.license)
+
+
 def _unlocked(workspace: Workspace, name: str, artifact: Artifact) -> Target:
     if artifact.is_web_file:
+        from tenuto.project.sources import web_target  # loads the HTTP client
+
         return web_target(workspace, artifact)
     return (head_target if artifact.is_own else wanted_target)(workspace, name, artifact)
 
@@ -222,6 +239,8 @@ def _refuse_conflicts(works: Sequence[_Work]) -> None:
 
 
 def _carry_out(workspace: Workspace, work: _Work, choice: Choice) -> Pulled:
+    if work.settled:
+        return _report(work, None)
     steps, aside = _settle_conflicts(workspace, work, choice)
     acting = [step for step in steps if step.action in TAKING]
     before = workspace.locked(work.name)

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tenuto.core.errors import AccessDeniedError, IntegrityError, NotFoundError, UsageError
 from tenuto.core.gitobj import object_hasher
@@ -13,12 +13,14 @@ from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
 from tenuto.core.paths import check_path, twins
 from tenuto.core.wire import RepoInfo, TreeEntry
-from tenuto.hub.download import Wanted
-from tenuto.hub.remote import Remote
 from tenuto.project.plan import Content, contents
 from tenuto.project.scan import is_left_out
 from tenuto.project.workspace import Workspace
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
+
+if TYPE_CHECKING:
+    from tenuto.hub.remote import Remote
+    from tenuto.hub.sources import Wanted
 
 DEFAULT_REVISION = "main"
 
@@ -61,8 +63,10 @@ def repo_path(artifact: Artifact, path: str) -> str:
     return f"{prefix}/{path}" if prefix else path
 
 
-def wanted(artifact: Artifact, path: str, content: Content) -> Wanted:
+def wanted(artifact: Artifact, path: str, content: Content) -> "Wanted":
     """The file, as a download asks for it."""
+    from tenuto.hub.sources import Wanted  # loads the HTTP client
+
     git_id = None if content.sha256 else content.id.removeprefix("git:")
     return Wanted(repo_path(artifact, path), content.size, content.sha256, git_id)
 
@@ -104,14 +108,14 @@ def license_of(info: RepoInfo) -> str | None:
     return stated if isinstance(stated, str) else None
 
 
-def find_head(remote: Remote, repo: RepoId, revision: str) -> RepoInfo:
+def find_head(remote: "Remote", repo: RepoId, revision: str) -> RepoInfo:
     """What the hub says of a repo's branch; raises NotFoundError (RepoNotFound, RevisionNotFound), AccessDeniedError."""
     with named(remote, repo, revision):
         return remote.info(repo, revision)
 
 
 @contextlib.contextmanager
-def named(remote: Remote, repo: RepoId, revision: str) -> Iterator[None]:
+def named(remote: "Remote", repo: RepoId, revision: str) -> Iterator[None]:
     """Say which repo or revision it is that a hub does not find, or does not give."""
     try:
         yield

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tenuto.core.errors import UsageError
@@ -32,13 +32,15 @@ class Scan(NamedTuple):
     hashed_bytes: int
 
 
-class _Item(NamedTuple):
-    path: str
-    status: os.stat_result
+_Item = tuple[str, os.stat_result]
+"""A file: its path below the project, and how it looks."""
 
 
-class _Broken(NamedTuple):
-    path: str
+class _Walked(NamedTuple):
+    """What a walk met: files, and the paths of links that lead nowhere."""
+
+    files: list[_Item]
+    broken: list[str]
 
 
 def is_left_out(artifact: Artifact, path: str) -> bool:
@@ -61,62 +63,66 @@ def scan(workspace: Workspace, artifact: Artifact, *, at: str | None = None) -> 
     at = artifact.path if at is None else at
     known = workspace.state.files(at)
     started_ns = time.time_ns()
-    walked = list(_walk(workspace, artifact, at))
-    found = [item for item in walked if isinstance(item, _Item)]
-    broken = tuple(item.path for item in walked if isinstance(item, _Broken))
-    unchanged, changed = [], []
+    found, broken = _walk(workspace, artifact, at)
+    skip = len(prefix) + 1 if (prefix := workspace.folder_of(artifact)) else 0
+    entries: list[Entry] = []
+    changed: list[_Item] = []
     for item in found:
-        seen = known.get(item.path)
-        if seen and seen.matches(item.status):
-            unchanged.append(seen)
+        seen = known.pop(item[0], None)
+        if seen and seen.matches(item[1]):
+            entries.append(Entry(item[0][skip:], seen.sha256, seen.size))
         else:
             changed.append(item)
     _check_names(changed, found)
     hashed = _hash_all(workspace, changed)
-    settled = [seen for seen in hashed if seen.mtime_ns < started_ns - RACY_NS]
-    workspace.state.remember(settled, known.keys() - {item.path for item in found})
-    skip = len(prefix) + 1 if (prefix := workspace.folder_of(artifact)) else 0
-    listing = Listing(Entry(seen.path[skip:], seen.sha256, seen.size) for seen in (*unchanged, *hashed))
-    return Scan(listing, broken, len(hashed), sum(seen.size for seen in hashed))
+    workspace.state.remember([seen for seen in hashed if seen.mtime_ns < started_ns - RACY_NS], gone=known)
+    entries += [Entry(seen.path[skip:], seen.sha256, seen.size) for seen in hashed]
+    return Scan(Listing(entries), tuple(broken), len(hashed), sum(seen.size for seen in hashed))
 
 
-def _walk(workspace: Workspace, artifact: Artifact, at: str) -> Iterator[_Item | _Broken]:
+def _walk(workspace: Workspace, artifact: Artifact, at: str) -> _Walked:
+    walked = _Walked([], [])
     top = os.path.join(workspace.root, at)
     whole_folder = at == artifact.path and not artifact.file
     with disk_errors(top):
         if os.path.isdir(top) and not artifact.file:
-            yield from _walk_folder(top, at, keeps_attributes=not whole_folder or bool(artifact.address.path))
+            _walk_folder(walked, top, at, keeps_attributes=not whole_folder or bool(artifact.address.path))
         elif not whole_folder and os.path.lexists(top):
-            yield _file(top, at)
+            _look_at(walked, top, at)
+    return walked
 
 
-def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[_Item | _Broken]:
+def _walk_folder(walked: _Walked, top: str, path: str, *, keeps_attributes: bool) -> None:
     folders = [(top, path)]
     while folders:
         folder, prefix = folders.pop()
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
-                if _is_housekeeping(name) or (name == HUB_FILE and prefix == path and not keeps_attributes):
+                if name in IGNORED_NAMES or name.startswith(IGNORED_PREFIX):
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if name == HUB_FILE and prefix == path and not keeps_attributes:
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    walked.files.append((f"{prefix}/{name}", entry.stat(follow_symlinks=False)))
+                elif entry.is_dir(follow_symlinks=False):
                     folders.append((entry.path, f"{prefix}/{name}"))
                 elif entry.is_symlink():
-                    yield _file(entry.path, f"{prefix}/{name}")
-                elif entry.is_file(follow_symlinks=False):
-                    yield _Item(f"{prefix}/{name}", entry.stat(follow_symlinks=False))
+                    _look_at(walked, entry.path, f"{prefix}/{name}")
 
 
-def _file(file: str, path: str) -> _Item | _Broken:
-    """A file, or a link to one; whatever else stands there is refused, since reading it may never end."""
+def _look_at(walked: _Walked, file: str, path: str) -> None:
+    """Take note of a file, or a link to one; whatever else stands there is refused, since reading it may never end."""
     try:
         status = os.stat(file)
     except OSError as error:
-        if error.errno in _NOWHERE:
-            return _Broken(path)
-        raise
+        if error.errno not in _NOWHERE:
+            raise
+        walked.broken.append(path)
+        return
     if stat.S_ISREG(status.st_mode):
-        return _Item(path, status)
+        walked.files.append((path, status))
+        return
     what = "a symbolic link to " if os.path.islink(file) else ""
     if stat.S_ISDIR(status.st_mode):
         hint = "track the real folder instead" if what else "track it again, as a folder"
@@ -124,12 +130,10 @@ def _file(file: str, path: str) -> _Item | _Broken:
     raise UsageError(f"{path} is {what}something that is no file", code="BadPath", hint="move it away")
 
 
-def _check_names(changed: Iterable[_Item], found: Iterable[_Item]) -> None:
-    anything = False
-    for item in changed:
-        check_path(item.path)
-        anything = True
-    clash = next(iter(twins(item.path for item in found)), None) if anything else None
+def _check_names(changed: Sequence[_Item], found: Sequence[_Item]) -> None:
+    for path, _ in changed:
+        check_path(path)
+    clash = next(iter(twins(path for path, _ in found)), None) if changed else None
     if clash:
         raise UsageError(
             f"{clash[0]} and {clash[1]} are one name on some systems", code="BadPath", hint="rename one of them"
@@ -139,12 +143,12 @@ def _check_names(changed: Iterable[_Item], found: Iterable[_Item]) -> None:
 def _hash_all(workspace: Workspace, items: Sequence[_Item]) -> list[Seen]:
     if not items:
         return []
-    files = [ToHash(item.path, os.path.join(workspace.root, item.path), item.status.st_size) for item in items]
+    files = [ToHash(path, f"{workspace.root}/{path}", status.st_size) for path, status in items]
     with workspace.watch("hashing", sum(file.size for file in files)) as progress:
         outcomes = hash_files(files, progress)
     seen = []
-    for (path, sha256, size, fault), item in zip(outcomes, items, strict=True):
+    for (path, sha256, size, fault), (_, status) in zip(outcomes, items, strict=True):
         if fault:
             raise fault
-        seen.append(Seen(path, size, item.status.st_mtime_ns, item.status.st_ino, sha256))
+        seen.append(Seen(path, size, status.st_mtime_ns, status.st_ino, sha256))
     return seen

@@ -9,6 +9,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple, Self, TypeVar
 
 from tenuto.core.errors import StorageError
@@ -54,6 +55,10 @@ class Seen(NamedTuple):
     def matches(self, status: os.stat_result) -> bool:
         """Whether the file looks the same today, so that its hash can be believed without reading it."""
         return self.size == status.st_size and self.mtime_ns == status.st_mtime_ns and self.inode == status.st_ino
+
+
+_AS_SEEN: Callable[[Iterable[object]], Seen] = partial(tuple.__new__, Seen)
+"""Makes one of a row without a call in Python, of which a large folder would need one for each file."""
 
 
 class Base(NamedTuple):
@@ -131,7 +136,9 @@ class StateIndex:
         """Everything known at or below `folder`, by path."""
         statement = f"SELECT {', '.join(Seen._fields)} FROM files WHERE path = ? OR (path >= ? AND path < ?)"  # noqa: S608 - fixed
         found = (folder, f"{folder}/", f"{folder}0")
-        return self._run(lambda database: {row[0]: Seen(*row) for row in database.execute(statement, found)})
+        return self._run(
+            lambda database: {seen.path: seen for seen in map(_AS_SEEN, database.execute(statement, found))}
+        )
 
     def remember(self, seen: Iterable[Seen], gone: Iterable[str] = ()) -> None:
         """Record files as seen now, and forget those that are gone."""

@@ -3,23 +3,24 @@
 import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tenuto.core.errors import AccessDeniedError, ConflictError, IntegrityError, NotFoundError, UnavailableError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
-from tenuto.hub.download import Fetched, download_from
 from tenuto.project.folder import Folder
 from tenuto.project.plan import Action, Content, Step
 from tenuto.project.resolve import Target, checked_listing, fetch_target, name_by_files, named, wanted
 from tenuto.project.scan import scan
-from tenuto.project.sources import sources_of
 from tenuto.project.statcache import Seen
 from tenuto.project.workspace import Workspace
 from tenuto.store.adopt import take_over
 from tenuto.store.collect import mark_used
 from tenuto.store.hashing import ToHash, hash_files
 from tenuto.store.local import LocalStore
+
+if TYPE_CHECKING:
+    from tenuto.hub.download import Fetched
 
 FETCHING = frozenset({Action.DOWNLOAD, Action.RESTORE})
 
@@ -149,6 +150,9 @@ def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Itera
     lacking = [wanted(artifact, path, content) for path, content in needed.items() if content.id not in present]
     if not lacking:
         return target, 0
+    from tenuto.hub.download import download_from  # only now is the HTTP client loaded
+    from tenuto.project.sources import sources_of
+
     total = sum(file.size for file in {file.key: file for file in lacking}.values())
     with workspace.watch("downloading", total) as progress, _named(workspace, artifact, target.commit):
         fetched = download_from(
@@ -183,7 +187,7 @@ def _from_shared(workspace: Workspace, lacking: set[Content]) -> set[str]:
     return taken
 
 
-def _learn(workspace: Workspace, fetched: Iterable[Fetched]) -> dict[str, str]:
+def _learn(workspace: Workspace, fetched: Iterable["Fetched"]) -> dict[str, str]:
     pairs = [(one.wanted.git_id, one.sha256) for one in fetched if one.wanted.git_id]
     workspace.state.remember_git_ids(pairs)
     return {f"git:{git_id}": sha256 for git_id, sha256 in pairs}

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from tenuto.core.errors import StorageError
@@ -36,6 +35,8 @@ def hash_files(files: Sequence[ToHash], progress: Callable[[int], None] = lambda
     """Hash every file, in parallel; one outcome for each, in the order given. Never raises for a file that cannot be read."""
     if not files:
         return []
+    from concurrent.futures import ThreadPoolExecutor  # costs as much as a look at a thousand files
+
     stopped = threading.Event()
 
     def told(count: int) -> None:
@@ -80,9 +81,16 @@ def _hash_batch(batch: Sequence[ToHash], progress: Callable[[int], None]) -> lis
     outcomes = []
     for name, file, _ in batch:
         try:
-            with disk_errors(file):
-                sha256, size = hash_file(file, progress)
+            sha256, size = hash_file(file, progress)
             outcomes.append(Hashed(name, sha256, size))
-        except StorageError as fault:
-            outcomes.append(Hashed(name, "", 0, fault))
+        except OSError as error:
+            outcomes.append(Hashed(name, "", 0, _fault(file, error)))
     return outcomes
+
+
+def _fault(file: str, error: OSError) -> StorageError:
+    try:
+        with disk_errors(file):
+            raise error
+    except StorageError as fault:
+        return fault
