@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -11,14 +11,15 @@ from tenuto.core.human import count_text
 from tenuto.core.ids import RepoId
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
-from tenuto.hub.remote import Remote
-from tenuto.hub.upload import Outgoing, Upload, upload
 from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.record import agree, locked
 from tenuto.project.resolve import DEFAULT_REVISION, Target, find_head, repo_path, target_at
 from tenuto.project.scan import scan
 from tenuto.project.take import base_listing, with_names
 from tenuto.project.workspace import Only, Workspace
+
+if TYPE_CHECKING:
+    from tenuto.hub.remote import Remote
 
 TRIES = 8
 SENDING = frozenset({Action.UPLOAD, Action.DELETE_THERE})
@@ -47,7 +48,7 @@ class PushReport(msgspec.Struct, frozen=True):
 
 
 class _Place(NamedTuple):
-    remote: Remote
+    remote: "Remote"
     repo: RepoId
     revision: str
 
@@ -197,6 +198,8 @@ def _names(paths: Sequence[str]) -> str:
 
 
 def _commit(workspace: Workspace, place: _Place, head: str, works: Sequence[_Work], title: str | None) -> str | None:
+    from tenuto.hub.upload import Outgoing, Upload, upload  # only now is the HTTP client loaded
+
     files, deleted = [], []
     for work in works:
         folder = os.path.join(workspace.root, workspace.folder_of(work.artifact))

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
@@ -96,6 +95,8 @@ def _locks_in_git(root: str) -> Iterator[str]:
 
 def _git(root: str, *arguments: str) -> str:
     """What git prints, or nothing where there is no git, no repository, or no such file."""
+    import subprocess
+
     command = ["git", "-c", "core.fsmonitor=false", *arguments]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, timeout=60, check=False)

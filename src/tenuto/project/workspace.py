@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -307,6 +306,8 @@ def _has_hash(entry: Locked, artifact: Artifact) -> bool:
 
 def _holder() -> bytes:
     """Who holds the lock, for those who find it held: no more of the command line than what cannot be a secret."""
+    import socket
+
     program, *words = sys.argv or [""]
     if "tenuto" in {os.path.basename(program), os.path.basename(os.path.dirname(program))}:
         command = " ".join(["tenuto", *[word for word in words if word.isalpha()][:1]])
