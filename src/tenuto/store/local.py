@@ -94,7 +94,7 @@ class LocalStore(Store):
         changed = {folder}
         try:
             _link(source, target)
-        except FileExistsError:  # the same bytes are here already, and files laid out from them may share that very inode
+        except FileExistsError:  # the same bytes are here already, and working files may share that very inode
             if os.stat(target).st_size != sealed.size:
                 os.rename(source, target)
         except FileNotFoundError:
