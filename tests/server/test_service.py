@@ -141,15 +141,15 @@ def test_what_an_interrupted_upload_left_is_swept_at_a_later_start(tmp_path: Pat
     with Hub.open(str(data)) as hub:
         spool, parts = Path(hub.parts.store.spool), Path(hub.parts.spool)
     spool.mkdir(parents=True, exist_ok=True)
-    (spool / "new.0123").write_bytes(b"left over")
+    (spool / "new-0123456789abcdef").write_bytes(b"left over")
     (parts / "upload-0123").mkdir()
     (parts / "upload-0123" / "00001-x").write_bytes(b"left over")
     with Hub.open(str(data)):
-        assert (spool / "new.0123").exists(), "it may still be running"
-    for path in (spool / "new.0123", parts / "upload-0123"):
+        assert (spool / "new-0123456789abcdef").exists(), "it may still be running"
+    for path in (spool / "new-0123456789abcdef", parts / "upload-0123"):
         os.utime(path, (1, 1))
     with Hub.open(str(data)):
-        assert not (spool / "new.0123").exists()
+        assert not (spool / "new-0123456789abcdef").exists()
         assert not (parts / "upload-0123").exists()
 
 
