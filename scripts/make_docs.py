@@ -16,7 +16,7 @@ TYPE_WORDS = {str: "text", int: "whole number", float: "number", bool: "yes or n
 
 
 class Figures(NamedTuple):
-    """A part of README.md: its marks, and the command that prints committed results."""
+    """A part of a page: its marks, and the command that prints committed results."""
 
     begin: str
     end: str
@@ -117,8 +117,8 @@ Exit status 0 says: done, and clean. 1 says: done, and the answer is no (drift, 
 """
 
 
-def readme(text: str) -> str:
-    """README.md with the figures of each committed benchmark between its two marks; a part without marks stays as it is."""
+def with_figures(text: str) -> str:
+    """A page with the figures of each committed benchmark between its two marks; a part without marks stays as it is."""
     for part in FIGURES:
         if part.end in text and os.path.exists(os.path.join(ROOT, part.results)):
             before, _, rest = text.partition(part.begin)
@@ -154,7 +154,8 @@ PAGES: dict[str, Callable[[str], str]] = {
     "docs/settings.md": lambda _: settings_page(),
     "docs/errors.md": lambda _: errors_page(),
     "docs/benchmarks.md": benchmarks_page,
-    "README.md": readme,
+    "docs/benchmarks-hub.md": with_figures,
+    "README.md": with_figures,
 }
 
 
