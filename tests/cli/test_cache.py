@@ -99,6 +99,29 @@ def test_a_lock_that_cannot_be_read_stops_a_collection(keeper: Keeper) -> None:
     assert objects(keeper).keys() == before
 
 
+def test_a_repository_that_git_does_not_read_stops_a_collection(keeper: Keeper) -> None:
+    """Else what its other branches need would be taken for needless."""
+    (keeper.project / ".git").write_text("gitdir: nowhere\n")
+    age(keeper)
+    before = objects(keeper).keys()
+    refused = keeper("cache", "gc", "--json", cwd=keeper.folder)
+    assert refused.status == 7
+    assert "branches" in str(refused.error["message"])
+    assert objects(keeper).keys() == before
+
+
+def test_another_project_that_is_broken_fails_no_pull(keeper: Keeper) -> None:
+    other = keeper.folder / "other-project"
+    other.mkdir()
+    for command in ("init", "lock"):
+        assert keeper(command, cwd=other).status == 0
+    (other / "tenuto.lock").write_text("<<<<<<< HEAD\n")
+    address = keeper.publish("more", {"model.safetensors": WEIGHTS[:9_000]})
+    added = keeper("add", address, TENUTO_CACHE_LIMIT="1kB")
+    assert added.status == 0, str(added)
+    assert keeper("verify").status == 0
+
+
 def test_what_was_used_lately_stays(keeper: Keeper) -> None:
     keeper("remove", "small")
     assert keeper("cache", "gc", "--json").json["removed"]["objects"] == 0

@@ -1,13 +1,12 @@
 """The lock as git remembers it."""
 
 import contextlib
-import os
-import subprocess
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.lockfile import LOCK_NAME, Lock, parse_lock
+from tenuto.project.git import ask_git
 
 
 class PastLock(NamedTuple):
@@ -34,12 +33,8 @@ def lock_at(root: str, revision: str) -> PastLock | None:
 
 def _git(root: str, *arguments: str) -> bytes | None:
     """What git prints; None if it refuses or is not here."""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, env=environment, capture_output=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout if done.returncode == 0 else None
+    done = ask_git(root, *arguments)
+    return done.stdout if done and not done.returncode else None
 
 
 def past_locks(root: str) -> Iterator[Lock]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tenuto.core.errors import ConflictError, NotFoundError, UsageError
+from tenuto.core.errors import ConflictError, NotFoundError, StorageError, UsageError
 from tenuto.core.human import count_text, parse_size
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Locked
@@ -147,7 +147,9 @@ def _keep_within_limit(workspace: Workspace) -> None:
     if limit:
         from tenuto.project.cache import clear
 
-        clear(workspace.store, keep_days=_NEVER_DAYS, trash_days=0, limit_bytes=parse_size(limit))
+        # What was wanted is done: another project that stands in the way is named by `tenuto cache gc`, and fails no pull.
+        with contextlib.suppress(UsageError, StorageError):
+            clear(workspace.store, keep_days=_NEVER_DAYS, trash_days=0, limit_bytes=parse_size(limit))
 
 
 def _fetch_bytes(workspace: Workspace, work: _Work) -> int:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from urllib.parse import quote
 
-from tenuto.core.errors import IntegrityError, UsageError
+from tenuto.core.errors import IntegrityError, StorageError, UsageError
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, parse_lock
+from tenuto.project.git import ask_git
 from tenuto.store.disk import disk_errors, replace_file
 from tenuto.store.local import LocalStore
 
@@ -82,27 +83,33 @@ def _own_lock(root: str) -> Iterator[str]:
 
 
 def _locks_in_git(root: str) -> Iterator[str]:
-    """The locks at every branch and tag: another branch may need what this one does not."""
-    names = _git(root, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/tags", "refs/remotes")
-    prefix = _git(root, "rev-parse", "--show-prefix").strip()
-    for commit in set(names.split()):
-        text = _git(root, "cat-file", "blob", f"{commit}:{prefix}{LOCK_NAME}")
+    """The locks at every branch and tag: another branch may need what this one does not. Raises StorageError where git does not say."""
+    where = ask_git(root, "rev-parse", "--show-prefix")
+    refs = ask_git(root, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/tags", "refs/remotes")
+    if not where or not refs or where.returncode or refs.returncode:
+        if _is_in_git(root):
+            raise StorageError(
+                f"git does not say what the branches of {root} need, so nothing is removed",
+                hint=f"look what `git -C {root} status` says, or remove the project",
+            )
+        return
+    prefix = where.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+    for commit in set(refs.stdout.decode("ascii").split()):
+        found = ask_git(root, "cat-file", "blob", f"{commit}:{prefix}{LOCK_NAME}")
+        text = found.stdout.decode("utf-8", "replace") if found and not found.returncode else ""
         if text:
             with contextlib.suppress(UsageError):  # of old commits nobody can be asked to mend the lock
                 parse_lock(text)
                 yield text
 
 
-def _git(root: str, *arguments: str) -> str:
-    """What git prints, or nothing where there is no git, no repository, or no such file."""
-    import subprocess
-
-    command = ["git", "-c", "core.fsmonitor=false", *arguments]
-    try:
-        done = subprocess.run(command, cwd=root, capture_output=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+def _is_in_git(root: str) -> bool:
+    folder = os.path.realpath(root)
+    while not os.path.lexists(os.path.join(folder, ".git")):
+        if folder == os.path.dirname(folder):
+            return False
+        folder = os.path.dirname(folder)
+    return True
 
 
 def _synced(root: str) -> Iterator[str]:
