@@ -9,7 +9,7 @@ from tenuto.core.manifest import WEB, Artifact
 from tenuto.hub.download import download_from
 from tenuto.hub.sources import RepoSource, Source, Wanted, WebSource
 from tenuto.project.plan import Content
-from tenuto.project.resolve import Target
+from tenuto.project.resolve import DEFAULT_REVISION, Target
 from tenuto.project.workspace import Workspace
 
 
@@ -34,7 +34,7 @@ def _source(workspace: Workspace, artifact: Artifact, text: str, commit: str | N
         path = wanted.path.removeprefix(f"{own}/") if own else wanted.path
         return f"{address.path}/{path}" if address.path else path
 
-    return RepoSource(remote, address.repo, address.revision or "main", path_of)
+    return RepoSource(remote, address.repo, address.revision or DEFAULT_REVISION, path_of)
 
 
 def web_target(workspace: Workspace, artifact: Artifact) -> Target:
