@@ -201,6 +201,12 @@ def test_add_of_one_file_of_a_repo(keeper: Keeper) -> None:
     address = keeper.publish("many", {"loras/jazz.safetensors": WEIGHTS[:700], "loras/rock.safetensors": b"r"})
     assert keeper("add", f"{address}/loras/jazz.safetensors", "--kind", "adapter").status == 0
     assert (keeper.project / "adapters/jazz.safetensors").read_bytes() == WEIGHTS[:700]
+    assert keeper("add", f"{address}/loras/rock.safetensors", "--kind", "adapter").status == 0
+    assert (keeper.project / "adapters/rock.safetensors").read_bytes() == b"r"
+    assert (keeper.project / "adapters/jazz.safetensors").read_bytes() == WEIGHTS[:700]
+    renamed = keeper("add", f"{address}/loras/rock.safetensors", "--name", "other", "--path", "adapters/other.bin")
+    assert renamed.status == 2
+    assert "keeps its name" in renamed.err
     missing = keeper("add", f"{address}/loras/blues.safetensors")
     assert missing.status == 9
     assert "loras/blues.safetensors" in missing.err

@@ -63,6 +63,7 @@ def add(workspace: Workspace, request: Request) -> Added:
     name = _free_name(workspace, request, artifact)
     path = request.path or _free_path(workspace, artifact, name)
     check_no_link(workspace.root, path)
+    _check_file_name(path, artifact)
     artifact = msgspec.structs.replace(artifact, path=path)
     with workspace.planned(with_artifact(workspace.manifest_text, name, artifact)):
         report = lock(workspace, [name])
@@ -134,9 +135,7 @@ def _free_name(workspace: Workspace, request: Request, artifact: Artifact) -> st
                 hint="choose another one with --name",
             )
         return request.name
-    again = next(
-        (name for name, one in known.items() if one.source == artifact.source and one.file == artifact.file), None
-    )
+    again = next((name for name, one in known.items() if _is_same(one, artifact)), None)
     names = (
         [artifact.path]
         if artifact.is_web_file
@@ -148,6 +147,22 @@ def _free_name(workspace: Workspace, request: Request, artifact: Artifact) -> st
             f"the name {names[0]!r} is that of another artifact", code="Exists", hint="choose another one with --name"
         )
     return check_artifact_name(free)
+
+
+def _is_same(known: Artifact, artifact: Artifact) -> bool:
+    """Whether an artifact stands for the same folder, or the same one file of it."""
+    if known.source != artifact.source or known.file != artifact.file:
+        return False
+    return not artifact.file or artifact.is_web_file or os.path.basename(known.path) == artifact.path
+
+
+def _check_file_name(path: str, artifact: Artifact) -> None:
+    if artifact.file and not artifact.is_web_file and os.path.basename(path) != artifact.path:
+        raise UsageError(
+            f"{artifact.path} cannot be taken as {path}: a file of a repo keeps its name",
+            code="BadPath",
+            hint=f"name a path that ends in /{artifact.path}",
+        )
 
 
 def _free_path(workspace: Workspace, artifact: Artifact, name: str) -> str:
