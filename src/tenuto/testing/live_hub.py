@@ -60,6 +60,14 @@ class LiveHub:
         with open(self.log_path, encoding="utf-8") as file:
             return file.read()
 
+    def wait_until_ended(self, request_id: str) -> None:
+        """The request that named itself so in `X-Amzn-Trace-Id` was answered or given up, and what it held was released."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while f'"id":"{request_id}"' not in self.log():
+            if time.monotonic() > deadline:
+                raise TimeoutError("the request did not end")
+            time.sleep(0.01)
+
     def stop(self) -> None:
         """The hub is stopped and what it held is released; safe to call twice."""
         if self._log.closed:
