@@ -6,7 +6,9 @@ import stat
 import pytest
 from inline_snapshot import snapshot
 
+from tenuto.testing.lies import Lie, Rewritten
 from tenuto.testing.live_hub import LiveHub
+from tenuto.testing.lying_hub import LyingHub
 from tests.cli.conftest import CANARY, Desk, Shell
 
 
@@ -21,6 +23,7 @@ ann on [HUB], with a write token
         "name": desk.person,
         "organizations": [],
         "role": "write",
+        "reads_gated": True,
     }
     assert str(desk("whoami", HF_TOKEN="")) == snapshot("""\
 exit status 3
@@ -43,6 +46,17 @@ exit status 3
 error: the hub does not know this token
 hint: it comes from the environment, as in HF_TOKEN: correct it there, or unset it and run `tenuto login --endpoint [HUB]`
 """)
+
+
+@pytest.mark.parametrize("reads_gated", [True, False])
+def test_whoami_with_a_fine_grained_token_of_huggingface_co(desk: Desk, hub: LiveHub, reads_gated: bool) -> None:
+    told = f'"role":"fineGrained","fineGrained":{{"canReadGatedRepos":{str(reads_gated).lower()},"scoped":[]}}'
+    with LyingHub(hub.url, [Lie("GET", "/whoami", Rewritten(b'"role":"write"', told.encode()), times=None)]) as liar:
+        desk.filters[liar.url] = "[LIAR]"
+        done = desk("whoami", HF_ENDPOINT=liar.url)
+        assert desk("whoami", "--json", HF_ENDPOINT=liar.url).json["reads_gated"] is reads_gated
+    missing = "" if reads_gated else " that may not read gated repos"
+    assert str(done) == f"exit status 0\n--- out ---\nann on [LIAR], with a fine-grained token{missing}\n"
 
 
 def test_login_and_logout(desk: Desk) -> None:

@@ -101,6 +101,17 @@ def test_a_bad_token_is_told_from_none() -> None:
     assert wire.error_from_answer(401, Headers(X_Error_Code="RepoNotFound"), b"").code == "RepoNotFound"
 
 
+def test_a_token_that_is_too_narrow_is_told_from_a_closed_gate() -> None:
+    said = (
+        "Please enable access to public gated repositories in your fine-grained token settings to view this repository."
+    )
+    for headers, body in ((Headers(X_Error_Message=said), b""), (Headers(), f'{{"error": "{said}"}}'.encode())):
+        error = wire.error_from_answer(403, headers, body)
+        assert (error.code, error.exit_status) == ("TokenTooNarrow", 4)
+    assert wire.error_from_answer(403, Headers(X_Error_Code="GatedRepo"), b'{"error": "gated"}').code == "GatedRepo"
+    assert wire.error_from_answer(404, Headers(X_Error_Message=said), b"").code == "EntryNotFound"
+
+
 def test_an_unknown_code_falls_back_to_the_status() -> None:
     assert wire.error_from_answer(404, Headers(X_Error_Code="MoonPhase"), b"").code == "EntryNotFound"
     assert wire.error_from_answer(404, Headers(), b'{"error": "x", "code": "MoonPhase"}').code == "EntryNotFound"

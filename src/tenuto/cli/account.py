@@ -76,11 +76,15 @@ def whoami(endpoint: str | None) -> None:
                 f"you are not logged in to {remote.endpoint}", hint=f"run `tenuto login --endpoint {remote.endpoint}`"
             )
         identity = remote.whoami()
+    token = identity.auth.access_token
+    narrow = token.fine_grained is not None and not token.fine_grained.reads_gated
     report = {
         "endpoint": remote.endpoint,
         "name": identity.name,
         "organizations": [organization.name for organization in identity.orgs],
-        "role": identity.auth.access_token.role,
+        "role": token.role,
+        "reads_gated": not narrow,
     }
-    role = f", with a {report['role']} token" if report["role"] else ""
+    kind = "fine-grained" if token.fine_grained else token.role
+    role = f", with a {kind} token{' that may not read gated repos' if narrow else ''}" if kind else ""
     run.printer.report(report, lambda: [f"{identity.name} on {remote.endpoint}{role}"])

@@ -164,6 +164,7 @@ CODES: dict[str, Code] = {
     "LocalChanges": Code(ConflictError, 409),
     "LockOutdated": Code(ConflictError, 409),
     "LicenseRefused": Code(UsageError, 400),
+    "TokenTooNarrow": Code(AccessDeniedError, 403),
 }
 
 

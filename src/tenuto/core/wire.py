@@ -16,6 +16,8 @@ LINKED_ETAG = "X-Linked-Etag"
 LINKED_SIZE = "X-Linked-Size"
 REQUEST_ID = "X-Request-Id"
 INVALID_CREDENTIALS = "Invalid credentials in Authorization header"
+GATED_BY_TOKEN = ("gated", "fine-grained token")
+"""Words of huggingface.co about a token that may not read gated repos, whoever its owner is. It has no code for that."""
 PREUPLOAD_LIMIT = 256
 BATCH_LIMIT = 256
 PATHS_LIMIT = 1000
@@ -182,11 +184,18 @@ class Organization(msgspec.Struct, frozen=True):
     name: str
 
 
+class FineGrained(msgspec.Struct, frozen=True):
+    """What a fine-grained token of huggingface.co may do, as far as the client reads it."""
+
+    reads_gated: bool = msgspec.field(name="canReadGatedRepos", default=False)
+
+
 class AccessToken(msgspec.Struct, frozen=True):
     """Facts of a token; never its secret."""
 
     display_name: str = msgspec.field(name="displayName", default="")
     role: str = ""
+    fine_grained: FineGrained | None = msgspec.field(name="fineGrained", default=None)
 
 
 class Auth(msgspec.Struct, frozen=True):
@@ -233,6 +242,8 @@ def error_from_answer(status: int, headers: Mapping[str, str], body: bytes) -> T
     message = headers.get(ERROR_MESSAGE) or text or f"the hub answered {status}"
     if status == 401 and INVALID_CREDENTIALS.lower() in message.lower():
         code = "BadToken"
+    if status == 403 and all(word in message.lower() for word in GATED_BY_TOKEN):
+        code = "TokenTooNarrow"
     if code not in CODES:
         code = _STATUS_CODES.get(status, "BadAnswer")
     return error_from_code(code, text or message, hint=hint)

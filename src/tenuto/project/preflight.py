@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from tenuto.core.claims import lacks
-from tenuto.core.errors import StorageError
+from tenuto.core.errors import NotFoundError, StorageError
 from tenuto.core.human import size_text
 from tenuto.core.licenses import check_license
 from tenuto.core.manifest import Artifact
@@ -109,6 +109,8 @@ def _look(workspace: Workspace, name: str, artifact: Artifact) -> Planned:
         check_license(workspace.manifest.policy, found.target.license)
     sizes = {path: content.size for path, content in found.target.files.items()}
     absent = lacking(workspace, artifact, found.target.files)
+    if pinned and absent:
+        _check_access(workspace, artifact, pinned.commit)
     several = variants(sizes) if artifact.variant is None else []
     return Planned(
         name,
@@ -134,9 +136,21 @@ def _ask(workspace: Workspace, name: str, artifact: Artifact) -> _Found:
     remote = workspace.remote_of(artifact)
     info = find_head(remote, address.repo, revision)
     if info.gated:
-        with named(remote, address.repo, revision):
-            remote.check_access(address.repo)
+        _check_access(workspace, artifact, revision)
     return _Found(fetch_target(workspace, artifact, info.sha or "")._replace(license=license_of(info)), info)
+
+
+def _check_access(workspace: Workspace, artifact: Artifact, commit: str) -> None:
+    """What is locked can still be had: a grant may be gone by now, or the repo. Mirrors are asked by nobody before they are needed."""
+    if artifact.is_web_file or artifact.mirrors or workspace.settings.offline:
+        return
+    remote, repo = workspace.remote_of(artifact), artifact.address.repo
+    try:
+        with named(remote, repo, commit):
+            remote.check_access(repo)
+    except NotFoundError as error:
+        if error.code == "RepoNotFound":  # else a hub that does not know the question
+            raise
 
 
 def _lacks(artifact: Artifact, sizes: Mapping[str, int], found: _Found) -> list[str]:

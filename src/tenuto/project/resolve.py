@@ -120,13 +120,8 @@ def named(remote: "Remote", repo: RepoId, revision: str) -> Iterator[None]:
     try:
         yield
     except AccessDeniedError as error:
-        if error.code == "GatedRepo":
-            page = f"{remote.endpoint}/{repo.web_path}"
-            raise AccessDeniedError(
-                f"{repo} is gated, and access was not granted to you",
-                code="GatedRepo",
-                hint=f"ask for access at {page}, logged in as the owner of your token",
-            ) from error
+        if error.code in {"GatedRepo", "TokenTooNarrow"}:
+            raise _gated(remote, repo, error) from error
         raise
     except NotFoundError as error:
         if error.code == "RepoNotFound":
@@ -145,6 +140,23 @@ def named(remote: "Remote", repo: RepoId, revision: str) -> Iterator[None]:
                 else "make the branch on the hub, or name another one",
             ) from error
         raise
+
+
+def _gated(remote: "Remote", repo: RepoId, error: AccessDeniedError) -> AccessDeniedError:
+    """Which of the ways through a gate it is that is closed, and what opens it."""
+    page, said = f"{remote.endpoint}/{repo.web_path}", error.message.lower()
+    if error.code == "TokenTooNarrow":
+        why = "your fine-grained token may not read gated repos"
+        hint = f"allow it that at {remote.endpoint}/settings/tokens, or take a token that reads all you may read"
+    elif not remote.session.has_token:
+        why, hint = "you are not logged in", f"run `tenuto login`, and ask for access at {page} if you never did"
+    elif "awaiting" in said:
+        why, hint = "your request waits for an answer of its owner", f"look at {page}"
+    elif "rejected" in said:
+        why, hint = "your request was rejected by its owner", f"talk to the owner; see {page}"
+    else:
+        why, hint = "access was not granted to you", f"ask for access at {page}, logged in as the owner of your token"
+    return AccessDeniedError(f"{repo} is gated, and {why}", code=error.code, hint=hint)
 
 
 def target_at(workspace: Workspace, name: str, artifact: Artifact, commit: str) -> Target:
