@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,11 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("long", parent=hypothesis.settings.get_profile("tenuto"), max_examples=3000)
 hypothesis.settings.load_profile("tenuto")
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a job in the background hands this on, and we interrupt what we start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FOREIGN = ("TENUTO_", "HF_", "HUGGING", "GIT_", "XDG_")
 

@@ -5,7 +5,21 @@ import pytest
 from tenuto.core.errors import TenutoError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.absent import Absence
-from tenuto.server.access import ANYBODY, Action, Actor, Gate, Repo, Role, Standing, check, may, may_steer
+from tenuto.server.access import (
+    ANYBODY,
+    Action,
+    Actor,
+    Gate,
+    Repo,
+    Right,
+    Role,
+    Scope,
+    Standing,
+    check,
+    may,
+    may_steer,
+    right_on,
+)
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route
 
@@ -21,6 +35,18 @@ PENDING = GATED._replace(standing=Standing.PENDING)
 REJECTED = GATED._replace(standing=Standing.REJECTED)
 ACCEPTED = GATED._replace(standing=Standing.ACCEPTED)
 HIDDEN_ACCEPTED = HIDDEN._replace(gate=Gate.AUTO, standing=Standing.ACCEPTED)
+REVOKED = GATED._replace(standing=Standing.REVOKED)
+EXPIRED = GATED._replace(standing=Standing.EXPIRED)
+OUTDATED = GATED._replace(standing=Standing.OUTDATED)
+READER, WRITER, KEEPER = (BOB._replace(rights={"alice": right}) for right in (Right.READ, Right.WRITE, Right.ADMIN))
+FINE = ALICE._replace(role=Role.FINE, reads_gated=False)
+FINE_BOB = BOB._replace(role=Role.FINE, reads_gated=False)
+
+
+def scoped(actor: Actor, right: Right, namespace: str = "", repo_key: int = 0) -> Actor:
+    return actor._replace(scopes=(Scope(right, namespace, repo_key),))
+
+
 SEEING = {Action.SEE}
 READING = {Action.SEE, Action.READ}
 ENGAGING = {Action.ENGAGE}
@@ -54,6 +80,29 @@ CHANGING = {Action.CREATE, Action.WRITE, Action.ADMINISTER}
         (ALICE, GATED, READING | PROPOSING | CHANGING),
         (ALICE_READS, REJECTED, READING | ENGAGING),
         (ADMIN, GATED, READING | PROPOSING | CHANGING),
+        (BOB, REVOKED, SEEING | TALKING),
+        (BOB, EXPIRED, SEEING | TALKING),
+        (BOB, OUTDATED, SEEING | TALKING),
+        (READER, HIDDEN, READING | PROPOSING),
+        (READER, GATED, READING | PROPOSING),
+        (READER._replace(role=Role.READ), GATED, READING | ENGAGING),
+        (WRITER, HIDDEN, READING | PROPOSING | {Action.CREATE, Action.WRITE}),
+        (WRITER._replace(role=Role.READ), HIDDEN, READING | ENGAGING),
+        (KEEPER, GATED, READING | PROPOSING | CHANGING),
+        (KEEPER._replace(role=Role.SESSION), GATED, READING | PROPOSING | CHANGING),
+        (FINE, OPEN, READING),
+        (FINE, HIDDEN, set()),
+        (FINE, GATED, SEEING),
+        (scoped(FINE, Right.READ, "alice"), HIDDEN, READING | ENGAGING),
+        (scoped(FINE, Right.READ, "bob"), HIDDEN, set()),
+        (scoped(FINE, Right.WRITE, "alice"), HIDDEN, READING | PROPOSING | {Action.CREATE, Action.WRITE}),
+        (scoped(FINE, Right.ADMIN, repo_key=2), HIDDEN, READING | PROPOSING | CHANGING),
+        (scoped(FINE, Right.ADMIN, repo_key=1), HIDDEN, set()),
+        (scoped(FINE_BOB, Right.ADMIN, "alice"), HIDDEN, set()),
+        (scoped(FINE_BOB, Right.ADMIN, "bob"), ACCEPTED, SEEING),
+        (scoped(FINE_BOB, Right.READ, repo_key=1), ACCEPTED, READING | ENGAGING),
+        (FINE_BOB._replace(reads_gated=True), ACCEPTED, READING | ENGAGING),
+        (FINE_BOB._replace(reads_gated=True), GATED, SEEING | ENGAGING),
         (ALICE, None, set()),
         (ADMIN, None, set()),
         (ANYBODY, None, set()),
@@ -88,12 +137,40 @@ def test_refusals_say_what_would_help() -> None:
     assert code_of(BOB, Action.CREATE, OPEN)[0] == "Forbidden"
 
 
-@pytest.mark.parametrize("repo", [GATED, PENDING, REJECTED])
+def test_a_token_without_the_scope_is_told_so() -> None:
+    assert "fine-grained" in code_of(FINE, Action.WRITE, OPEN)[1]
+    assert "fine-grained" not in code_of(FINE_BOB, Action.WRITE, OPEN)[1]
+    assert code_of(FINE, Action.WRITE, HIDDEN)[0] == "RepoNotFound"
+    assert code_of(FINE_BOB, Action.READ, ACCEPTED)[0] == "GatedRepo"
+    assert "not allowed to read gated repos" in code_of(FINE_BOB, Action.READ, ACCEPTED)[1]
+    assert "ask for access" in code_of(FINE_BOB, Action.READ, GATED)[1]
+
+
+def test_no_token_goes_further_than_its_account_and_no_account_further_than_its_token() -> None:
+    for right in Right:
+        assert right_on(BOB._replace(rights={"alice": right}), HIDDEN) is right
+        assert right_on(scoped(FINE, right, "alice"), HIDDEN) is right
+        assert right_on(scoped(FINE_BOB, right, "alice"), HIDDEN) is Right.NONE
+    assert right_on(scoped(FINE, Right.ADMIN, repo_key=0), Repo(0, HIDDEN.id)) is Right.NONE, (
+        "one that is still to be made"
+    )
+    assert right_on(ANYBODY, OPEN) is Right.NONE
+
+
+@pytest.mark.parametrize("repo", [GATED, PENDING, REJECTED, REVOKED, EXPIRED, OUTDATED])
 @pytest.mark.parametrize("action", [Action.READ, Action.PROPOSE])
 def test_a_gate_says_what_is_missing(repo: Repo, action: Action) -> None:
     code, message = code_of(BOB, action, repo)
     assert code == "GatedRepo"
-    assert {GATED: "ask for access", PENDING: "awaiting a review", REJECTED: "rejected"}[repo] in message
+    said = {
+        GATED: "ask for access",
+        PENDING: "awaiting a review",
+        REJECTED: "rejected",
+        REVOKED: "taken back",
+        EXPIRED: "expired",
+        OUTDATED: "terms have changed",
+    }
+    assert said[repo] in message
     assert code_of(ANYBODY, action, repo)[0] == "GatedRepo"
     assert "authenticated" in code_of(ANYBODY, action, repo)[1]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.server.access import Role
-from tenuto.server.accounts import digest_of, find_actor
+from tenuto.server.identity import digest_of, identify
 from tenuto.server.service import Hub
 
 
@@ -20,8 +20,8 @@ def hub(tmp_path: Path):
 
 def actor(hub: Hub, token: str):
     with hub.parts.database.read() as connection:
-        found = find_actor(connection, token)
-    return found[0] if found else None
+        found = identify(connection, token, hub.parts.now_ms())
+    return found.actor if found else None
 
 
 def test_the_first_start_makes_an_administrator_once(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The whole access policy. Every route names an action and is asked here before anything else happens."""
 
-from enum import StrEnum
+from collections.abc import Mapping
+from enum import IntEnum, StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError
@@ -23,11 +25,22 @@ class Action(StrEnum):
     ADMINISTER = "administer"  # settings, visibility, access requests, move, deletion
 
 
+class Right(IntEnum):
+    """How far somebody may go in a namespace or a repo, whatever stands before it for others. Each includes those below."""
+
+    NONE = 0
+    READ = 1  # see it and get its bytes, also where it is private or gated
+    WRITE = 2  # make repos, change what is in them
+    ADMIN = 3  # settings, access requests, move, deletion
+
+
 class Role(StrEnum):
     """What a token is good for."""
 
     READ = "read"
     WRITE = "write"
+    FINE = "fine"  # fine-grained: what its scopes name, and nothing else
+    SESSION = "session"  # a browser that signed in; never a token in a header
 
 
 class Gate(StrEnum):
@@ -39,16 +52,31 @@ class Gate(StrEnum):
 
 
 class Standing(StrEnum):
-    """How a user stands with the gate of a repo."""
+    """How somebody stands with the gate of a repo. The last two are never stored: the clock and the card make them of ACCEPTED."""
 
     NONE = ""
     PENDING = "pending"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    REVOKED = "revoked"  # was accepted, and is no longer
+    EXPIRED = "expired"  # was accepted for a time, which is over
+    OUTDATED = "outdated"  # was accepted under other terms than those that hold now
+
+
+class Scope(NamedTuple):
+    """What a fine-grained token is good for: a right in a namespace, or on the repo with that key."""
+
+    right: Right
+    namespace: str = ""
+    repo_key: int = 0
 
 
 class Actor(NamedTuple):
-    """Who asks: a user, by one of its tokens. `user_id` 0 is anybody."""
+    """Who asks: an account, by one of its tokens. `user_id` 0 is anybody.
+
+    `rights` are those of the account beside its own namespace. Of a token with the role FINE, `scopes` say what it is good for, and
+    `reads_gated` whether the grants of its account count for it.
+    """
 
     user_id: int = 0
     name: str = ""
@@ -56,10 +84,15 @@ class Actor(NamedTuple):
     token_id: int = 0
     token_name: str = ""
     role: Role = Role.READ
+    rights: Mapping[str, Right] = MappingProxyType({})
+    scopes: tuple[Scope, ...] = ()
+    reads_gated: bool = True
+    owner_id: int = 0
+    """The account that a service acts for; 0 for a user."""
 
     @property
     def is_known(self) -> bool:
-        """Whether this is a user of the hub."""
+        """Whether this is an account of the hub."""
         return self.user_id > 0
 
 
@@ -81,14 +114,37 @@ class Repo(NamedTuple):
     standing: Standing = Standing.NONE
 
 
+_TOKEN_RIGHTS = {Role.READ: Right.READ, Role.WRITE: Right.ADMIN, Role.SESSION: Right.ADMIN}
+
+
+def right_on(actor: Actor, repo: Repo) -> Right:
+    """How far `actor` may go in a repo: no further than its account, and no further than its token."""
+    if not actor.is_known:
+        return Right.NONE
+    return min(_right_of_account(actor, repo), _right_of_token(actor, repo))
+
+
+def _right_of_account(actor: Actor, repo: Repo) -> Right:
+    if actor.is_admin or actor.name == repo.id.namespace:
+        return Right.ADMIN
+    return actor.rights.get(repo.id.namespace, Right.NONE)
+
+
+def _right_of_token(actor: Actor, repo: Repo) -> Right:
+    if actor.role is not Role.FINE:
+        return _TOKEN_RIGHTS[actor.role]
+    fitting = (one.right for one in actor.scopes if repo.id.namespace == one.namespace or 0 < repo.key == one.repo_key)
+    return max(fitting, default=Right.NONE)
+
+
 def may(actor: Actor, action: Action, repo: Repo | None) -> bool:
     """Whether `actor` may do `action` on `repo`; None stands for no repo, or one that does not exist.
 
-    - Facts of a public repo are for everybody, those of a private one for its owner and administrators.
-    - Bytes are for the same people, but behind a gate only for its owner, administrators, and users who were accepted.
-    - Every user may like, and ask for access to, what it sees; discussing that needs a token with the role `write`.
+    - Facts of a public repo are for everybody, those of a private one for whoever has a right on it (`right_on`).
+    - Bytes are for the same people, but behind a gate only for whoever has a right on the repo, and for accounts that were accepted.
+    - Every account may like, and ask for access to, what it sees; to discuss that its token must be good for more than reading.
       So does proposing a change, of which the bytes must be readable too.
-    - Changes need a token with the role `write`, of the owner of the namespace or of an administrator.
+    - Changes need the right to write, settings and deletion the right to administer.
     """
     if action in {Action.SERVE, Action.BROWSE}:
         return True
@@ -96,19 +152,22 @@ def may(actor: Actor, action: Action, repo: Repo | None) -> bool:
         return actor.is_known
     if repo is None:
         return False
-    sees = not repo.private or _owns(actor, repo)
+    right = right_on(actor, repo)
+    sees = not repo.private or right >= Right.READ
     match action:
         case Action.SEE:
             return sees
         case Action.READ:
             return sees and _passes(actor, repo)
         case Action.ENGAGE:
-            return sees and actor.is_known
+            return sees and actor.is_known and _acts(actor, repo)
         case Action.DISCUSS:
-            return sees and _writes(actor)
+            return sees and _speaks(actor, repo)
         case Action.PROPOSE:
-            return sees and _writes(actor) and _passes(actor, repo)
-    return _writes(actor) and _owns(actor, repo)
+            return sees and _speaks(actor, repo) and _passes(actor, repo)
+        case Action.ADMINISTER:
+            return right >= Right.ADMIN
+    return right >= Right.WRITE
 
 
 def may_steer(actor: Actor, repo: Repo, author_id: int | None) -> bool:
@@ -119,23 +178,26 @@ def may_steer(actor: Actor, repo: Repo, author_id: int | None) -> bool:
     return may(actor, Action.DISCUSS, repo) and actor.user_id == author_id
 
 
-def _writes(actor: Actor) -> bool:
-    return actor.is_known and actor.role is Role.WRITE
-
-
-def _owns(actor: Actor, repo: Repo) -> bool:
-    return actor.is_known and (actor.is_admin or actor.name == repo.id.namespace)
-
-
 def _passes(actor: Actor, repo: Repo) -> bool:
-    return repo.gate is Gate.OPEN or _owns(actor, repo) or (actor.is_known and repo.standing is Standing.ACCEPTED)
+    if repo.gate is Gate.OPEN or right_on(actor, repo) >= Right.READ:
+        return True
+    return actor.is_known and repo.standing is Standing.ACCEPTED and _acts(actor, repo)
+
+
+def _acts(actor: Actor, repo: Repo) -> bool:
+    """Whether the token stands for its account before the gates of others."""
+    return actor.role is not Role.FINE or actor.reads_gated or _right_of_token(actor, repo) >= Right.READ
+
+
+def _speaks(actor: Actor, repo: Repo) -> bool:
+    return actor.is_known and _right_of_token(actor, repo) >= Right.WRITE
 
 
 def check(actor: Actor, action: Action, repo: Repo | None) -> None:
     """Return if `actor` may; else raise what it may know.
 
     A repo that the actor may not see is answered exactly like one that does not exist: NotFoundError (RepoNotFound).
-    Else AccessDeniedError (GatedRepo) at a gate, AuthenticationError (NoToken) for anybody, AccessDeniedError (Forbidden) for a user.
+    Else AccessDeniedError (GatedRepo) at a gate, AuthenticationError (NoToken) for anybody, AccessDeniedError (Forbidden) for an account.
     """
     if may(actor, action, repo):
         return
@@ -149,10 +211,25 @@ def check(actor: Actor, action: Action, repo: Repo | None) -> None:
         raise _gated(actor, repo)
     if not actor.is_known:
         raise AuthenticationError("this needs a token", hint="log in with `tenuto login` or `hf auth login`")
-    if actor.role is not Role.WRITE:
+    if actor.role is Role.READ:
         raise AccessDeniedError(f"this token of {actor.name} may only read", hint="use a token with the role `write`")
+    if actor.role is Role.FINE and may(actor._replace(role=Role.WRITE), action, repo):
+        raise AccessDeniedError(
+            f"{actor.name} may do this, but this token may not: it is fine-grained, and its scopes do not say so",
+            hint="use another token, or one whose scopes name this repo or its namespace",
+        )
     place = f"to {action} in {repo.id.namespace}" if repo else f"to {action} here"
     raise AccessDeniedError(f"{actor.name} has no right {place}", hint="ask the owner, or use a namespace of your own")
+
+
+_AT_THE_GATE = {
+    Standing.PENDING: "Your request to access it is awaiting a review from its authors.",
+    Standing.REJECTED: "Your request to access it has been rejected by its authors.",
+    Standing.REVOKED: "Your access to it has been taken back by its authors.",
+    Standing.EXPIRED: "Your access to it has expired. Visit {page} on this hub to ask for it again.",
+    Standing.OUTDATED: "Its terms have changed since you were let in. Visit {page} on this hub to agree to those that hold now.",
+}
+_UNASKED = "You are not in the authorized list. Visit {page} on this hub to ask for access."
 
 
 def _gated(actor: Actor, repo: Repo) -> AccessDeniedError:
@@ -161,8 +238,11 @@ def _gated(actor: Actor, repo: Repo) -> AccessDeniedError:
         return AccessDeniedError(
             f"{start}. You must have access to it and be authenticated to access it. Please log in.", code="GatedRepo"
         )
-    text = {
-        Standing.PENDING: "Your request to access it is awaiting a review from its authors.",
-        Standing.REJECTED: "Your request to access it has been rejected by its authors.",
-    }.get(repo.standing, f"You are not in the authorized list. Visit {repo.id.web_path} on this hub to ask for access.")
+    if actor.role is Role.FINE and may(actor._replace(role=Role.READ), Action.READ, repo):
+        return AccessDeniedError(
+            f"{start}. Your account has access to it, but this fine-grained token is not allowed to read gated repos.",
+            code="GatedRepo",
+            hint="use a token that may read gated repos, or one whose scopes name this repo",
+        )
+    text = _AT_THE_GATE.get(repo.standing, _UNASKED).format(page=repo.id.web_path)
     return AccessDeniedError(f"{start}. {text}", code="GatedRepo", hint="ask for access, and wait to be accepted")

@@ -11,8 +11,8 @@ from tenuto.server.access import Gate, Standing
 from tenuto.server.accounts import user_id_of
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.hub import Parts
-from tenuto.server.repos import find_standing
 from tenuto.server.schema import access_requests, users
+from tenuto.server.standing import find_stand
 
 FIELDS_BYTES = 1 << 14
 _PAGE = 100
@@ -27,7 +27,7 @@ def ask(parts: Parts, call: Call) -> Answer:
         raise UsageError(f"what you fill in may have {FIELDS_BYTES} bytes", code="TooLarge")
     now_ms = parts.now_ms()
     with parts.database.write() as connection:
-        standing = find_standing(connection, call.repo.key, user_id)
+        standing = find_stand(connection, call.repo.key, user_id, parts.now_ms()).standing
         if standing is Standing.REJECTED:
             raise AccessDeniedError("your request was rejected", hint="write to the authors of the repo")
         if standing is Standing.NONE:
@@ -127,7 +127,7 @@ def handle(parts: Parts, call: Call) -> Answer:
     status = Standing(wanted.status)
     with parts.database.write() as connection:
         user_id = _requester(connection, call, wanted)
-        if find_standing(connection, call.repo.key, user_id) in {Standing.NONE, status}:
+        if find_stand(connection, call.repo.key, user_id, parts.now_ms()).standing in {Standing.NONE, status}:
             raise _no_request(wanted.user or str(wanted.request_id), f" that is not {status} already")
         _settle(connection, call, user_id, status, parts.now_ms(), reason)
     return json_answer({})
@@ -176,7 +176,7 @@ def grant(parts: Parts, call: Call) -> Answer:
     now_ms = parts.now_ms()
     with parts.database.write() as connection:
         user_id = user_id_of(connection, name)
-        standing = find_standing(connection, call.repo.key, user_id)
+        standing = find_stand(connection, call.repo.key, user_id, parts.now_ms()).standing
         if standing is Standing.ACCEPTED:
             raise UsageError(f"{name} has access already")
         if standing is Standing.NONE:

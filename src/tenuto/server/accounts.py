@@ -1,19 +1,17 @@
 """Users and their tokens. A token is a random secret of 256 bits; the database holds its sha256 only."""
 
-import hashlib
-import hmac
 import secrets
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.core.ids import check_name
-from tenuto.server.access import Actor, Role
+from tenuto.server.access import Role
+from tenuto.server.identity import digest_of
 from tenuto.server.schema import tokens, users
 
 TOKEN_PREFIX = "hf_"  # noqa: S105  # what stock clients expect a token to begin with
-TOUCH_INTERVAL_MS = 3_600_000
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _TOKEN_CHARACTERS = 43  # 62**43 > 2**256
 _RESERVED = frozenset(
@@ -65,50 +63,6 @@ class TokenFacts(NamedTuple):
     last_used_ms: int | None
 
 
-_ACTOR_COLUMNS = (
-    users.c.id,
-    users.c.name,
-    users.c.is_admin,
-    tokens.c.id,
-    tokens.c.name,
-    tokens.c.role,
-    tokens.c.digest,
-    tokens.c.last_used_ms,
-)
-_LIVE = select(*_ACTOR_COLUMNS).join(tokens, tokens.c.user_id == users.c.id).where(tokens.c.revoked_ms.is_(None))
-_BY_DIGEST = _LIVE.where(tokens.c.digest == bindparam("digest"))
-_BY_TOKEN = _LIVE.where(tokens.c.id == bindparam("token_id"))
-
-
-def digest_of(token: str) -> str:
-    """Under what a token is kept."""
-    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
-
-
-def find_actor(connection: Connection, token: str) -> tuple[Actor, int | None] | None:
-    """Whose token this is and when it was last used, or None for a token that is unknown or revoked."""
-    digest = digest_of(token)
-    row = connection.execute(_BY_DIGEST, {"digest": digest}).first()
-    if row is None or not hmac.compare_digest(row[6], digest):
-        return None
-    return _actor(row), row[7]
-
-
-def actor_of_token(connection: Connection, token_id: int) -> Actor | None:
-    """The user behind a token that a signed link names, unless the token is revoked."""
-    row = connection.execute(_BY_TOKEN, {"token_id": token_id}).first()
-    return _actor(row) if row else None
-
-
-def _actor(row: "Row[*tuple[Any, ...]]") -> Actor:
-    return Actor(row[0], row[1], row[2], row[3], row[4], Role(row[5]))
-
-
-def touch(connection: Connection, token_id: int, now_ms: int) -> None:
-    """Remember that a token was used."""
-    connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_ms=now_ms))
-
-
 def add_user(connection: Connection, name: str, *, is_admin: bool, now_ms: int) -> int:
     """Add a user and return its id. Raises UsageError (BadAddress), ConflictError (Exists)."""
     check_namespace(name)
@@ -136,7 +90,7 @@ def create_token(connection: Connection, user: str, role: str, name: str, now_ms
 
     Raises NotFoundError (UserNotFound), UsageError (BadRequest) for an unknown role.
     """
-    if role not in set(Role):
+    if role not in {Role.READ, Role.WRITE}:
         raise UsageError(f"{role!r} is not a role of a token", hint="use read or write")
     token = TOKEN_PREFIX + "".join(secrets.choice(_ALPHABET) for _ in range(_TOKEN_CHARACTERS))
     row = {

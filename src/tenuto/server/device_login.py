@@ -12,9 +12,10 @@ from sqlalchemy import Row, delete, func, insert, select, update
 
 from tenuto.core.errors import UnavailableError
 from tenuto.server.access import Actor, Role
-from tenuto.server.accounts import actor_of_token, create_token, digest_of, find_actor
+from tenuto.server.accounts import create_token
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
+from tenuto.server.identity import digest_of, identify, identify_token
 from tenuto.server.schema import device_logins
 
 PAGE = "/oauth/authorize-device"
@@ -78,11 +79,13 @@ def fetch(parts: Parts, call: Call) -> Answer:
             return _refusal(reason, "")
         assert row is not None
         connection.execute(delete(device_logins).where(named))  # it is good for one token
-        actor = actor_of_token(connection, row.token_id)
-        if actor is None:
+        identity = identify_token(connection, row.token_id, now_ms)
+        if identity is None:
             return _refusal("access_denied", "the token that allowed this login was revoked")
-        token = create_token(connection, actor.name, actor.role, "device login", now_ms)
-    return json_answer({"access_token": token, "token_type": "bearer", "scope": actor.role}, headers=_NO_STORE)
+        actor = identity.actor
+        role = Role.READ if actor.role is Role.READ else Role.WRITE
+        token = create_token(connection, actor.name, role, "device login", now_ms)
+    return json_answer({"access_token": token, "token_type": "bearer", "scope": role}, headers=_NO_STORE)
 
 
 def _reason(parts: Parts, row: "Row[*tuple[object, ...]] | None", now_ms: int) -> str | None:
@@ -111,16 +114,18 @@ def decide(parts: Parts, call: Call) -> Answer:
     form, now_ms = call.form(), parts.now_ms()
     letters = "".join(character for character in form.get("user_code", "").upper() if character in _LETTERS)
     with parts.database.write() as connection:
-        found = find_actor(connection, form.get("token", "").strip())
-        if found is None:
+        identity = identify(connection, form.get("token", "").strip(), now_ms)
+        if identity is None:
             return _page(_form(form.get("user_code", ""), "The hub does not know this token."), 401)
+        if identity.actor.role is Role.FINE:
+            return _page(_form(form.get("user_code", ""), "A fine-grained token cannot let a device in."), 403)
         pending = (device_logins.c.user_digest == digest_of(letters)) & (device_logins.c.status == "pending")
         is_yes = form.get("decision") == "approve"
-        values = {"status": "approved" if is_yes else "denied", "token_id": found[0].token_id}
+        values = {"status": "approved" if is_yes else "denied", "token_id": identity.actor.token_id}
         known = update(device_logins).where(pending, device_logins.c.expires_ms >= now_ms).values(values)
         if not connection.execute(known).rowcount:
             return _page(_form("", "There is no login with this code, or it has expired."), 404)
-    return _page(_done(found[0], is_yes))
+    return _page(_done(identity.actor, is_yes))
 
 
 def _done(actor: Actor, is_yes: bool) -> str:

@@ -3,25 +3,40 @@
 import base64
 import binascii
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.access import ANYBODY, Action, Actor, Gate, Repo, check, may
-from tenuto.server.accounts import TOUCH_INTERVAL_MS, actor_of_token, digest_of, find_actor, touch
+from tenuto.server.access import Action, Actor, Repo, Role, check, may
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
-from tenuto.server.repos import find_moved_repo, find_repo, find_repo_by_key, find_standing
+from tenuto.server.identity import (
+    COOKIE,
+    NOBODY,
+    TOUCH_INTERVAL_MS,
+    Identity,
+    digest_of,
+    identify,
+    identify_token,
+    touch,
+)
+from tenuto.server.repos import find_moved_repo, find_repo, find_repo_by_key
 from tenuto.server.routing import Route
+from tenuto.server.standing import stand_before
+
+_HARMLESS = {"GET", "HEAD"}
 
 
 class _Facts(NamedTuple):
-    """What the policy is asked about: who asks, when its token was last used, and the repo with how the actor stands with its gate."""
+    """What the policy is asked about: who asks, when its token was last used, the repo with how the actor stands with its gate,
+    and from when on all that is no longer so."""
 
     actor: Actor
     last_used_ms: int | None
     repo: Repo | None
+    until_ms: int | None
 
 
 def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
@@ -50,7 +65,7 @@ def admit_known(parts: Parts, route: Route, call: Call) -> bool:
     """The same, waiting for nothing: False if the facts are not at hand, and nothing was decided."""
     key = _key(route, call)
     facts: _Facts | None = parts.database.known().get(key) if key else None
-    if facts is None or _is_stale(parts, facts):
+    if facts is None or _is_stale(parts, facts) or _is_over(parts, facts):
         return False
     _decide(route, call, facts)
     return True
@@ -61,15 +76,26 @@ def _key(route: Route, call: Call) -> tuple[str, ...] | None:
     params = call.params
     if route.link or route.target or "name" not in params:
         return None
-    credentials = digest_of(call.headers.get("authorization", ""))
+    credentials = digest_of(f"{call.headers.get('authorization', '')} {_cookie(call)}")
     scheme = "basic" if route.basic else "bearer"
     return ("facts", scheme, credentials, params["kind"], params["namespace"], params["name"])
 
 
 def _decide(route: Route, call: Call, facts: _Facts) -> None:
     call.actor = facts.actor
+    if facts.actor.role is Role.SESSION and call.method not in _HARMLESS:
+        _check_origin(call)
     check(facts.actor, route.needed(call), facts.repo)
     call.repo = facts.repo
+
+
+def _check_origin(call: Call) -> None:
+    """A browser that changes something does so from a page of this hub: it sends its cookie along for the pages of others, too."""
+    origin = urlsplit(call.headers.get("origin", ""))
+    if not origin.netloc or origin.netloc != call.headers.get("host"):
+        raise AccessDeniedError(
+            "this request does not come from a page of this hub", hint="open the page of the hub again and try there"
+        )
 
 
 def _is_stale(parts: Parts, facts: _Facts) -> bool:
@@ -79,32 +105,37 @@ def _is_stale(parts: Parts, facts: _Facts) -> bool:
     return facts.last_used_ms is None or parts.now_ms() - facts.last_used_ms > TOUCH_INTERVAL_MS
 
 
+def _is_over(parts: Parts, facts: _Facts) -> bool:
+    """Whether a token or a grant has expired since."""
+    return facts.until_ms is not None and facts.until_ms <= parts.now_ms()
+
+
 def _read_facts(parts: Parts, connection: Connection, route: Route, call: Call) -> _Facts:
-    last_used_ms: int | None = parts.now_ms()  # a link is no use of its token
+    now_ms = parts.now_ms()
     if route.link:
-        repo = _find_by_link(parts, connection, route, call)
+        identity, repo = _find_by_link(parts, connection, route, call)
+        identity = identity._replace(last_used_ms=now_ms)  # a link is no use of its token
     else:
-        call.actor, last_used_ms = _identify(connection, route, call)
+        identity = _identify(connection, route, call, now_ms)
+        call.actor = identity.actor
         repo = _find_target(parts, connection, route, call)
-    return _Facts(call.actor, last_used_ms, with_standing(connection, call.actor, repo) if repo else None)
+    until_ms = None
+    if repo:
+        repo, until_ms = stand_before(connection, identity.actor, repo, now_ms)
+    ends = [one for one in (identity.until_ms, until_ms) if one is not None]
+    return _Facts(identity.actor, identity.last_used_ms, repo, min(ends, default=None))
 
 
-def _find_by_link(parts: Parts, connection: Connection, route: Route, call: Call) -> Repo | None:
+def _find_by_link(parts: Parts, connection: Connection, route: Route, call: Call) -> tuple[Identity, Repo | None]:
     """A link stands for the token that it was signed for, with the rights that this token has now."""
-    claims = parts.signer.read(_link(call), str(route.link), parts.now_ms() / 1000)
-    actor = actor_of_token(connection, claims.token_id) if claims.token_id else ANYBODY
+    now_ms = parts.now_ms()
+    claims = parts.signer.read(_link(call), str(route.link), now_ms / 1000)
+    identity = identify_token(connection, claims.token_id, now_ms) if claims.token_id else NOBODY
     scope = call.params.get("scope", str(claims.repo_key))
-    if actor is None or (scope, call.params.get("oid")) != (str(claims.repo_key), claims.oid):
+    if identity is None or (scope, call.params.get("oid")) != (str(claims.repo_key), claims.oid):
         raise AccessDeniedError("this link is no longer good", hint="ask the hub for a new one")
-    call.actor, call.claims = actor, claims
-    return find_repo_by_key(connection, claims.repo_key)
-
-
-def with_standing(connection: Connection, actor: Actor, repo: Repo) -> Repo:
-    """`repo` as the policy needs it: with how `actor` stands with its gate."""
-    if repo.gate is Gate.OPEN or not actor.is_known:
-        return repo
-    return repo._replace(standing=find_standing(connection, repo.key, actor.user_id))
+    call.actor, call.claims = identity.actor, claims
+    return identity, find_repo_by_key(connection, claims.repo_key)
 
 
 def _find_moved(connection: Connection, route: Route, call: Call) -> Repo | None:
@@ -127,16 +158,26 @@ def _link(call: Call) -> str:
     return call.text("link") or ""
 
 
-def _identify(connection: Connection, route: Route, call: Call) -> tuple[Actor, int | None]:
-    """The actor, and when its token was last used."""
+def _identify(connection: Connection, route: Route, call: Call, now_ms: int) -> Identity:
+    """Who asks, by its token, else by the session of its browser. A session that is over is nobody's: the browser keeps its cookie."""
     header = call.headers.get("authorization")
     if not header:
-        return ANYBODY, None
+        cookie = _cookie(call)
+        return (identify(connection, cookie, now_ms, by_cookie=True) if cookie else None) or NOBODY
     token = read_token(header, basic=route.basic)
-    found = find_actor(connection, token) if token else None
+    found = identify(connection, token, now_ms) if token else None
     if found is None:
         raise AuthenticationError("the hub does not know this token", code="BadToken", hint="log in again")
     return found
+
+
+def _cookie(call: Call) -> str:
+    """The session that a browser sent, or nothing."""
+    for part in call.headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
 
 
 def read_token(header: str, *, basic: bool) -> str | None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import ConflictError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Gate, Repo
+from tenuto.server.access import Gate, Repo, Right, Role
 from tenuto.server.accounts import check_namespace
 from tenuto.server.commits import begin
 from tenuto.server.exchange import Answer, Call, error_answer, json_answer
@@ -106,10 +106,18 @@ def settings(parts: Parts, call: Call) -> Answer:
     return json_answer(answer)
 
 
+_TOKEN_ROLES = {Role.FINE: "fineGrained", Role.SESSION: "write"}
+
+
+def _membership(name: str, right: Right) -> dict[str, object]:
+    return {"type": "org", "name": name, "fullname": name, "isEnterprise": False, "roleInOrg": right.name.lower()}
+
+
 def whoami(parts: Parts, call: Call) -> Answer:
     """Who the token belongs to."""
     actor = call.actor
-    token = {"displayName": actor.token_name, "role": actor.role}
+    token = {"displayName": actor.token_name, "role": _TOKEN_ROLES.get(actor.role, actor.role.value)}
+    organizations = [] if actor.owner_id else [_membership(name, right) for name, right in actor.rights.items()]
     answer = {
         "type": "user",
         "id": str(actor.user_id),
@@ -117,7 +125,7 @@ def whoami(parts: Parts, call: Call) -> Answer:
         "fullname": actor.name,
         "isPro": False,
         "canPay": False,
-        "orgs": [],
+        "orgs": organizations,
         "auth": {"type": "access_token", "accessToken": token},
     }
     return json_answer(answer)

@@ -4,8 +4,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from tenuto.core.errors import ConflictError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Gate, Repo, Standing
-from tenuto.server.schema import access_requests, repo_aliases, repos
+from tenuto.server.access import Gate, Repo
+from tenuto.server.schema import repo_aliases, repos
 
 REPO_COLUMNS = (
     repos.c.id,
@@ -34,12 +34,6 @@ def find_moved_repo(connection: Connection, repo: RepoId) -> Repo | None:
     query = select(*REPO_COLUMNS).join(repo_aliases, repo_aliases.c.repo_id == repos.c.id)
     row = connection.execute(query.where(named & (repo_aliases.c.name == repo.full_name))).first()
     return repo_of_row(tuple(row)) if row else None
-
-
-def find_standing(connection: Connection, repo_key: int, user_id: int) -> Standing:
-    """How a user stands with the gate of a repo."""
-    of_user = (access_requests.c.repo_id == repo_key) & (access_requests.c.user_id == user_id)
-    return Standing(connection.execute(select(access_requests.c.status).where(of_user)).scalar() or "")
 
 
 def find_repo_by_key(connection: Connection, key: int) -> Repo | None:

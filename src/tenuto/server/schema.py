@@ -34,8 +34,41 @@ users = Table(
     Column("name_key", String(96), nullable=False),  # lower case: no two names differ by case alone
     Column("is_admin", Boolean, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Column("kind", String(12), nullable=False, server_default="user"),  # user, organization or service
+    Column("full_name", String(200), nullable=False, server_default=""),
+    Column("disabled_ms", BigInteger),  # since then no token of it is good; its name stays taken
     UniqueConstraint("name_key"),
     sqlite_autoincrement=True,
+)
+
+# How a user proves who it is in a browser: the argon2 text of a password. A user without a row signs in another way, or not at all.
+passwords = Table(
+    "passwords",
+    metadata,
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("hash", String(200), nullable=False),
+    Column("changed_ms", BigInteger, nullable=False),
+)
+
+# Who belongs to an organization, and how far its right goes there: read, write or admin.
+memberships = Table(
+    "memberships",
+    metadata,
+    Column("organization_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("right", String(8), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "user_id"),
+)
+
+# For whom a service acts (a user or an organization), and how far its right goes in the namespace of that account.
+services = Table(
+    "services",
+    metadata,
+    Column("service_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("owner_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("right", String(8), nullable=False),
+    Index(None, "owner_id"),
 )
 
 tokens = Table(
@@ -49,9 +82,25 @@ tokens = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("last_used_ms", BigInteger),
     Column("revoked_ms", BigInteger),
+    Column("expires_ms", BigInteger),
+    Column(
+        "reads_gated", Boolean, nullable=False, server_default="1"
+    ),  # whether a fine-grained one opens gates of others
     UniqueConstraint("digest"),
     Index(None, "user_id"),
     sqlite_autoincrement=True,
+)
+
+# What a fine-grained token is good for: a right in the namespace of an account, or on one repo.
+token_scopes = Table(
+    "token_scopes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("token_id", Integer, ForeignKey("tokens.id", ondelete="CASCADE"), nullable=False),
+    Column("account_id", Integer, ForeignKey("users.id", ondelete="CASCADE")),
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE")),
+    Column("right", String(8), nullable=False),
+    Index(None, "token_id"),
 )
 
 repos = Table(
@@ -66,6 +115,11 @@ repos = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("modified_ms", BigInteger, nullable=False),
     Column("gate", String(8), nullable=False, server_default=""),  # empty, auto or manual
+    Column("takes_requests", Boolean, nullable=False, server_default="1"),
+    Column("grant_days", Integer),  # how long whoever is let in stays so, unless it is said for the one
+    Column(
+        "terms", String(64), nullable=False, server_default=""
+    ),  # sha256 of what whoever asks agrees to; empty: of nothing
     UniqueConstraint("kind", "name_key"),
     sqlite_autoincrement=True,
 )
@@ -203,6 +257,8 @@ access_requests = Table(
     Column("reviewed_ms", BigInteger),
     Column("reviewer_id", Integer, ForeignKey("users.id", ondelete="SET NULL")),
     Column("reason", Text),
+    Column("expires_ms", BigInteger),
+    Column("terms", String(64)),  # what was agreed to; null: nothing had to be, an owner let the account in
     UniqueConstraint("repo_id", "user_id"),
     Index(None, "user_id"),
     sqlite_autoincrement=True,

@@ -12,12 +12,12 @@ from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Action, check
 from tenuto.server.db import chunks
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
-from tenuto.server.gate import with_standing
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.repos import find_repo, mark_modified
 from tenuto.server.rewriting import Rewriter
 from tenuto.server.schema import git_commits, git_objects, lfs_objects, purged_objects
+from tenuto.server.standing import stand_before
 from tenuto.server.unneeded import spare
 from tenuto.server.xet_rows import (
     NewFile,
@@ -206,7 +206,7 @@ def duplicate(parts: Parts, call: Call) -> Answer:
     with parts.database.write() as connection:
         target = find_repo(connection, request.target.id)
         if target:
-            target = with_standing(connection, call.actor, target)
+            target, _ = stand_before(connection, call.actor, target, parts.now_ms())
         check(call.actor, Action.WRITE, target)
         assert target is not None
         held = set(_held(connection, call.repo.key, names))

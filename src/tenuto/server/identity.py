@@ -1,0 +1,120 @@
+"""From a token or a cookie to the account behind it, with all that the policy wants to know of it."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from tenuto.server.access import ANYBODY, Actor, Right, Role, Scope
+from tenuto.server.schema import memberships, services, token_scopes, tokens, users
+
+TOUCH_INTERVAL_MS = 3_600_000
+COOKIE = "tenuto_session"
+
+
+class Identity(NamedTuple):
+    """Who asks, when the token was last used, and from when on it is no longer good; None is never."""
+
+    actor: Actor
+    last_used_ms: int | None = None
+    until_ms: int | None = None
+
+
+NOBODY = Identity(ANYBODY)
+
+_COLUMNS = (
+    users.c.id,
+    users.c.name,
+    users.c.is_admin,
+    users.c.kind,
+    tokens.c.id.label("token_id"),
+    tokens.c.name.label("token_name"),
+    tokens.c.role,
+    tokens.c.reads_gated,
+    tokens.c.digest,
+    tokens.c.last_used_ms,
+    tokens.c.expires_ms,
+)
+_LIVE = (
+    select(*_COLUMNS)
+    .join(tokens, tokens.c.user_id == users.c.id)
+    .where(tokens.c.revoked_ms.is_(None), users.c.disabled_ms.is_(None))
+    .where(tokens.c.expires_ms.is_(None) | (tokens.c.expires_ms > bindparam("now_ms")))
+)
+_BY_DIGEST = _LIVE.where(tokens.c.digest == bindparam("digest"))
+_BY_TOKEN = _LIVE.where(tokens.c.id == bindparam("token_id"))
+_MEMBERSHIPS = (
+    select(users.c.name, memberships.c.right)
+    .join(memberships, memberships.c.organization_id == users.c.id)
+    .where(memberships.c.user_id == bindparam("user_id"))
+)
+_OWNER = (
+    select(users.c.id, users.c.name, services.c.right)
+    .join(services, services.c.owner_id == users.c.id)
+    .where(services.c.service_id == bindparam("user_id"))
+)
+_SCOPES = (
+    select(token_scopes.c.right, users.c.name, token_scopes.c.repo_id)
+    .outerjoin(users, users.c.id == token_scopes.c.account_id)
+    .where(token_scopes.c.token_id == bindparam("token_id"))
+)
+
+
+def digest_of(token: str) -> str:
+    """Under what a token is kept."""
+    return hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+def identify(connection: Connection, token: str, now_ms: int, *, by_cookie: bool = False) -> Identity | None:
+    """Whose token this is; None if it is unknown, revoked or expired, if its account was disabled, and for a session that
+    did not come as a cookie, or a cookie that is no session."""
+    digest = digest_of(token)
+    row = connection.execute(_BY_DIGEST, {"digest": digest, "now_ms": now_ms}).first()
+    if row is None or not hmac.compare_digest(row.digest, digest) or (row.role == Role.SESSION) is not by_cookie:
+        return None
+    return _identity(connection, row)
+
+
+def identify_token(connection: Connection, token_id: int, now_ms: int) -> Identity | None:
+    """The account behind a token that a signed link names, unless that token is no longer good."""
+    row = connection.execute(_BY_TOKEN, {"token_id": token_id, "now_ms": now_ms}).first()
+    return _identity(connection, row) if row else None
+
+
+def _identity(connection: Connection, row: "Row[*tuple[Any, ...]]") -> Identity:
+    owner_id, rights = _rights(connection, row)
+    role = Role(row.role)
+    actor = Actor(
+        user_id=row.id,
+        name=row.name,
+        is_admin=row.is_admin,
+        token_id=row.token_id,
+        token_name=row.token_name,
+        role=role,
+        rights=rights,
+        scopes=_scopes(connection, row.token_id) if role is Role.FINE else (),
+        reads_gated=row.reads_gated,
+        owner_id=owner_id,
+    )
+    return Identity(actor, row.last_used_ms, row.expires_ms)
+
+
+def _rights(connection: Connection, row: "Row[*tuple[Any, ...]]") -> tuple[int, Mapping[str, Right]]:
+    """The account that a service acts for, or 0; and the rights in other namespaces."""
+    if row.kind == "service":
+        owner = connection.execute(_OWNER, {"user_id": row.id}).one()
+        return owner.id, {owner.name: Right[owner.right.upper()]}
+    found = connection.execute(_MEMBERSHIPS, {"user_id": row.id})
+    return 0, {name: Right[right.upper()] for name, right in found}
+
+
+def _scopes(connection: Connection, token_id: int) -> tuple[Scope, ...]:
+    found = connection.execute(_SCOPES, {"token_id": token_id})
+    return tuple(Scope(Right[right.upper()], name or "", repo_id or 0) for right, name, repo_id in found)
+
+
+def touch(connection: Connection, token_id: int, now_ms: int) -> None:
+    """Remember that a token was used."""
+    connection.execute(update(tokens).where(tokens.c.id == token_id).values(last_used_ms=now_ms))
