@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import httpx2
 import pytest
+from sqlalchemy import insert, select, update
 
 from tenuto.server.absent import Absence
+from tenuto.server.access import Right
 from tenuto.server.routes import make_routes
+from tenuto.server.schema import access_requests, memberships, services, users
 from tenuto.testing.live_hub import LiveHub
-from tests.server.conftest import Owner
 from tests.server.talk import Talk, small
 
 OK, NO_TOKEN, BAD_TOKEN, FORBIDDEN, HIDDEN = "let in", "NoToken", "BadToken", "Forbidden", "RepoNotFound"
@@ -17,44 +19,64 @@ GATED, GATED_401 = "GatedRepo", "GatedRepo for nobody"
 REFUSALS = {NO_TOKEN, BAD_TOKEN, FORBIDDEN, HIDDEN, GATED}
 STATUS = {NO_TOKEN: 401, BAD_TOKEN: 401, FORBIDDEN: 403, HIDDEN: 404, GATED: 403, GATED_401: 401}
 
-CALLERS = ("nobody", "stranger", "reader", "pending", "writer", "admin", "bad")
-"""`reader` was accepted at the gate; its token, like those of `stranger` and `pending`, may write to what is its own."""
-SORTS = ("public", "private", "gated")
+CALLERS = (
+    "nobody",
+    "stranger",
+    "pending",
+    "expired",
+    "granted",
+    "member",
+    "writer",
+    "service",
+    "owner",
+    "admin",
+    "revoked",
+    "bad",
+)
+"""The repos belong to an organization: `member` has the right to read there, `writer` and `service` to write, `owner` to administer.
+`granted` was let through the gates, `expired` was so once, `pending` asked. Their tokens may write to what is their own."""
+SORTS = ("public", "private", "auto", "manual")
+STRANGERS = ("stranger", "pending", "expired", "granted")
+_DEAD = {"revoked": BAD_TOKEN, "bad": BAD_TOKEN}
 
 _EVERYBODY = {sort: dict.fromkeys(CALLERS, OK) for sort in SORTS}
 
 
-def _table(public: tuple[str, str], gated: tuple[str, str, str, str]) -> dict[str, dict[str, str]]:
-    """Answers by sort of repo and caller, from what nobody and strangers get of a public repo, and what nobody, strangers, the
-    accepted and the pending get of a gated one. A private one is hidden from all of them."""
-    own = {"writer": OK, "admin": OK, "bad": BAD_TOKEN}
-    nobody, stranger = public
+def _table(nobody: str, strangers: str, at_a_gate: tuple[str, str, str], **insiders: str) -> dict[str, dict[str, str]]:
+    """Answers by sort of repo and caller, from what nobody and strangers get of a public repo, what nobody, strangers and the granted get
+    of a gated one, and what those inside get of each who do not get everything. A private one is hidden from all others."""
+    inside = {**dict.fromkeys(("member", "writer", "service", "owner", "admin"), OK), **insiders, **_DEAD}
+    gated = {"nobody": at_a_gate[0], **dict.fromkeys(STRANGERS, at_a_gate[1]), "granted": at_a_gate[2], **inside}
     return {
-        "public": {"nobody": nobody, "stranger": stranger, "reader": stranger, "pending": stranger, **own},
-        "private": {"nobody": HIDDEN, "stranger": HIDDEN, "reader": HIDDEN, "pending": HIDDEN, **own},
-        "gated": dict(zip(("nobody", "stranger", "reader", "pending"), gated, strict=True)) | own,
+        "public": {"nobody": nobody, **dict.fromkeys(STRANGERS, strangers), **inside},
+        "private": {**dict.fromkeys(("nobody", *STRANGERS), HIDDEN), **inside},
+        "auto": gated,
+        "manual": gated,
     }
 
 
+_OUTSIDE = (NO_TOKEN, FORBIDDEN, (NO_TOKEN, FORBIDDEN, FORBIDDEN))
 TABLES = {
     "same for everybody": _EVERYBODY,
-    "browse": {sort: {**dict.fromkeys(CALLERS, OK), "bad": BAD_TOKEN} for sort in SORTS},
-    "known": {sort: {**dict.fromkeys(CALLERS, OK), "nobody": NO_TOKEN, "bad": BAD_TOKEN} for sort in SORTS},
-    "see": _table((OK, OK), (OK, OK, OK, OK)),
-    "read": _table((OK, OK), (GATED_401, GATED, OK, GATED)),
-    "engage": _table((NO_TOKEN, OK), (NO_TOKEN, OK, OK, OK)),
-    "propose": _table((NO_TOKEN, OK), (GATED_401, GATED, OK, GATED)),
-    "own": _table((NO_TOKEN, FORBIDDEN), (NO_TOKEN, FORBIDDEN, FORBIDDEN, FORBIDDEN)),
+    "browse": {sort: {**dict.fromkeys(CALLERS, OK), **_DEAD} for sort in SORTS},
+    "known": {sort: {**dict.fromkeys(CALLERS, OK), "nobody": NO_TOKEN, **_DEAD} for sort in SORTS},
+    "see": _table(OK, OK, (OK, OK, OK)),
+    "read": _table(OK, OK, (GATED_401, GATED, OK)),
+    "engage": _table(NO_TOKEN, OK, (NO_TOKEN, OK, OK)),
+    "propose": _table(NO_TOKEN, OK, (GATED_401, GATED, OK)),
+    "write": _table(*_OUTSIDE, member=FORBIDDEN),
+    "administer": _table(*_OUTSIDE, member=FORBIDDEN, writer=FORBIDDEN, service=FORBIDDEN),
 }
 
 API, WEB = "/api/{T}/{namespace}/{name}", "/{W}/{namespace}/{name}"
 ROWS = {
     "same for everybody": """
         GET /health | GET /api/agent-harnesses | HEAD /api/telemetry/{topic*} | POST /v1/telemetry | POST /api/validate-yaml
-        POST /oauth/device | POST /oauth/token | GET /oauth/authorize-device | POST /oauth/authorize-device""",
+        POST /oauth/device | POST /oauth/token | GET /oauth/authorize-device | POST /oauth/authorize-device
+        GET /static/{file}""",
     "browse": """
         GET /api/models | GET /api/datasets | GET /api/spaces | GET /api/users/{user}/overview | GET /api/users/{user}/likes
-        GET /api/organizations/{organization}/overview""",
+        GET /api/organizations/{organization}/overview | GET /""",
     "known": """
         GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",
     "see": """
@@ -68,14 +90,17 @@ ROWS = {
         POST API/like | DELETE API/like | POST WEB/ask-access | POST API/user-access-request/cancel
         POST API/discussions | POST API/discussions/{num}/comment | POST API/discussions/{num}/comment/{comment}/edit
         POST API/discussions/{num}/comment/{comment}/hide | POST API/discussions/{num}/title | POST API/discussions/{num}/status""",
-    "own": """
-        GET API/auth-check/write | PUT API/settings | POST API/preupload/{rev} | POST API/commit/{rev} | PUT API/pack
+    "write": """
+        GET API/auth-check/write | POST API/preupload/{rev} | POST API/commit/{rev} | PUT API/pack
         POST API/branch/{branch} | DELETE API/branch/{branch} | POST API/tag/{rev} | DELETE API/tag/{tag}
-        POST API/super-squash/{branch} | GET API/xet-write-token/{rev} | GET API/lfs-files | POST API/lfs-files/batch
-        GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
-        GET WEB/user-access-report | POST API/discussions/{num}/merge | POST WEB/git-receive-pack | POST WEB.git/git-receive-pack
+        POST API/super-squash/{branch} | GET API/xet-write-token/{rev} | GET API/lfs-files
+        POST API/discussions/{num}/merge | POST WEB/git-receive-pack | POST WEB.git/git-receive-pack
         POST WEB.git/info/lfs/locks | POST WEB.git/info/lfs/locks/verify | POST WEB.git/info/lfs/locks/{lock}/unlock
-        POST /api/repos/move | DELETE /api/repos/delete | POST /api/repos/create""",
+        POST /api/repos/create""",
+    "administer": """
+        PUT API/settings | POST API/lfs-files/batch
+        GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
+        GET WEB/user-access-report | POST /api/repos/move | DELETE /api/repos/delete""",
 }
 PROPOSALS = ("POST API/preupload/{rev}", "POST API/commit/{rev}", "GET API/xet-write-token/{rev}")
 """With `create_pr` these are asked for as `propose`."""
@@ -112,30 +137,54 @@ def test_every_route_has_a_row() -> None:
 
 
 class World(NamedTuple):
-    """One repo of each sort, of one owner, and everybody who asks."""
+    """One repo of each sort, of one organization, and everybody who asks."""
 
     repos: dict[str, str]
     talks: dict[str, Talk]
 
 
+def settle(hub: LiveHub) -> None:
+    """The organization, who belongs to it, the service that acts for it, and a grant that is over."""
+    with hub.hub.parts.database.write() as connection:
+        ids = dict(connection.execute(select(users.c.name, users.c.id)).all())
+        kinds = {"house": "organization", "service": "service"}
+        for name, kind in kinds.items():
+            connection.execute(update(users).where(users.c.name == name).values(kind=kind))
+        for name, right in {"member": "read", "writer": "write", "owner": "admin"}.items():
+            row = {"organization_id": ids["house"], "user_id": ids[name], "right": right, "created_ms": 0}
+            connection.execute(insert(memberships).values(row))
+        connection.execute(
+            insert(services).values(service_id=ids["service"], owner_id=ids["house"], right=Right.WRITE.name.lower())
+        )
+        of_expired = access_requests.c.user_id == ids["expired"]
+        connection.execute(update(access_requests).where(of_expired).values(expires_ms=1))
+
+
 @pytest.fixture(scope="module")
 def world(hub: LiveHub):
-    owner = Talk(hub.url, hub.user("writer"))
-    repos = {sort: f"writer/{sort}" for sort in SORTS}
+    tokens = {name: hub.user(name) for name in CALLERS if name not in {"nobody", "admin", "bad"}}
+    founder = Talk(hub.url, hub.user("house"))
+    repos = {sort: f"house/{sort}" for sort in SORTS}
     for sort, repo in repos.items():
-        owner.create(repo, private=sort == "private").raise_for_status()
-        owner.commit(repo, small("a.txt", b"text")).raise_for_status()
-        owner.post(f"/api/models/{repo}/discussions", {"title": "A change", "pullRequest": True}).raise_for_status()
-    owner.client.put(f"/api/models/{repos['gated']}/settings", json={"gated": "manual"}).raise_for_status()
-    tokens = {name: hub.user(name) for name in ("stranger", "reader", "pending")}
+        founder.create(repo, private=sort == "private").raise_for_status()
+        founder.commit(repo, small("a.txt", b"text")).raise_for_status()
+        founder.post(f"/api/models/{repo}/discussions", {"title": "A change", "pullRequest": True}).raise_for_status()
     talks = {name: Talk(hub.url, token) for name, token in tokens.items()}
-    talks |= {"nobody": Talk(hub.url, None), "writer": owner, "admin": Talk(hub.url, hub.admin_token)}
-    talks["bad"] = Talk(hub.url, "hf_unknown")
-    base = f"/api/models/{repos['gated']}/user-access-request"
-    owner.post(f"{base}/grant", {"user": "reader"}).raise_for_status()
-    talks["pending"].client.post(f"/{repos['gated']}/ask-access", json={}, follow_redirects=False)
+    talks |= {
+        "nobody": Talk(hub.url, None),
+        "admin": Talk(hub.url, hub.admin_token),
+        "bad": Talk(hub.url, "hf_unknown"),
+    }
+    for gate in ("auto", "manual"):
+        founder.client.put(f"/api/models/{repos[gate]}/settings", json={"gated": gate}).raise_for_status()
+        for name in ("granted", "expired"):
+            founder.post(f"/api/models/{repos[gate]}/user-access-request/grant", {"user": name}).raise_for_status()
+    talks["pending"].client.post(f"/{repos['manual']}/ask-access", json={}, follow_redirects=False)
+    for token in hub.hub.list_tokens("revoked"):
+        assert hub.hub.revoke_token(token.id)
+    settle(hub)
     yield World(repos, talks)
-    for talk in talks.values():
+    for talk in (founder, *talks.values()):
         talk.close()
 
 
@@ -165,7 +214,14 @@ def ask(world: World, row: Row, sort: str, caller: str) -> httpx2.Response:
         "tag": "none",
         "status": "pending",
     }
-    words |= {"topic*": "x/y", "user": "writer", "organization": "writer", "comment": "0" * 24, "lock": "1"}
+    words |= {
+        "topic*": "x/y",
+        "user": "writer",
+        "organization": "writer",
+        "comment": "0" * 24,
+        "lock": "1",
+        "file": "style.css",
+    }
     path = row.pattern.replace("/{W}", "").replace("{namespace}/{name}", repo)
     for word, value in words.items():
         path = path.replace("{" + word + "}", value)
@@ -203,9 +259,9 @@ def status_of(row: Row, outcome: str, caller: str) -> int:
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.method} {row.pattern}{row.query}")
 def test_who_may(world: World, row: Row) -> None:
     for sort, caller in itertools.product(SORTS, CALLERS):
-        if row.pattern == "/api/repos/delete" and caller in {"writer", "admin"}:
+        if row.pattern == "/api/repos/delete" and caller in {"owner", "admin"}:
             continue  # that they may is tested where nobody needs the repo afterwards
-        if "organizations" in row.pattern and caller in {"stranger", "reader", "pending"}:
+        if "organizations" in row.pattern and caller in STRANGERS:
             continue  # answered like a namespace that does not exist: not a matter of a repo
         outcome = expected(row, sort, caller)
         answer = ask(world, row, sort, caller)
@@ -213,19 +269,20 @@ def test_who_may(world: World, row: Row) -> None:
         assert answer.status_code < 500
 
 
-@pytest.mark.parametrize("caller", ["writer", "admin"])
-def test_who_may_delete(world: World, caller: str, owner: Owner, hub: LiveHub) -> None:
-    talk = owner.talk if caller == "writer" else world.talks["admin"]
-    assert talk.delete(owner.repo).status_code == 200
-    assert talk.get(f"/api/models/{owner.repo}").status_code == 404
+@pytest.mark.parametrize("caller", ["owner", "admin"])
+def test_who_may_delete(world: World, caller: str) -> None:
+    repo = f"house/doomed-by-{caller}"
+    world.talks["writer"].create(repo).raise_for_status()
+    assert world.talks[caller].delete(repo).status_code == 200
+    assert world.talks[caller].get(f"/api/models/{repo}").status_code == 404
 
 
 def test_a_token_that_only_reads_changes_nothing(world: World, hub: LiveHub) -> None:
-    reads = Talk(hub.url, hub.hub.create_token("writer", "read"))
-    talks = {**world.talks, "writer": reads}
+    reads = Talk(hub.url, hub.hub.create_token("owner", "read"))
+    talks = {**world.talks, "owner": reads}
     for row in rows():
-        if row.table in {"own", "propose"}:
+        if row.table in {"write", "administer", "propose"}:
             for sort in SORTS:
-                answer = ask(world._replace(talks=talks), row, sort, "writer")
+                answer = ask(world._replace(talks=talks), row, sort, "owner")
                 assert (answer.status_code, answer.headers.get("X-Error-Code")) == (403, FORBIDDEN), row
     reads.close()
