@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tenuto.core.lockfile import Lock, Tag
 from tests.cli.conftest import PROGRAM, Shell
 
 MANIFEST = """\
@@ -23,12 +24,21 @@ path = "voices"
 repo = "hf://datasets/a/voices"
 kind = "dataset"
 """
+LABELS = [("voices", "beta"), ("voices", "best"), ("music-large", "first")]
+REVISIONS = ["trunk", "v1.2", "v1/rc"]
 CASES = {
     "verify": ["music-small", "music-large", "voices"],
     "verify mus": ["music-small", "music-large"],
     "pull music-small mus": ["music-large"],
     "remove v": ["voices"],
     "cache expose v": ["voices"],
+    "diff mus": ["music-small", "music-large"],
+    "diff voices be": ["best", "beta"],
+    "diff voices best v1": ["v1.2", "v1/rc"],
+    "diff music-large": ["first", *REVISIONS],
+    "tag v": ["voices"],
+    "tag voices b": ["best", "beta"],
+    "tag voices best t": ["trunk"],
     "sync --group": ["first", "small"],
     "track voices --kind": ["model", "adapter", "dataset", "checkpoint"],
     "inventory --format": ["text", "json", "csv", "html", "cyclonedx"],
@@ -62,8 +72,18 @@ def ask(name: str, script: str, shell: Shell, *arguments: str) -> list[str]:
 
 @pytest.fixture
 def typist(shell: Shell) -> Shell:
-    """A person in a project with three artifacts."""
+    """A person in a project with three artifacts, labels, a branch and two tags of git."""
     shell.write("tenuto.toml", MANIFEST)
+    source = {"source": "hf://a/b", "commit": "1" * 40, "digest": "2" * 64}
+    lock = Lock(tags={(name, label): Tag(name=name, label=label, **source) for name, label in LABELS})
+    shell.write("tenuto.lock", lock.text)
+    for arguments in (
+        ("init", "-q", "-b", "trunk"),
+        ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "first"),
+        ("tag", "v1.2"),
+        ("tag", "v1/rc"),
+    ):
+        subprocess.run(["git", *arguments], cwd=shell.project, check=True)
     return shell
 
 
@@ -85,6 +105,25 @@ def test_bash_offers_what_fits(typist: Shell, typed: str, offered: list[str]) ->
     )
     found = ask("bash", script, typist, "--norc", "--noprofile")
     assert found == offered
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (("voices@",), ["voices@best", "voices@beta", *(f"voices@{revision}" for revision in REVISIONS)]),
+        (("voices@be",), ["voices@best", "voices@beta"]),
+        (("music-small", "music-large@f"), ["music-large@first"]),
+        (("voices", "@"), ["@best", "@beta", *(f"@{revision}" for revision in REVISIONS)]),
+        (("voices", "@", "be"), ["@best", "@beta"]),
+        (("music-small", "voices", "@", "v1."), ["@v1.2"]),
+        (("nothing@v1.",), ["nothing@v1.2"]),
+    ],
+)
+def test_versions_behind_a_name(typist: Shell, words: tuple[str, ...], offered: list[str]) -> None:
+    """bash ends a word before and after an `@`, and wants the answer with it; other shells do not."""
+    typed = "\n".join(["tenuto", "pull", *words])
+    done = typist(COMP_WORDS=typed, COMP_CWORD=str(len(words) + 1), _TENUTO_COMPLETE="bash_complete")
+    assert done.out.split() == [f"plain,{word}" for word in offered]
 
 
 @pytest.mark.parametrize("typed", ["verify mus", "sync --group", "ca"])

@@ -6,6 +6,7 @@ import pytest
 
 from tenuto.core.errors import NotFoundError, TenutoError
 from tenuto.project.diff import ArtifactDiff, DiffReport, diff
+from tenuto.project.tags import tag
 from tests.project.conftest import Clone, Scene
 
 FILES = {"a.txt": b"first\n", "b.bin": bytes(range(256)) * 50, "sub/c.txt": b"third\n"}
@@ -99,8 +100,6 @@ def test_small_files_of_a_hub_are_told_apart_without_those_that_are_here(scene: 
     scene.upload("a.txt", b"2nd!!\n")
     ben = scene.clone()
     old = ben.lock.artifacts["data"].digest
-    with pytest.raises(NotFoundError, match="no listing"):
-        compared(ben, old, "hub:main")
     assert changes(ben) == {"a.txt": "removed", "b.bin": "removed", "sub/c.txt": "removed"}
     assert changes(ben, old, "hub:main") == {"a.txt": "modified"}
     assert changes(ben, "one", "HEAD") == {}
@@ -114,6 +113,24 @@ def test_an_older_lock_is_fetched_where_the_store_lacks_its_listing(scene: Scene
     assert changes(ben, "one") == EDITED
     ben.flags["offline"] = True
     assert changes(ben, "one") == EDITED, "it is in the store now"
+
+
+def test_a_label_and_some_digits_of_a_digest(scene: Scene, ann: Clone) -> None:
+    """What `tenuto pull NAME@VERSION` takes is understood here too."""
+    first = ann.lock.artifacts["data"]
+    with ann.opened() as workspace:
+        tag(workspace, "data", "best")
+    edit(ann)
+    ann.push(delete=True)
+    assert changes(ann, "best") == changes(ann, first.digest[:8]) == changes(ann, first.digest) == EDITED
+    (artifact,) = compared(ann, "best", "hub:main").artifacts
+    assert (artifact.old.what, artifact.old.revision, artifact.old.commit) == ("label", "best", first.commit)
+    assert artifact.old.digest == first.digest
+    ann.git("tag", "best")  # git has no lock with that change yet
+    assert changes(ann, "best") == EDITED, "a label goes first"
+    ben = scene.clone()
+    (ben.root / "tenuto.lock").write_bytes((ann.root / "tenuto.lock").read_bytes())
+    assert changes(ben, "best", "hub:main") == EDITED, "its listing is fetched where the store lacks it"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tenuto.cli.completion import artifact_names, group_names
+from tenuto.cli.completion import artifact_names, group_names, versioned_names
 from tenuto.cli.frame import Invocation
 
 if TYPE_CHECKING:
@@ -17,17 +17,27 @@ _OF_MODELS = ("model", "adapter", "checkpoint")
 
 def choosing(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `names`, `--group`, `--models` and `--datasets`, as `names`, `group`, `models` and `datasets`."""
+    return naming(filtering(function))
+
+
+def filtering(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `--group`, `--models` and `--datasets`."""
     function = click.option("--datasets", is_flag=True, help="Datasets only.")(function)
     function = click.option("--models", is_flag=True, help="Models, adapters and checkpoints only.")(function)
     group = click.option(
         "--group", multiple=True, shell_complete=group_names, help="Artifacts of this group only; may be given again."
     )
-    return naming(group(function))
+    return group(function)
 
 
 def naming(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command `names`, artifacts by name or path; none stands for all."""
     return click.argument("names", nargs=-1, shell_complete=artifact_names)(function)
+
+
+def naming_versions(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command `names`, each maybe as `NAME@VERSION`."""
+    return click.argument("names", nargs=-1, shell_complete=versioned_names)(function)
 
 
 def only_of(group: Sequence[str], *, models: bool, datasets: bool) -> "Only":

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completion import artifact_names, version_names
 from tenuto.cli.frame import command, invocation
 from tenuto.core.human import count_text, size_text
 
@@ -16,17 +17,18 @@ SHOWN = 50
 
 @command(
     "diff",
-    example="tenuto diff\ntenuto diff checkpoints HEAD~1\ntenuto diff checkpoints v1.0 hub:main --json",
+    example="tenuto diff\ntenuto diff checkpoints HEAD~1\ntenuto diff checkpoints best\ntenuto diff checkpoints v1.0 hub:main --json",
     exits=(1, 6, 7, 9),
 )
-@click.argument("name", required=False)
-@click.argument("old", required=False)
-@click.argument("new", required=False)
+@click.argument("name", required=False, shell_complete=artifact_names)
+@click.argument("old", required=False, shell_complete=version_names)
+@click.argument("new", required=False, shell_complete=version_names)
 def diff(name: str | None, old: str | None, new: str | None) -> int:
     """Say what differs between two versions of an artifact; exits with 1 if anything does.
 
-    OLD is what is locked, NEW is what is here, unless said otherwise: as a revision of the project's git, whose lock counts; as a digest; or
-    as a branch, tag or commit of the hub. Write git:main or hub:main where both have one. Without NAME, all artifacts are compared.
+    OLD is what is locked, NEW is what is here, unless said otherwise: as a label (`tenuto tag`); as 8 digits or more of a digest; as a revision
+    of the project's git, whose lock counts; or as a branch, tag or commit of the hub. Write git:main or hub:main where several have one.
+    Without NAME, all artifacts are compared.
     """
     from tenuto.project.diff import diff as carry_out
 
@@ -63,6 +65,8 @@ def _version_text(version: "Version") -> str:
             return "the lock"
         case "digest":
             return f"the digest {(version.digest or '')[:12]}"
+        case "label":
+            return f"the label {version.revision}"
         case _:
             return f"{version.revision} {'in git' if version.what == 'git' else 'on the hub'}"
 

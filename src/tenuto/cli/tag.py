@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tenuto.cli.completion import artifact_names, label_names, version_names
 from tenuto.cli.frame import command, invocation
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     "tenuto tag --list",
     exits=(7, 8, 9),
 )
-@click.argument("name", required=False)
-@click.argument("label", required=False)
-@click.argument("version", required=False)
+@click.argument("name", required=False, shell_complete=artifact_names)
+@click.argument("label", required=False, shell_complete=label_names)
+@click.argument("version", required=False, shell_complete=version_names)
 @click.option("--list", "listing", is_flag=True, help="List the labels, of NAME or of all artifacts.")
 @click.option("--delete", is_flag=True, help="Remove the label; the version stays.")
 def tag(name: str | None, label: str | None, version: str | None, listing: bool, delete: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tenuto.cli.choosing import choosing, ended, naming, only_of
+from tenuto.cli.choosing import choosing, ended, filtering, naming, naming_versions, only_of
 from tenuto.cli.frame import command, invocation
 from tenuto.cli.project import NOTHING
 from tenuto.cli.sources import plan_lines
@@ -52,7 +52,8 @@ def push(names: tuple[str, ...], message: str | None, delete: bool, dry_run: boo
 
 
 @command("pull", example="tenuto pull\ntenuto pull checkpoints --theirs\ntenuto pull checkpoints@best", exits=EXITS)
-@choosing
+@naming_versions
+@filtering
 @_conflict_options
 @click.option("--dry-run", is_flag=True, help="Stop after the plan.")
 def pull(

@@ -16,10 +16,11 @@ from tenuto.project.resolve import Target, checked_listing, fetch_target, find_h
 from tenuto.project.scan import scan
 from tenuto.project.take import fetch
 from tenuto.project.verify import locked_listing
+from tenuto.project.versions import by_digest, by_label
 from tenuto.project.workspace import Workspace
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-What = Literal["folder", "lock", "git", "digest", "hub"]
+What = Literal["folder", "lock", "label", "git", "digest", "hub"]
 
 
 class Version(msgspec.Struct, frozen=True):
@@ -71,8 +72,9 @@ class _Side(NamedTuple):
 def diff(workspace: Workspace, name: str | None = None, old: str | None = None, new: str | None = None) -> DiffReport:
     """Compare two versions of the artifact: what is locked, or at the revision `old`, with what is here, or at the revision `new`.
 
-    A revision is one of the project's git, then that lock counts; a digest; or a branch, tag or commit of the hub. `git:` or `hub:` before it
-    says which one is meant. Without a name, every artifact is compared. Raises NotFoundError, UnavailableError.
+    A revision is a label; a digest, or 8 digits of it or more; one of the project's git, then that lock counts; or a branch, tag or commit of
+    the hub. `git:` or `hub:` before it says which one is meant. Without a name, every artifact is compared. Raises NotFoundError,
+    UnavailableError, UsageError (BadCommand) for digits with which several digests begin.
     """
     found = []
     for each, artifact in workspace.chosen([name] if name else []).items():
@@ -103,14 +105,24 @@ def _revision(workspace: Workspace, name: str, artifact: Artifact, text: str) ->
     place, _, revision = text.partition(":")
     if place == "hub":
         return _of_hub(workspace, artifact, revision)
-    if place != "git" and _DIGEST.fullmatch(text):
+    if place == "git":
+        found = _of_git(workspace, name, artifact, revision)
+        if found is None:
+            raise NotFoundError(f"git knows no revision {revision!r} here", code="RevisionNotFound")
+        return found
+    if entry := by_label(workspace, name, artifact, text):
+        return _of_entry(workspace, artifact, entry, Version("label", text, entry.commit))
+    if entry := by_digest(workspace, name, artifact, text):
+        return _of_entry(workspace, artifact, entry, Version("digest", text))
+    if _DIGEST.fullmatch(text):
         return _of_digest(workspace, artifact, text)
-    revision = revision if place == "git" else text
+    return _of_git(workspace, name, artifact, text) or _of_hub(workspace, artifact, text)
+
+
+def _of_git(workspace: Workspace, name: str, artifact: Artifact, revision: str) -> _Side | None:
     past = lock_at(workspace.root, revision)
     if past is None:
-        if place == "git":
-            raise NotFoundError(f"git knows no revision {revision!r} here", code="RevisionNotFound")
-        return _of_hub(workspace, artifact, text)
+        return None
     entry = past.lock.artifacts.get(name)
     if entry is None:
         raise NotFoundError(
@@ -118,8 +130,12 @@ def _revision(workspace: Workspace, name: str, artifact: Artifact, text: str) ->
             code="ArtifactNotFound",
             hint=f"if you mean a revision of the hub, say hub:{revision}",
         )
+    return _of_entry(workspace, artifact, entry, Version("git", revision, past.commit))
+
+
+def _of_entry(workspace: Workspace, artifact: Artifact, entry: Locked, version: Version) -> _Side:
     listing, then = _past_listing(workspace, artifact, entry)
-    version = Version("git", revision, past.commit, listing.digest)
+    version = msgspec.structs.replace(version, digest=listing.digest)
     return _Side(version, then, Target(entry.commit or "", contents(listing)))
 
 

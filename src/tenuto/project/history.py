@@ -31,6 +31,12 @@ def lock_at(root: str, revision: str) -> PastLock | None:
     return PastLock(name, parse_lock(text.decode("utf-8", "replace")))
 
 
+def revision_names(root: str) -> list[str]:
+    """The branches and tags of the project's git, each by its short name; none where there is no git."""
+    listed = _git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+    return (listed or b"").decode("utf-8", "replace").split()
+
+
 def _git(root: str, *arguments: str) -> bytes | None:
     """What git prints; None if it refuses or is not here."""
     done = ask_git(root, *arguments)

@@ -61,7 +61,7 @@ def find_version(workspace: Workspace, name: str, text: str) -> Locked:
         raise UsageError(
             f"{name} is from the web, and has no versions", code="BadCommand", hint="the manifest names its hash"
         )
-    entry = _tagged(workspace, name, artifact, text) or _by_digest(workspace, name, artifact, text)
+    entry = by_label(workspace, name, artifact, text) or by_digest(workspace, name, artifact, text)
     entry = entry or _in_git(workspace, name, text)
     if entry is None:
         labels = ", ".join(sorted(tag.label for tag in workspace.lock.tags.values() if tag.name == name)) or "none"
@@ -73,7 +73,8 @@ def find_version(workspace: Workspace, name: str, text: str) -> Locked:
     return _fitting(workspace, name, artifact, entry, text)
 
 
-def _tagged(workspace: Workspace, name: str, artifact: Artifact, label: str) -> Locked | None:
+def by_label(workspace: Workspace, name: str, artifact: Artifact, label: str) -> Locked | None:
+    """The version that has the label; None if none has."""
     tag = workspace.lock.tags.get((name, label))
     if tag is None:
         return None
@@ -96,8 +97,11 @@ def _tagged(workspace: Workspace, name: str, artifact: Artifact, label: str) -> 
     )
 
 
-def _by_digest(workspace: Workspace, name: str, artifact: Artifact, digits: str) -> Locked | None:
-    """The version whose digest begins so, of all that the lock, its tags and its history in git name."""
+def by_digest(workspace: Workspace, name: str, artifact: Artifact, digits: str) -> Locked | None:
+    """The version whose digest begins so, of all that the lock, its labels and its history in git name; None if there is none.
+
+    Raises UsageError (BadCommand) if there are several.
+    """
     if not _DIGITS.fullmatch(digits):
         return None
     found: dict[str, Locked] = {}
@@ -116,7 +120,7 @@ def _by_digest(workspace: Workspace, name: str, artifact: Artifact, digits: str)
 
 def _known(workspace: Workspace, name: str, artifact: Artifact) -> Iterator[Locked]:
     for key in workspace.lock.tags:
-        tagged = _tagged(workspace, name, artifact, key[1])
+        tagged = by_label(workspace, name, artifact, key[1])
         if tagged:
             yield tagged
     for lock in (workspace.lock, *past_locks(workspace.root)):
