@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from tenuto.core.errors import IntegrityError, UsageError
 from tenuto.store.disk import disk_errors
-from tenuto.store.xet.chunks import HEADER_BYTES, Decoder, is_plain, read_header
+from tenuto.store.xet.chunks import HEADER_BYTES, Decoder, is_plain, plain_header, read_header
 from tenuto.store.xet.folder import XorbFolder
 from tenuto.store.xet.hashes import chunk_hash
 from tenuto.store.xet.seals import Seals, is_sealed, seal
@@ -45,17 +45,41 @@ class _Chunks:
 
     def read(self, name: str, xorb: XorbTable, first: int, last: int) -> memoryview:
         """The stored bytes of the chunks from `first` to `last` (exclusive), which stay until the next call."""
-        start, end = xorb.stored[first], xorb.stored[last]
-        file = self._file(name)
-        data = self._stored.of(end - start)
+        data = self._stored.of(xorb.stored[last] - xorb.stored[first])
+        if xorb.source is None:
+            return self._fill(data, name, xorb, first, xorb.stored[first])
+        at = 0
+        for raw in self._slices(name, xorb, first, last):
+            end = at + HEADER_BYTES + len(raw)
+            data[at : at + HEADER_BYTES], data[at + HEADER_BYTES : end] = plain_header(len(raw)), raw
+            at = end
+        return data
+
+    def _fill(self, data: memoryview, name: str, xorb: XorbTable, first: int, start: int) -> memoryview:
+        """`data`, filled from what holds the bytes of the xorb, from the position `start` on."""
+        file = self._file(name, xorb)
         with disk_errors(name):
             found = os.preadv(file.fileno(), [data], start)
         if found != len(data):
             raise _damaged(name, first, "it ends too early")
         return data
 
+    def _slices(self, name: str, xorb: XorbTable, first: int, last: int) -> Iterator[memoryview]:
+        """The bytes of each of these chunks, as they lie in the source of the xorb."""
+        assert xorb.source is not None
+        base = xorb.raw[first]
+        data = self._unpacked.of(xorb.raw[last] - base)
+        self._fill(data, name, xorb, first, xorb.source.start + base)
+        for index in range(first, last):
+            yield data[xorb.raw[index] - base : xorb.raw[index + 1] - base]
+
     def decode(self, name: str, xorb: XorbTable, first: int, last: int, *, checked: bool = True) -> list[memoryview]:
         """The bytes of each of these chunks; they stay until the next call."""
+        if xorb.source is not None:
+            slices = list(self._slices(name, xorb, first, last))
+            for index, piece in enumerate(slices if checked else (), first):
+                _check(name, xorb, index, piece)
+            return slices
         data, raws = self.read(name, xorb, first, last), []
         base = xorb.raw[first]
         room = self._unpacked.of(xorb.raw[last] - base)
@@ -82,8 +106,8 @@ class _Chunks:
                 raise _damaged(name, index, error.message) from error
             if len(raw) != xorb.raw[index + 1] - xorb.raw[index] or header.stored != until - at - HEADER_BYTES:
                 raise _damaged(name, index, f"it has {len(raw)} bytes, stored in {header.stored}")
-            if checked and chunk_hash(raw) != xorb.chunk(index):
-                raise _damaged(name, index, "its bytes have another hash")
+            if checked:
+                _check(name, xorb, index, raw)
             yield raw
 
     def vouch(self, name: str, xorb: XorbTable, first: int, last: int, data: memoryview, seals: bytearray) -> None:
@@ -98,10 +122,11 @@ class _Chunks:
             if is_packed:
                 seal(seals, index, stored)
 
-    def _file(self, name: str) -> BinaryIO:
-        file = self._files.get(name)
+    def _file(self, name: str, xorb: XorbTable) -> BinaryIO:
+        key = name if xorb.source is None else xorb.source.sha256
+        file = self._files.get(key)
         if file is None:
-            file = self._files[name] = self._folder.open(name)
+            file = self._files[key] = self._folder.open(name, xorb.source)
             if len(self._files) > _OPEN_XORBS:
                 self._files.popitem(last=False)[1].close()
         return file
@@ -240,6 +265,11 @@ class StoredXorb(Assembled):
         self._chunks.vouch(self._name, xorb, first, last, data, self._seals)
         self._ready.append(data[self._skip :])
         self._skip, self._chunk = 0, last
+
+
+def _check(name: str, xorb: XorbTable, index: int, raw: bytes | memoryview) -> None:
+    if chunk_hash(raw) != xorb.chunk(index):
+        raise _damaged(name, index, "its bytes have another hash")
 
 
 def _damaged(name: str, index: int, reason: str) -> IntegrityError:

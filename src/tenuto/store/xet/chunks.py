@@ -33,6 +33,11 @@ def read_header(data: bytes | memoryview) -> ChunkHeader:
     return ChunkHeader(stored, scheme, raw)
 
 
+def plain_header(size: int) -> bytes:
+    """The header of a chunk of `size` bytes that is not packed."""
+    return (size << 8 | _PLAIN << 32 | size << 40).to_bytes(HEADER_BYTES, "little")
+
+
 def is_plain(stored: memoryview) -> bool:
     """Whether a chunk, whose header comes first, is not packed."""
     return stored[4] == _PLAIN

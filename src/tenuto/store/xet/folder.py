@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tenuto.core.errors import IntegrityError
+from tenuto.core.errors import IntegrityError, NotFoundError
+from tenuto.store.base import Store
 from tenuto.store.disk import disk_errors, sync_filesystem
 from tenuto.store.xet.hashes import check_hash
-from tenuto.store.xet.table import XorbTable
+from tenuto.store.xet.table import Slice, XorbTable
 from tenuto.store.xet.xorb import XorbReader
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -69,10 +70,13 @@ class IncomingXorb:
 
 
 class XorbFolder:
-    """All xorbs of a hub. Safe for use from many threads and processes at once; names are texts of hashes."""
+    """All xorbs of a hub. Safe for use from many threads and processes at once; names are texts of hashes.
 
-    def __init__(self, root: str) -> None:
-        self._root = root
+    `store` has the objects that xorbs are slices of; whoever reads none of these xorbs may leave it out.
+    """
+
+    def __init__(self, root: str, store: Store | None = None) -> None:
+        self._root, self._store = root, store
         self._xorbs = os.path.join(root, "xorbs")
         self._spool = os.path.join(root, "spool")
 
@@ -117,14 +121,32 @@ class XorbFolder:
             except FileNotFoundError:
                 return 0
 
-    def open(self, name: str) -> BinaryIO:
-        """Its stored bytes; raises IntegrityError (CorruptObject) if it is missing, StorageError."""
+    def open(self, name: str, source: Slice | None = None) -> BinaryIO:
+        """Its stored bytes or, if it has a source, that; raises IntegrityError (CorruptObject) if it is missing, StorageError."""
+        if source is not None:
+            return self._open_source(name, source)
         file = self.file(name)
         with disk_errors(file):
             try:
                 return open(file, "rb", buffering=0)
             except FileNotFoundError as error:
                 raise IntegrityError(f"the hub lacks the xorb {name}", code="CorruptObject") from error
+
+    def _open_source(self, name: str, source: Slice) -> BinaryIO:
+        assert self._store is not None
+        try:
+            return self._store.open(source.sha256)
+        except NotFoundError as error:
+            lack = f"the hub lacks the object {source.sha256}, of which the xorb {name} is a part"
+            raise IntegrityError(lack, code="CorruptObject") from error
+
+    def has_source(self, source: Slice) -> bool:
+        """Whether the object is here, with all its bytes; none is read."""
+        assert self._store is not None
+        try:
+            return self._store.size(source.sha256) == source.size
+        except NotFoundError:
+            return False
 
     def delete(self, name: str) -> int:
         """Remove a xorb; the bytes freed, 0 if it was not here."""

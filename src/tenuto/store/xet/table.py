@@ -15,12 +15,24 @@ _COUNT_BYTES = 4
 _TERM_BYTES = 4 + 4 + 4 + 8
 
 
+class Slice(NamedTuple):
+    """A part of an object: from `start` on, as long as it says elsewhere. Sizes in bytes."""
+
+    sha256: str
+    size: int
+    start: int
+
+
 class XorbTable(NamedTuple):
-    """The chunks of one xorb. `raw` and `stored` hold n + 1 offsets: of each chunk in the unpacked and in the stored bytes, and the end."""
+    """The chunks of one xorb. `raw` and `stored` hold n + 1 offsets: of each chunk in the unpacked and in the stored bytes, and the end.
+
+    A xorb with a `source` need not lie anywhere: its unpacked bytes are a part of that object, and its stored bytes are these with headers.
+    """
 
     hashes: bytes
     raw: "array[int]"
     stored: "array[int]"
+    source: Slice | None = None
 
     @property
     def chunks(self) -> int:
@@ -49,14 +61,14 @@ class XorbTable(NamedTuple):
         return self.hashes + _bytes_of(self.raw[1:]) + _bytes_of(self.stored[1:])
 
     @classmethod
-    def unpack(cls, packed: bytes) -> "XorbTable":
+    def unpack(cls, packed: bytes, source: Slice | None = None) -> "XorbTable":
         """Read what `pack` made; raises IntegrityError (CorruptObject)."""
         count, rest = divmod(len(packed), _ROW_BYTES)
         if rest or not count:
             raise IntegrityError("the table of a xorb is damaged", code="CorruptObject")
         raw_at, stored_at = HASH_BYTES * count, (HASH_BYTES + 4) * count
         raw, stored = _numbers("I", bytes(4) + packed[raw_at:stored_at]), _numbers("I", bytes(4) + packed[stored_at:])
-        return cls(packed[:raw_at], raw, stored)
+        return cls(packed[:raw_at], raw, stored, source)
 
 
 class Term(NamedTuple):
