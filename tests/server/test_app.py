@@ -16,14 +16,13 @@ from tests.server.talk import large, small
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
-        "/nothing",
+        "/api",
         "/api/unknown",
         "/api/models/a/b/unknown",
         "/v1/xorbs/default/x",
         "//",
         "/%2e%2e/etc/passwd",
-        "/a/b",
+        "/a/b/c",
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "HEAD", "OPTIONS"])

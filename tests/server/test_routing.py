@@ -4,6 +4,7 @@ import pytest
 
 from tenuto.core.errors import UsageError
 from tenuto.server.access import Action
+from tenuto.server.accounts import check_namespace
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route, Router
 
@@ -67,9 +68,9 @@ def test_others(router: Router, method: str, path: str, pattern: str, expected: 
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "",
-        "/nothing",
+        "//",
+        "/api",
         "/api/modelss",
         "/api/trucks/bob/m",
         "/bob/m/resolve",
@@ -80,6 +81,14 @@ def test_others(router: Router, method: str, path: str, pattern: str, expected: 
 )
 def test_no_route(router: Router, path: str) -> None:
     assert router.find("GET", path) is None
+
+
+def test_what_the_hub_has_a_word_for_is_no_namespace() -> None:
+    words = {part for route in make_routes() if (part := route.pattern.split("/")[1]) and "{" not in part}
+    assert "api" in words
+    for word in words:
+        with pytest.raises(UsageError):
+            check_namespace(word)
 
 
 def test_another_method_is_another_route(router: Router) -> None:

@@ -43,6 +43,7 @@ _RESERVED = frozenset(
         "spaces",
         "static",
         "tasks",
+        "uploads",
         "users",
         "v1",
         "v2",

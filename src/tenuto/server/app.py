@@ -18,6 +18,7 @@ from tenuto.core.wire import REQUEST_ID
 from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
 from tenuto.server.gate import admit, admit_known
 from tenuto.server.hub import Parts
+from tenuto.server.pages.failures import failure_page, wants_page
 from tenuto.server.passage import BLOCK_BYTES, to_its_end
 from tenuto.server.receiving import INLET, Blocks, OpenInlet, Patience
 from tenuto.server.routes import make_routes
@@ -75,6 +76,7 @@ class Exchange:
         self._raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         self._query = scope["query_string"].decode("latin-1")
         self._scheme: str = scope.get("scheme", "http")
+        self._address = str((scope.get("client") or ("",))[0])[:64]
         self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._request_id = self._headers.get("x-amzn-trace-id", "")[:64] or secrets.token_hex(8)
         self._call: Call | None = None
@@ -110,7 +112,16 @@ class Exchange:
     async def _answer(self) -> Answer:
         route, params = self._app.find(self._method, self._raw_path)
         self._route = route
-        call = self._call = Call(self._method, params, self._query, self._headers, self._base_url(), self._raw_path)
+        call = self._call = Call(
+            self._method,
+            params,
+            self._query,
+            self._headers,
+            self._base_url(),
+            self._raw_path,
+            address=self._address,
+            request_id=self._request_id,
+        )
         if route.streams or (route.body_bytes and route.target is None):
             # Strangers are turned away before their body is read.
             is_in = admit_known(self._app.parts, route, call)
@@ -241,7 +252,10 @@ class Exchange:
     def _failure(self, error: TenutoError) -> Answer:
         route = self._route
         anonymous = self._call is None or not self._call.actor.is_known
-        answer = error_answer(error, status=401 if anonymous and error.code == "GatedRepo" else None)
+        status = 401 if anonymous and error.code == "GatedRepo" else error.http_status
+        if (route is None or route.page) and (call := self._call or self._stray()) and wants_page(call):
+            return failure_page(call, error, status)
+        answer = error_answer(error, status=status)
         if route is None or not route.basic:
             return answer
         assert isinstance(answer.body, bytes)
@@ -253,6 +267,13 @@ class Exchange:
         if anonymous and error.code in {"RepoNotFound", "NoToken", "BadToken", "GatedRepo"}:
             return Answer(401, {**answer.headers, **_CHALLENGE}, body)
         return answer._replace(body=body)
+
+    def _stray(self) -> Call | None:
+        """The call of a request that has no route, if its address makes one."""
+        try:
+            return Call(self._method, {}, self._query, self._headers, self._base_url(), self._raw_path)
+        except UsageError:
+            return None
 
     async def _deliver(self, answer: Answer, file: BinaryIO | None) -> None:
         self._status = answer.status

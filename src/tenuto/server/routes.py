@@ -5,6 +5,7 @@ from tenuto.server.absent import absent_routes
 from tenuto.server.access import Action
 from tenuto.server.community_routes import community_routes
 from tenuto.server.git_routes import make_git_routes
+from tenuto.server.pages.routes import page_routes
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 from tenuto.server.xet_routes import xet_routes
 
@@ -26,6 +27,7 @@ def make_routes() -> list[Route]:
         *community_routes(),
         *absent_routes(),
         *make_git_routes(),
+        *page_routes(),
     ]
 
 

@@ -45,6 +45,7 @@ class Route:
         basic: bool = False,
         proposal: bool = False,
         plain: bool = False,
+        page: bool = False,
     ) -> None:
         if not isinstance(action, Action):
             raise TypeError(f"{method} {pattern} must name the action that it needs")
@@ -57,6 +58,8 @@ class Route:
         """Whether git and git-lfs come here, which log in by Basic and only after a 401."""
         self.plain = plain
         """Whether failures are told as plain text, which is what git shows to its user."""
+        self.page = page
+        """Whether people come here with a browser, which shows them failures as a page."""
         self._proposal = proposal
 
     def needed(self, call: Call) -> Action:
@@ -79,7 +82,10 @@ class _Node:
 
 
 class Router:
-    """Finds the route of a request. Literals win over words, words with an end over those without, words over rests."""
+    """Finds the route of a request. Literals win over words, words with an end over those without, words over rests.
+
+    A literal that a path begins with is never taken for a word: no account may have such a name.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._root = _Node()
@@ -126,6 +132,8 @@ def _matches(
     segment = segments[index]
     if segment in node.literals:
         yield from _matches(node.literals[segment], segments, index + 1, words)
+        if not index:
+            return  # what the hub itself has a word for is no namespace
     for (name, end), child in node.words.items():
         if segment.endswith(end) and len(segment) > len(end):
             value = segment.removesuffix(end)

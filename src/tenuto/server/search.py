@@ -60,15 +60,24 @@ def list_spaces(parts: Parts, call: Call) -> Answer:
 
 
 def _list(parts: Parts, call: Call, kind: RepoKind) -> Answer:
-    query, sort = _query(call, kind)
     is_full = call.flag("full")
     limit = call.number("limit", _PAGE, _FULL_PAGE if is_full else _MAX_PAGE)
     refresh(parts, kind)
     with parts.database.read() as connection:
-        seen = (one for one in _found(connection, query, sort, call) if may(call.actor, Action.SEE, one.repo))
-        page = list(islice(seen, limit + 1))
-        answer = [_shown(parts, connection, call, one, is_full) for one in page[:limit]]
-    return json_answer(answer, headers=next_page(call, page[limit - 1].cursor) if len(page) > limit else None)
+        found, cursor = find_repos(connection, call, kind, limit)
+        answer = [_shown(parts, connection, call, one, is_full) for one in found]
+    return json_answer(answer, headers=next_page(call, cursor) if cursor else None)
+
+
+def find_repos(connection: Connection, call: Call, kind: RepoKind, limit: int) -> tuple[list[Found], str | None]:
+    """The first `limit` repos that the query of the call asks for and the caller may see; the cursor of the next page, if there is one.
+
+    It looks at the rows that `cards.refresh` keeps. Raises UsageError (BadRequest, TooLarge), UnavailableError (NotSupported).
+    """
+    query, sort = _query(call, kind)
+    seen = (one for one in _found(connection, query, sort, call) if may(call.actor, Action.SEE, one.repo))
+    page = list(islice(seen, limit + 1))
+    return page[:limit], page[limit - 1].cursor if len(page) > limit else None
 
 
 def _query(call: Call, kind: RepoKind) -> tuple[Select[*tuple[Any, ...]], ColumnElement[Any]]:

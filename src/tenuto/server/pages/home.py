@@ -1,0 +1,38 @@
+"""The start page: what is new, as far as the caller may see it."""
+
+from typing import NamedTuple
+
+from tenuto.core.ids import RepoKind
+from tenuto.server.access import Repo
+from tenuto.server.cards import refresh, tags_of
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.hub import Parts
+from tenuto.server.pages.render import render
+from tenuto.server.search import Found, find_repos
+
+_KINDS = (RepoKind.MODEL, RepoKind.DATASET)
+_NEWEST = 6
+_MOST_LABELS = 4
+
+
+class Shown(NamedTuple):
+    """A repo in a list."""
+
+    repo: Repo
+    labels: list[str]
+    likes: int
+
+
+def shown(one: Found) -> Shown:
+    """What a list says of a repo that was found."""
+    tags = [tag for tag in tags_of(one.repo.id.kind, one.card) if len(tag) < 30]
+    return Shown(one.repo, tags[:_MOST_LABELS], one.likes)
+
+
+def home(parts: Parts, call: Call) -> Answer:
+    """What was changed last."""
+    for kind in _KINDS:
+        refresh(parts, kind)
+    with parts.database.read() as connection:
+        groups = [(kind.plural, find_repos(connection, call, kind, _NEWEST)[0]) for kind in _KINDS]
+    return render("home.html", call, groups=[(name, [shown(one) for one in found]) for name, found in groups])

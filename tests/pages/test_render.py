@@ -1,0 +1,103 @@
+"""What all pages share: headers, assets, failures, and how values become text."""
+
+import re
+
+import pytest
+
+from tenuto.core.ids import RepoId, RepoKind
+from tenuto.server.exchange import Call
+from tenuto.server.pages.assets import asset_path
+from tenuto.server.pages.render import place_url, redirect, size_text, with_query
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+def test_a_page_carries_its_guards(speak) -> None:
+    answer = speak(None).get("/", headers=HTML)
+    assert answer.status_code == 200
+    policy = answer.headers["Content-Security-Policy"]
+    for rule in (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    ):
+        assert rule in policy
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "same-origin"
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+
+
+def test_what_a_page_needs_is_kept_for_good_under_the_hash_of_its_content(speak) -> None:
+    talk = speak(None)
+    text = talk.get("/", headers=HTML).text
+    found = re.findall(r'(?:href|src)="(/static/[^"]+)"', text)
+    assert asset_path("style.css") in found
+    for path in set(found):
+        answer = talk.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["Cache-Control"]
+    assert talk.get("/static/style.css").status_code == 404
+    assert talk.get("/static/..%2Frender.py").status_code == 404
+
+
+def test_a_browser_is_told_of_failures_on_a_page_and_a_program_in_json(speak) -> None:
+    talk = speak(None)
+    page = talk.get("/no/such/page/<script>", headers=HTML)
+    assert (page.status_code, page.headers["X-Error-Code"]) == (404, "RouteNotFound")
+    assert page.headers["Content-Type"].startswith("text/html")
+    assert "There is no such page" in page.text
+    assert "<script>" not in page.text
+    assert talk.get("/no/such/page/x").json()["code"] == "RouteNotFound"
+    assert talk.get("/api/models/a/b", headers=HTML).json()["code"] == "RepoNotFound"
+
+
+def test_the_start_page_shows_what_the_caller_may_see(make_owner, speak) -> None:
+    public, private = make_owner(), make_owner(private=True)
+    stranger = speak(None).get("/", headers=HTML).text
+    assert public.repo in stranger
+    assert private.repo not in stranger
+    own = private.talk.get("/", headers=HTML).text
+    assert private.repo in own
+    assert "Sign in" in stranger
+
+
+def test_a_bad_token_is_told_on_a_page(speak) -> None:
+    answer = speak("hf_unknown").get("/", headers=HTML)
+    assert answer.status_code == 401
+    assert "Please sign in again" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (1_500_000, "1.5 MB"),
+        (99_400_000, "99 MB"),
+        (999_600_000, "1 GB"),
+        (5e18, "5000 PB"),
+    ],
+)
+def test_sizes_read_well(size: float, text: str) -> None:
+    assert size_text(size) == text
+
+
+def test_addresses_are_quoted() -> None:
+    repo = RepoId(RepoKind.DATASET, "a", "b")
+    assert (
+        place_url(repo, "blob", "feature/x", 'a "b"/ü#?.txt')
+        == "/datasets/a/b/blob/feature%2Fx/a%20%22b%22/%C3%BC%23%3F.txt"
+    )
+    call = Call("GET", {}, "search=a+b&page=2", {}, "http://hub", "/models")
+    assert with_query(call, page=3) == "/models?search=a+b&page=3"
+    assert with_query(call, page=None, search=None) == "/models"
+
+
+def test_a_redirect_stays_on_this_hub() -> None:
+    assert redirect("/a/b?x=1").headers["Location"] == "/a/b?x=1"
+    for place in ("https://elsewhere", "//elsewhere", "/\\elsewhere", "/a\nb", "", "javascript:alert(1)"):
+        assert redirect(place).headers["Location"] == "/"
