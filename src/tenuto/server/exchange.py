@@ -11,6 +11,7 @@ import msgspec
 from tenuto.core.errors import TenutoError, UsageError
 from tenuto.core.wire import error_body, error_headers
 from tenuto.server.access import ANYBODY, Actor, Repo
+from tenuto.server.audit import Origin
 from tenuto.server.signing import Claims
 
 T = TypeVar("T")
@@ -28,6 +29,9 @@ class Call:
         headers: Mapping[str, str],
         base_url: str,
         raw_path: str = "",
+        *,
+        address: str = "",
+        request_id: str = "",
     ) -> None:
         self.method = method
         self.params = params
@@ -35,6 +39,9 @@ class Call:
         self.base_url = base_url
         self.raw_path = raw_path
         """The path as it was sent, still encoded."""
+        self.address = address
+        """Where the client is; empty if nobody knows."""
+        self.request_id = request_id
         self.actor: Actor = ANYBODY
         self.body = b""
         self._query = query
@@ -50,6 +57,11 @@ class Call:
     @repo.setter
     def repo(self, repo: Repo | None) -> None:
         self._repo = repo
+
+    @property
+    def origin(self) -> Origin:
+        """What the audit log says of who asks."""
+        return Origin(self.actor, self.address, self.request_id)
 
     @property
     def claims(self) -> Claims:
