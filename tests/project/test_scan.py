@@ -255,6 +255,18 @@ def test_a_file_that_cannot_be_read_is_a_fault_and_not_an_absence(workspace: Wor
         scan(workspace, FOLDER)
 
 
+def test_a_file_that_cannot_be_looked_at_is_named_with_its_folder(workspace: Workspace, root: Path) -> None:
+    folder = write(root / "data" / "sub" / "x").parent
+    folder.chmod(stat.S_IRUSR)
+    try:
+        if os.access(folder / "x", os.F_OK):
+            pytest.skip("this user may look at everything")
+        with pytest.raises(StorageError, match="data/sub/x"):
+            scan(workspace, FOLDER)
+    finally:
+        folder.chmod(stat.S_IRWXU)
+
+
 def test_files_of_all_modes_and_many_links_are_files(workspace: Workspace, root: Path) -> None:
     file = write(root / "data" / "x", b"same")
     file.chmod(stat.S_IRUSR | stat.S_IXUSR)

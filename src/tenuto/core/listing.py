@@ -5,6 +5,7 @@ Normative description: docs/formats/listing.md.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from operator import itemgetter
 from typing import NamedTuple, Self
 
 from tenuto.core.errors import IntegrityError, UsageError
@@ -31,7 +32,8 @@ class Listing(Mapping[str, Entry]):
     __slots__ = ("_digest", "_entries")
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        ordered = sorted(entries, key=lambda entry: entry.path.encode())
+        # Strings compare by code points, which is the order of their UTF-8 bytes.
+        ordered = sorted(entries, key=itemgetter(0))
         self._entries = {entry.path: entry for entry in ordered}
         self._digest: str | None = None
         if len(self._entries) != len(ordered):
@@ -56,7 +58,7 @@ class Listing(Mapping[str, Entry]):
     @property
     def text(self) -> bytes:
         """The canonical bytes: one line a file, sorted by path, each ended by a newline."""
-        return "".join(f"{e.sha256}  {e.size}  {e.path}\n" for e in self._entries.values()).encode()
+        return "".join([f"{sha256}  {size}  {path}\n" for path, sha256, size in self._entries.values()]).encode()
 
     @property
     def digest(self) -> str:
@@ -119,4 +121,4 @@ def differences(old: Mapping[str, Entry], new: Mapping[str, Entry]) -> list[Chan
     """Paths whose content differs between two listings, sorted by path."""
     changes = [Change(path, entry, new.get(path)) for path, entry in old.items() if new.get(path) != entry]
     changes += [Change(path, None, entry) for path, entry in new.items() if path not in old]
-    return sorted(changes, key=lambda change: change.path.encode())
+    return sorted(changes, key=itemgetter(0))

@@ -1,17 +1,19 @@
 """The files of an artifact as they lie in the working folder: unchanged ones are believed, others are read and hashed."""
 
+import contextlib
 import errno
 import os
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from tenuto.core.errors import UsageError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
 from tenuto.core.paths import check_path, twins
-from tenuto.project.statcache import Seen
+from tenuto.project.statcache import Row, Seen
 from tenuto.project.workspace import Workspace
 from tenuto.store.disk import disk_errors
 from tenuto.store.hashing import ToHash, hash_files
@@ -36,10 +38,11 @@ _Item = tuple[str, os.stat_result]
 """A file: its path below the project, and how it looks."""
 
 
-class _Walked(NamedTuple):
-    """What a walk met: files, and the paths of links that lead nowhere."""
+class _Compared(NamedTuple):
+    """What is not as the state index has it: files that are new or look otherwise, paths that are gone, and links that lead nowhere."""
 
-    files: list[_Item]
+    changed: list[_Item]
+    gone: AbstractSet[str]
     broken: list[str]
 
 
@@ -61,42 +64,51 @@ def scan(workspace: Workspace, artifact: Artifact, *, at: str | None = None) -> 
     Raises UsageError (BadPath) for names that no hub or other system could hold, StorageError for what cannot be read.
     """
     at = artifact.path if at is None else at
-    known = workspace.state.files(at)
+    rows = workspace.state.rows(at)
     started_ns = time.time_ns()
-    found, broken = _walk(workspace, artifact, at)
-    skip = len(prefix) + 1 if (prefix := workspace.folder_of(artifact)) else 0
-    entries: list[Entry] = []
-    changed: list[_Item] = []
-    for item in found:
-        seen = known.pop(item[0], None)
-        if seen and seen.matches(item[1]):
-            entries.append(Entry(item[0][skip:], seen.sha256, seen.size))
-        else:
-            changed.append(item)
-    _check_names(changed, found)
+    changed, gone, broken = _compare(rows, _walk(workspace, artifact, at))
+    other = gone | {path for path, _ in changed}
+    unchanged = [row for row in rows if row[0] not in other]
+    _check_names(changed, unchanged)
     hashed = _hash_all(workspace, changed)
-    workspace.state.remember([seen for seen in hashed if seen.mtime_ns < started_ns - RACY_NS], gone=known)
+    workspace.state.remember([seen for seen in hashed if seen.mtime_ns < started_ns - RACY_NS], gone)
+    skip = len(prefix) + 1 if (prefix := workspace.folder_of(artifact)) else 0
+    entries = [Entry(path[skip:], sha256, size) for path, size, _, _, sha256 in unchanged]
     entries += [Entry(seen.path[skip:], seen.sha256, seen.size) for seen in hashed]
     return Scan(Listing(entries), tuple(broken), len(hashed), sum(seen.size for seen in hashed))
 
 
-def _walk(workspace: Workspace, artifact: Artifact, at: str) -> _Walked:
-    walked = _Walked([], [])
+def _compare(rows: Sequence[Row], found: Iterable[tuple[str, os.stat_result | None]]) -> _Compared:
+    """Tell files that look as they did when they were hashed from all others."""
+    known = {row[0]: row for row in rows}
+    changed, broken = [], []
+    for path, status in found:
+        if status is None:
+            broken.append(path)
+            continue
+        row = known.pop(path, None)
+        if row and row[2] == status.st_mtime_ns and row[1] == status.st_size and row[3] == status.st_ino:
+            continue
+        changed.append((path, status))
+    return _Compared(changed, known.keys(), broken)
+
+
+def _walk(workspace: Workspace, artifact: Artifact, at: str) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Every file at or below `at`, and how it looks; None for a link that leads nowhere."""
     top = os.path.join(workspace.root, at)
     whole_folder = at == artifact.path and not artifact.file
     with disk_errors(top):
         if os.path.isdir(top) and not artifact.file:
-            _walk_folder(walked, top, at, keeps_attributes=not whole_folder or bool(artifact.address.path))
+            yield from _walk_folder(top, at, keeps_attributes=not whole_folder or bool(artifact.address.path))
         elif not whole_folder and os.path.lexists(top):
-            _look_at(walked, top, at)
-    return walked
+            yield at, _look_at(top, at)
 
 
-def _walk_folder(walked: _Walked, top: str, path: str, *, keeps_attributes: bool) -> None:
+def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[tuple[str, os.stat_result | None]]:
     folders = [(top, path)]
     while folders:
         folder, prefix = folders.pop()
-        with os.scandir(folder) as entries:
+        with _opened(folder) as entries:
             for entry in entries:
                 name = entry.name
                 if name in IGNORED_NAMES or name.startswith(IGNORED_PREFIX):
@@ -104,25 +116,38 @@ def _walk_folder(walked: _Walked, top: str, path: str, *, keeps_attributes: bool
                 if name == HUB_FILE and prefix == path and not keeps_attributes:
                     continue
                 if entry.is_file(follow_symlinks=False):
-                    walked.files.append((f"{prefix}/{name}", entry.stat(follow_symlinks=False)))
+                    yield f"{prefix}/{name}", entry.stat(follow_symlinks=False)
                 elif entry.is_dir(follow_symlinks=False):
-                    folders.append((entry.path, f"{prefix}/{name}"))
+                    folders.append((f"{folder}/{name}", f"{prefix}/{name}"))
                 elif entry.is_symlink():
-                    _look_at(walked, entry.path, f"{prefix}/{name}")
+                    yield f"{prefix}/{name}", _look_at(f"{folder}/{name}", f"{prefix}/{name}")
 
 
-def _look_at(walked: _Walked, file: str, path: str) -> None:
-    """Take note of a file, or a link to one; whatever else stands there is refused, since reading it may never end."""
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[Iterator[os.DirEntry[str]]]:
+    """What a folder holds. It is open meanwhile, so that the system looks at each file by its name alone."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield entries
+    except OSError as error:
+        if isinstance(error.filename, str):
+            error.filename = os.path.join(folder, error.filename)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _look_at(file: str, path: str) -> os.stat_result | None:
+    """How a file or a link to one looks; whatever else stands there is refused, since reading it may never end."""
     try:
         status = os.stat(file)
     except OSError as error:
         if error.errno not in _NOWHERE:
             raise
-        walked.broken.append(path)
-        return
+        return None
     if stat.S_ISREG(status.st_mode):
-        walked.files.append((path, status))
-        return
+        return status
     what = "a symbolic link to " if os.path.islink(file) else ""
     if stat.S_ISDIR(status.st_mode):
         hint = "track the real folder instead" if what else "track it again, as a folder"
@@ -130,10 +155,11 @@ def _look_at(walked: _Walked, file: str, path: str) -> None:
     raise UsageError(f"{path} is {what}something that is no file", code="BadPath", hint="move it away")
 
 
-def _check_names(changed: Sequence[_Item], found: Sequence[_Item]) -> None:
+def _check_names(changed: Sequence[_Item], unchanged: Sequence[Row]) -> None:
     for path, _ in changed:
         check_path(path)
-    clash = next(iter(twins(path for path, _ in found)), None) if changed else None
+    paths = [row[0] for row in unchanged] + [path for path, _ in changed] if changed else []
+    clash = next(iter(twins(paths)), None)
     if clash:
         raise UsageError(
             f"{clash[0]} and {clash[1]} are one name on some systems", code="BadPath", hint="rename one of them"

@@ -9,8 +9,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
-from typing import NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from tenuto.core.errors import StorageError
 from tenuto.store.disk import disk_errors
@@ -57,8 +56,8 @@ class Seen(NamedTuple):
         return self.size == status.st_size and self.mtime_ns == status.st_mtime_ns and self.inode == status.st_ino
 
 
-_AS_SEEN: Callable[[Iterable[object]], Seen] = partial(tuple.__new__, Seen)
-"""Makes one of a row without a call in Python, of which a large folder would need one for each file."""
+Row = tuple[str, int, int, int, str]
+"""The first five fields of a Seen, where one object for each file would be too much: path, size, mtime_ns, inode, sha256."""
 
 
 class Base(NamedTuple):
@@ -134,11 +133,16 @@ class StateIndex:
 
     def files(self, folder: str) -> dict[str, Seen]:
         """Everything known at or below `folder`, by path."""
-        statement = f"SELECT {', '.join(Seen._fields)} FROM files WHERE path = ? OR (path >= ? AND path < ?)"  # noqa: S608 - fixed
+        return {row[0]: Seen(*row) for row in self._rows(", ".join(Seen._fields), folder)}
+
+    def rows(self, folder: str) -> list[Row]:
+        """Everything known at or below `folder`."""
+        return self._rows("path, size, mtime_ns, inode, sha256", folder)
+
+    def _rows(self, columns: str, folder: str) -> list[Any]:
+        statement = f"SELECT {columns} FROM files WHERE path = ? OR (path >= ? AND path < ?)"  # noqa: S608 - fixed
         found = (folder, f"{folder}/", f"{folder}0")
-        return self._run(
-            lambda database: {seen.path: seen for seen in map(_AS_SEEN, database.execute(statement, found))}
-        )
+        return self._run(lambda database: database.execute(statement, found).fetchall())
 
     def remember(self, seen: Iterable[Seen], gone: Iterable[str] = ()) -> None:
         """Record files as seen now, and forget those that are gone."""
