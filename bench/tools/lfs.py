@@ -37,6 +37,9 @@ class GitLfs:
         bench.quiet("git", "lfs", "track", "data/**", cwd=project)
         bench.step("track", "git", "add", "data", ".gitattributes", cwd=project)
         bench.step("status", "git", "status", cwd=project)
+        bench.quiet(
+            "git", "config", "gc.autoDetach", "false", cwd=project
+        )  # a collection in the background breaks its push
         bench.quiet("git", "commit", "-q", "-m", "first", cwd=project)
         warm(project / ".git")
         bench.step("push", "git", "push", "-q", "-u", "origin", "main", cwd=project)
