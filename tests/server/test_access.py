@@ -121,7 +121,22 @@ def code_of(actor: Actor, action: Action, repo: Repo | None) -> tuple[str, str]:
     return caught.value.code, caught.value.message
 
 
-@pytest.mark.parametrize("action", sorted(set(Action) - {Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.CREATE}))
+def test_the_hub_is_governed_by_its_administrators_alone() -> None:
+    assert may(ADMIN, Action.GOVERN, None)
+    assert may(ADMIN._replace(role=Role.SESSION), Action.GOVERN, None)
+    narrow = scoped(ADMIN._replace(role=Role.FINE), Right.ADMIN, "admin")
+    for actor in (ANYBODY, ALICE, KEEPER, ADMIN_READS, narrow):
+        assert not may(actor, Action.GOVERN, None)
+    assert code_of(ANYBODY, Action.GOVERN, None)[0] == "NoToken"
+    assert code_of(ALICE, Action.GOVERN, None) == ("Forbidden", "alice has no right to govern here")
+    assert "may only read" in code_of(ADMIN_READS, Action.GOVERN, None)[1]
+    assert "fine-grained" in code_of(narrow, Action.GOVERN, None)[1]
+
+
+ABOUT_REPOS = sorted(set(Action) - {Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.CREATE, Action.GOVERN})
+
+
+@pytest.mark.parametrize("action", ABOUT_REPOS)
 @pytest.mark.parametrize("actor", [ANYBODY, BOB])
 def test_hidden_and_unknown_are_one_answer(actor: Actor, action: Action) -> None:
     assert code_of(actor, action, HIDDEN) == code_of(actor, action, None)

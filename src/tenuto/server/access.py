@@ -22,7 +22,10 @@ class Action(StrEnum):
     DISCUSS = "discuss"  # open discussions about it, and comment
     PROPOSE = "propose"  # open a pull request, and upload what it needs
     WRITE = "write"  # upload, commit, branch and tag
-    ADMINISTER = "administer"  # settings, visibility, access requests, move, deletion
+    ADMINISTER = (
+        "administer"  # settings, visibility, access requests, move, deletion; of a namespace: members, services, tokens
+    )
+    GOVERN = "govern"  # the hub as a whole: its accounts, limits and logs
 
 
 class Right(IntEnum):
@@ -114,6 +117,7 @@ class Repo(NamedTuple):
     standing: Standing = Standing.NONE
 
 
+_UNBOUNDED = frozenset((Role.WRITE, Role.SESSION))
 _TOKEN_RIGHTS = {Role.READ: Right.READ, Role.WRITE: Right.ADMIN, Role.SESSION: Right.ADMIN}
 
 
@@ -137,6 +141,15 @@ def _right_of_token(actor: Actor, repo: Repo) -> Right:
     return max(fitting, default=Right.NONE)
 
 
+_OF_THE_HUB = frozenset((Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.GOVERN))
+
+
+def _may_here(actor: Actor, action: Action) -> bool:
+    if action is Action.GOVERN:
+        return actor.is_admin and actor.role in _UNBOUNDED
+    return actor.is_known or action is not Action.IDENTIFY
+
+
 def may(actor: Actor, action: Action, repo: Repo | None) -> bool:
     """Whether `actor` may do `action` on `repo`; None stands for no repo, or one that does not exist.
 
@@ -145,11 +158,10 @@ def may(actor: Actor, action: Action, repo: Repo | None) -> bool:
     - Every account may like, and ask for access to, what it sees; to discuss that its token must be good for more than reading.
       So does proposing a change, of which the bytes must be readable too.
     - Changes need the right to write, settings and deletion the right to administer.
+    - The hub is governed by its administrators, with a token that may do all that they may.
     """
-    if action in {Action.SERVE, Action.BROWSE}:
-        return True
-    if action is Action.IDENTIFY:
-        return actor.is_known
+    if action in _OF_THE_HUB:
+        return _may_here(actor, action)
     if repo is None:
         return False
     right = right_on(actor, repo)
@@ -201,7 +213,7 @@ def check(actor: Actor, action: Action, repo: Repo | None) -> None:
     """
     if may(actor, action, repo):
         return
-    if action not in {Action.IDENTIFY, Action.CREATE} and not may(actor, Action.SEE, repo):
+    if action not in _OF_THE_HUB | {Action.CREATE} and not may(actor, Action.SEE, repo):
         raise NotFoundError(
             "Repository not found",
             code="RepoNotFound",

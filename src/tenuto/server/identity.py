@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, select, update
@@ -48,12 +47,12 @@ _BY_TOKEN = _LIVE.where(tokens.c.id == bindparam("token_id"))
 _MEMBERSHIPS = (
     select(users.c.name, memberships.c.right)
     .join(memberships, memberships.c.organization_id == users.c.id)
-    .where(memberships.c.user_id == bindparam("user_id"))
+    .where(memberships.c.user_id == bindparam("user_id"), users.c.disabled_ms.is_(None))
 )
 _OWNER = (
     select(users.c.id, users.c.name, services.c.right)
     .join(services, services.c.owner_id == users.c.id)
-    .where(services.c.service_id == bindparam("user_id"))
+    .where(services.c.service_id == bindparam("user_id"), users.c.disabled_ms.is_(None))
 )
 _SCOPES = (
     select(token_scopes.c.right, users.c.name, token_scopes.c.repo_id)
@@ -68,8 +67,8 @@ def digest_of(token: str) -> str:
 
 
 def identify(connection: Connection, token: str, now_ms: int, *, by_cookie: bool = False) -> Identity | None:
-    """Whose token this is; None if it is unknown, revoked or expired, if its account was disabled, and for a session that
-    did not come as a cookie, or a cookie that is no session."""
+    """Whose token this is; None if it is unknown, revoked or expired, if its account, or that for which it acts, was disabled, and for
+    a session that did not come as a cookie, or a cookie that is no session."""
     digest = digest_of(token)
     row = connection.execute(_BY_DIGEST, {"digest": digest, "now_ms": now_ms}).first()
     if row is None or not hmac.compare_digest(row.digest, digest) or (row.role == Role.SESSION) is not by_cookie:
@@ -83,8 +82,11 @@ def identify_token(connection: Connection, token_id: int, now_ms: int) -> Identi
     return _identity(connection, row) if row else None
 
 
-def _identity(connection: Connection, row: "Row[*tuple[Any, ...]]") -> Identity:
-    owner_id, rights = _rights(connection, row)
+def _identity(connection: Connection, row: "Row[*tuple[Any, ...]]") -> Identity | None:
+    owner = _owner(connection, row.id) if row.kind == "service" else None
+    if row.kind == "service" and owner is None:
+        return None
+    rights = dict([owner[1:]]) if owner else _memberships(connection, row.id)
     role = Role(row.role)
     actor = Actor(
         user_id=row.id,
@@ -96,18 +98,20 @@ def _identity(connection: Connection, row: "Row[*tuple[Any, ...]]") -> Identity:
         rights=rights,
         scopes=_scopes(connection, row.token_id) if role is Role.FINE else (),
         reads_gated=row.reads_gated,
-        owner_id=owner_id,
+        owner_id=owner[0] if owner else 0,
     )
     return Identity(actor, row.last_used_ms, row.expires_ms)
 
 
-def _rights(connection: Connection, row: "Row[*tuple[Any, ...]]") -> tuple[int, Mapping[str, Right]]:
-    """The account that a service acts for, or 0; and the rights in other namespaces."""
-    if row.kind == "service":
-        owner = connection.execute(_OWNER, {"user_id": row.id}).one()
-        return owner.id, {owner.name: Right[owner.right.upper()]}
-    found = connection.execute(_MEMBERSHIPS, {"user_id": row.id})
-    return 0, {name: Right[right.upper()] for name, right in found}
+def _owner(connection: Connection, service_id: int) -> tuple[int, str, Right] | None:
+    """Id and name of the account that a service acts for, and its right there; None if that account was disabled."""
+    row = connection.execute(_OWNER, {"user_id": service_id}).first()
+    return (row.id, row.name, Right[row.right.upper()]) if row else None
+
+
+def _memberships(connection: Connection, user_id: int) -> dict[str, Right]:
+    found = connection.execute(_MEMBERSHIPS, {"user_id": user_id})
+    return {name: Right[right.upper()] for name, right in found}
 
 
 def _scopes(connection: Connection, token_id: int) -> tuple[Scope, ...]:
