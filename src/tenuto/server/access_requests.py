@@ -8,7 +8,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 from tenuto.core.errors import AccessDeniedError, NotFoundError, UsageError
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Gate, Standing
-from tenuto.server.accounts import user_id_of
+from tenuto.server.accounts import name_of, user_id_of
+from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.hub import Parts
 from tenuto.server.schema import access_requests, users
@@ -17,6 +18,11 @@ from tenuto.server.standing import find_stand
 FIELDS_BYTES = 1 << 14
 _PAGE = 100
 _MAX_PAGE = 1000
+_DEEDS = {
+    Standing.PENDING: Deed.ACCESS_REOPEN,
+    Standing.ACCEPTED: Deed.ACCESS_ACCEPT,
+    Standing.REJECTED: Deed.ACCESS_REJECT,
+}
 
 
 def ask(parts: Parts, call: Call) -> Answer:
@@ -33,9 +39,11 @@ def ask(parts: Parts, call: Call) -> Answer:
         if standing is Standing.NONE:
             row = {"repo_id": call.repo.key, "user_id": user_id, "fields": fields, "created_ms": now_ms}
             connection.execute(insert(access_requests).values({**row, "status": Standing.PENDING.value}))
+            _record(connection, call, Deed.ACCESS_REQUEST, call.actor.name, now_ms)
             standing = Standing.PENDING
         if standing is Standing.PENDING and gate is Gate.AUTO:
             _settle(connection, call, user_id, Standing.ACCEPTED, now_ms)
+            _record(connection, call, Deed.ACCESS_ACCEPT, call.actor.name, now_ms)
     return Answer(303, {"Location": f"{call.base_url}/{call.repo.id.web_path}"})
 
 
@@ -58,6 +66,7 @@ def withdraw(parts: Parts, call: Call) -> Answer:
     with parts.database.write() as connection:
         if not connection.execute(delete(access_requests).where(pending)).rowcount:
             raise _no_request(call.actor.name)
+        _record(connection, call, Deed.ACCESS_WITHDRAW, call.actor.name, parts.now_ms())
     return json_answer({"ok": True})
 
 
@@ -130,6 +139,7 @@ def handle(parts: Parts, call: Call) -> Answer:
         if find_stand(connection, call.repo.key, user_id, parts.now_ms()).standing in {Standing.NONE, status}:
             raise _no_request(wanted.user or str(wanted.request_id), f" that is not {status} already")
         _settle(connection, call, user_id, status, parts.now_ms(), reason)
+        _record(connection, call, _DEEDS[status], name_of(connection, user_id), parts.now_ms())
     return json_answer({})
 
 
@@ -183,4 +193,9 @@ def grant(parts: Parts, call: Call) -> Answer:
             row = {"repo_id": call.repo.key, "user_id": user_id, "fields": "{}", "created_ms": now_ms}
             connection.execute(insert(access_requests).values({**row, "status": Standing.PENDING.value}))
         _settle(connection, call, user_id, Standing.ACCEPTED, now_ms)
+        _record(connection, call, Deed.ACCESS_GRANT, name_of(connection, user_id), now_ms)
     return json_answer({})
+
+
+def _record(connection: Connection, call: Call, deed: Deed, name: str, now_ms: int) -> None:
+    record(connection, call.origin, deed, now_ms, repo=call.repo, subject=name)

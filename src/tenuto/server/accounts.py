@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.core.ids import check_name
 from tenuto.server.access import Role
+from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.identity import digest_of
 from tenuto.server.schema import tokens, users
 
@@ -125,3 +126,16 @@ def user_id_of(connection: Connection, name: str) -> int:
     if found is None:
         raise NotFoundError(f"there is no user {name}", code="UserNotFound", hint="add it with `tenuto hub user add`")
     return int(found)
+
+
+def name_of(connection: Connection, user_id: int) -> str:
+    """The name of the account with that id; empty if there is none."""
+    return connection.execute(select(users.c.name).where(users.c.id == user_id)).scalar() or ""
+
+
+def record_token(connection: Connection, origin: Origin, token: str, now_ms: int) -> None:
+    """The audit log tells of a token that was made: whose it is, its id, name and role, and never the token."""
+    made = select(tokens.c.id, tokens.c.name, tokens.c.role, users.c.name.label("user"))
+    row = connection.execute(made.join(users).where(tokens.c.digest == digest_of(token))).one()
+    facts = {"token_id": row.id, "name": row.name, "role": row.role}
+    record(connection, origin, Deed.TOKEN_CREATE, now_ms, subject=row.user, facts=facts)

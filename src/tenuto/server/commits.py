@@ -15,6 +15,7 @@ from tenuto.core.gitobj import FILE_MODE, Commit, Pointer, TreeItem, blob_id, en
 from tenuto.core.ids import check_sha256
 from tenuto.core.paths import check_path
 from tenuto.server.access import Actor, Repo
+from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.db import chunks
 from tenuto.server.gitstore import (
     DEFAULT_BRANCH,
@@ -267,7 +268,7 @@ Enter: TypeAlias = Callable[[GitReader, HeaderValue], str]
 """Says inside the transaction of a commit to which branch it goes; may make the branch, or refuse."""
 
 
-def commit(parts: Parts, repo: Repo, actor: Actor, revision: str | Enter, file: BinaryIO) -> str:
+def commit(parts: Parts, repo: Repo, origin: Origin, revision: str | Enter, file: BinaryIO) -> str:
     """Apply the lines in `file` to a branch and return its head afterwards; no change makes no commit.
 
     All or nothing. Raises ConflictError (StaleParent) if the head is not the one that the caller built on,
@@ -277,7 +278,7 @@ def commit(parts: Parts, repo: Repo, actor: Actor, revision: str | Enter, file: 
     try:
         reader.read(file)
         with parts.database.write() as connection:
-            return _apply(parts, repo, actor, revision, reader, connection)
+            return _apply(parts, repo, origin, revision, reader, connection)
     except RowRefused as error:  # the repo was deleted meanwhile
         raise _repo_is_gone() from error
 
@@ -287,7 +288,7 @@ def _repo_is_gone() -> NotFoundError:
 
 
 def _apply(
-    parts: Parts, repo: Repo, actor: Actor, place: str | Enter, reader: CommitReader, connection: Connection
+    parts: Parts, repo: Repo, origin: Origin, place: str | Enter, reader: CommitReader, connection: Connection
 ) -> str:
     if find_repo_by_key(connection, repo.key) is None:
         raise _repo_is_gone()
@@ -308,12 +309,14 @@ def _apply(
         return head.oid
     rows = [*reader.blobs, *pointers, *(object_row(repo.key, "tree", one.oid, one.body) for one in made)]
     message = "\n\n".join(filter(None, (reader.header.summary or "Update", reader.header.description)))
-    facts, row = new_commit(parts, repo, actor, tree, (head.oid,), message)
+    facts, row = new_commit(parts, repo, origin.actor, tree, (head.oid,), message)
     add_objects(parts.database, connection, [*rows, row])
     add_commit(parts.database, connection, repo.key, facts)
     if not move_ref(connection, repo.key, ref, head.oid, facts.oid):
         raise ConflictError(f"{revision} moved while the commit was made", hint="try again")
     mark_modified(connection, repo.key, parts.now_ms())
+    moved = {"old": head.oid, "new": facts.oid}
+    record(connection, origin, Deed.COMMIT, parts.now_ms(), repo=repo, subject=ref, facts=moved)
     return facts.oid
 
 

@@ -12,7 +12,8 @@ from sqlalchemy import Row, delete, func, insert, select, update
 
 from tenuto.core.errors import UnavailableError
 from tenuto.server.access import Actor, Role
-from tenuto.server.accounts import create_token
+from tenuto.server.accounts import create_token, record_token
+from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.identity import digest_of, identify, identify_token
@@ -85,6 +86,7 @@ def fetch(parts: Parts, call: Call) -> Answer:
         actor = identity.actor
         role = Role.READ if actor.role is Role.READ else Role.WRITE
         token = create_token(connection, actor.name, role, "device login", now_ms)
+        record_token(connection, call.origin._replace(actor=actor), token, now_ms)
     return json_answer({"access_token": token, "token_type": "bearer", "scope": role}, headers=_NO_STORE)
 
 
@@ -116,6 +118,7 @@ def decide(parts: Parts, call: Call) -> Answer:
     with parts.database.write() as connection:
         identity = identify(connection, form.get("token", "").strip(), now_ms)
         if identity is None:
+            record(connection, call.origin, Deed.SIGN_IN_REFUSED, now_ms, facts={"kind": "device"})
             return _page(_form(form.get("user_code", ""), "The hub does not know this token."), 401)
         if identity.actor.role is Role.FINE:
             return _page(_form(form.get("user_code", ""), "A fine-grained token cannot let a device in."), 403)
@@ -125,6 +128,8 @@ def decide(parts: Parts, call: Call) -> Answer:
         known = update(device_logins).where(pending, device_logins.c.expires_ms >= now_ms).values(values)
         if not connection.execute(known).rowcount:
             return _page(_form("", "There is no login with this code, or it has expired."), 404)
+        deed, origin = Deed.SIGN_IN if is_yes else Deed.SIGN_IN_REFUSED, call.origin._replace(actor=identity.actor)
+        record(connection, origin, deed, now_ms, subject=identity.actor.name, facts={"kind": "device"})
     return _page(_done(identity.actor, is_yes))
 
 

@@ -47,7 +47,7 @@ def create(parts: Parts, call: Call) -> Answer:
         thread = Thread(connection, call.repo)
         if request.pull_request:
             git = GitReader(connection, call.repo.key, parts.cache)
-            made = open_proposal(git, call.repo, call.actor, title, "draft", now_ms)
+            made = open_proposal(git, call.repo, call.origin, title, "draft", now_ms)
         else:
             made = thread.open(call.actor, title, "open", False, now_ms)
         if request.description and request.description.strip():
@@ -188,7 +188,7 @@ def merge_proposal(parts: Parts, call: Call) -> Answer:
         if not found.is_pull_request:
             raise UsageError(f"discussion {found.number} is not a pull request")
         git = GitReader(connection, call.repo.key, parts.cache)
-        facts = merge(parts, git, call.repo, call.actor, found)
+        facts = merge(parts, git, call.repo, call.origin, found)
         thread.change(found.number, status="merged", merge_oid=facts.oid)
         thread.add(found.number, call.actor, "status-change", {"status": "merged"}, now_ms)
         if comment:

@@ -215,5 +215,5 @@ class PushSink(BodySink):
         self._parts, self._call = parts, call
 
     def finish(self) -> Answer:
-        body = receive(self._parts, self._call.repo, self.rewind())
+        body = receive(self._parts, self._call.repo, self._call.origin, self.rewind())
         return Answer(200, _headers("receive-pack", "result"), body)

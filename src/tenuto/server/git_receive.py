@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError as RowRefused
 from tenuto.core.errors import AccessDeniedError, ConflictError, TenutoError, UsageError
 from tenuto.core.ids import check_revision, is_commit_id
 from tenuto.server.access import Repo
+from tenuto.server.audit import Origin
 from tenuto.server.git_check import Inspector, Passed
 from tenuto.server.git_pack import Pack, PackLimits
 from tenuto.server.git_protocol import ZERO_ID, Band, Mark, PushRequest, Update, band_width, packet, read_push
@@ -25,12 +26,12 @@ KEPT_OBJECT_BYTES = 32 * MIB
 _PROTECTED = HEADS + DEFAULT_BRANCH
 
 
-def receive(parts: Parts, repo: Repo, file: BinaryIO) -> bytes:
+def receive(parts: Parts, repo: Repo, origin: Origin, file: BinaryIO) -> bytes:
     """Do what a push asks for, as far as it may be done; the answer says which refs moved, and why the others did not."""
     request = read_push(file)
     if not request.updates:
         return b""
-    push = _Push(parts, repo, request)
+    push = _Push(parts, repo, origin, request)
     try:
         if all(update.is_delete for update in request.updates):
             push.check_names()
@@ -50,8 +51,8 @@ def receive(parts: Parts, repo: Repo, file: BinaryIO) -> bytes:
 class _Push:
     """One push, and what becomes of each of its refs."""
 
-    def __init__(self, parts: Parts, repo: Repo, request: PushRequest) -> None:
-        self._parts, self._repo, self._request = parts, repo, request
+    def __init__(self, parts: Parts, repo: Repo, origin: Origin, request: PushRequest) -> None:
+        self._parts, self._repo, self._origin, self._request = parts, repo, origin, request
         self._faults: dict[str, str] = {}
         self._unpack_fault = ""
         self._commits: dict[str, str] = {}
@@ -113,7 +114,8 @@ class _Push:
             raise ConflictError("another ref of this atomic push was refused")
         moves = [Move(update, self._commits.get(update.new, "")) for update in self._pending]
         if moves:
-            self._faults.update(land(self._parts, self._repo, passed, pack, moves, is_atomic=is_atomic))
+            landed = land(self._parts, self._repo, self._origin, passed, pack, moves, is_atomic=is_atomic)
+            self._faults.update(landed)
 
     def report(self) -> bytes:
         """The answer to the client."""

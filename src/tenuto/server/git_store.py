@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from tenuto.core.errors import ConflictError, NotFoundError
 from tenuto.core.gitobj import Commit
 from tenuto.server.access import Repo
+from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.commits import held_sizes
 from tenuto.server.git_check import Passed
 from tenuto.server.git_pack import Pack
@@ -42,7 +43,14 @@ class _NothingMovesError(Exception):
 
 
 def land(
-    parts: Parts, repo: Repo, passed: Passed, pack: Pack | None, moves: list[Move], *, is_atomic: bool
+    parts: Parts,
+    repo: Repo,
+    origin: Origin,
+    passed: Passed,
+    pack: Pack | None,
+    moves: list[Move],
+    *,
+    is_atomic: bool,
 ) -> dict[str, str]:
     """Store all that passed and move the refs; by ref, why it did not move.
 
@@ -66,10 +74,22 @@ def land(
             if len(faults) == len(moves) or (is_atomic and faults):
                 raise _NothingMovesError
             mark_modified(connection, repo.key, parts.now_ms())
+            for move in moves:
+                if move.update.ref not in faults and move.update.old != move.update.new:
+                    _record(connection, origin, repo, move.update, parts.now_ms())
     except _NothingMovesError:
         for move in moves:
             faults.setdefault(move.update.ref, "another ref of this atomic push was refused")
     return faults
+
+
+def _record(connection: Connection, origin: Origin, repo: Repo, update: Update, now_ms: int) -> None:
+    facts = {"old": update.old, "new": update.new}
+    deed = Deed.COMMIT
+    if ZERO_ID in facts.values():
+        deed = Deed.REF_DELETE if update.is_delete else Deed.REF_CREATE
+        facts = {name: oid for name, oid in facts.items() if oid != ZERO_ID}
+    record(connection, origin, deed, now_ms, repo=repo, subject=update.ref, facts=facts)
 
 
 def _check_ground(connection: Connection, repo: Repo, passed: Passed) -> None:

@@ -13,6 +13,7 @@ from tenuto.core.errors import AccessDeniedError, NotFoundError, UsageError
 from tenuto.core.paths import check_path
 from tenuto.core.wire import LFS_MEDIA_TYPE, timestamp_text
 from tenuto.server.access import Action, Actor, may
+from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.schema import file_locks, users
@@ -139,6 +140,17 @@ def unlock(parts: Parts, call: Call) -> Answer:
         lock = Lock._make(found)
         _check_release(call, call.actor, lock, is_forced=request.force)
         connection.execute(delete(file_locks).where(file_locks.c.id == lock_id))
+        if lock.owner != call.actor.name:
+            facts = {"target": lock.path}
+            record(
+                connection,
+                call.origin,
+                Deed.LOCK_BREAK,
+                parts.now_ms(),
+                repo=call.repo,
+                subject=lock.owner,
+                facts=facts,
+            )
     return _answer({"lock": lock.as_json()})
 
 

@@ -7,6 +7,7 @@ from tenuto.core.errors import ConflictError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
 from tenuto.server.access import Action, Repo, check
 from tenuto.server.accounts import check_namespace
+from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.repos import find_repo
@@ -42,6 +43,7 @@ def move(parts: Parts, call: Call) -> Answer:
     check(call.actor, Action.CREATE, Repo(0, new))
     with parts.database.write() as connection:
         _rename(connection, old, new)
+        record(connection, call.origin, Deed.REPO_MOVE, parts.now_ms(), repo=old, subject=str(new))
     return json_answer({"url": f"{call.base_url}/{new.web_path}", "name": new.full_name})
 
 

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from tenuto.core.errors import AccessDeniedError, ConflictError, UsageError
 from tenuto.server.access import Actor, Repo, may_steer
+from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.commits import Enter, HeaderValue, new_commit
 from tenuto.server.discussions import PULL_REQUESTS, Discussion, Status, Thread, check_title
 from tenuto.server.gitstore import (
@@ -40,28 +41,30 @@ class Proposal(NamedTuple):
 
 
 def open_proposal(
-    git: GitReader, repo: Repo, actor: Actor, title: str, status: Status, now_ms: int, start: str = BASE
+    git: GitReader, repo: Repo, origin: Origin, title: str, status: Status, now_ms: int, start: str = BASE
 ) -> Discussion:
     """A new pull request to the branch `main`, whose own branch begins at `start`."""
     head = git.resolve(start)
-    made = Thread(git.connection, repo).open(actor, title, status, True, now_ms)
+    made = Thread(git.connection, repo).open(origin.actor, title, status, True, now_ms)
     add_ref(git.connection, repo.key, Ref(made.ref, head.oid, head.oid))
+    record(git.connection, origin, Deed.REF_CREATE, now_ms, repo=repo, subject=made.ref, facts={"new": head.oid})
     return made
 
 
 class Opening:
     """Lets a commit open a pull request of its own, all in one transaction; its number is known afterwards."""
 
-    def __init__(self, parts: Parts, repo: Repo, actor: Actor, revision: str) -> None:
-        self._now_ms, self._repo, self._actor, self._revision = parts.now_ms(), repo, actor, revision
+    def __init__(self, parts: Parts, repo: Repo, origin: Origin, revision: str) -> None:
+        self._now_ms, self._repo, self._origin, self._revision = parts.now_ms(), repo, origin, revision
         self.number = 0
 
     def __call__(self, git: GitReader, header: HeaderValue) -> str:
         start = git.resolve(self._revision) if header.parent is None else git.resolve(header.parent)
         title = " ".join(header.summary.split())[:250] or "Update"
-        made = open_proposal(git, self._repo, self._actor, check_title(title), "open", self._now_ms, start.oid)
+        made = open_proposal(git, self._repo, self._origin, check_title(title), "open", self._now_ms, start.oid)
         if header.description.strip():
-            Thread(git.connection, self._repo).comment(made.number, self._actor, header.description, self._now_ms)
+            thread = Thread(git.connection, self._repo)
+            thread.comment(made.number, self._origin.actor, header.description, self._now_ms)
         self.number = made.number
         return made.ref
 
@@ -105,7 +108,7 @@ def commits_of(git: GitReader, proposal: Proposal) -> list[CommitFacts]:
     return line[::-1]
 
 
-def merge(parts: Parts, git: GitReader, repo: Repo, actor: Actor, found: Discussion) -> CommitFacts:
+def merge(parts: Parts, git: GitReader, repo: Repo, origin: Origin, found: Discussion) -> CommitFacts:
     """Bring a pull request into the branch `main` by a commit with both heads as parents.
 
     Raises ConflictError if it is over, or changes what `main` changed since, UsageError (BadRequest) if it changes nothing.
@@ -127,7 +130,8 @@ def merge(parts: Parts, git: GitReader, repo: Repo, actor: Actor, found: Discuss
     tree, made = editor.write()
     if tree == ours.tree:
         raise UsageError(f"pull request {found.number} changes nothing")
-    facts, row = new_commit(parts, repo, actor, tree, (ours.oid, theirs.oid), f"{found.title} (#{found.number})")
+    message = f"{found.title} (#{found.number})"
+    facts, row = new_commit(parts, repo, origin.actor, tree, (ours.oid, theirs.oid), message)
     add_objects(
         parts.database, git.connection, [*(object_row(repo.key, "tree", one.oid, one.body) for one in made), row]
     )
@@ -135,4 +139,6 @@ def merge(parts: Parts, git: GitReader, repo: Repo, actor: Actor, found: Discuss
     if not move_ref(git.connection, repo.key, BASE, ours.oid, facts.oid):
         raise ConflictError(f"{DEFAULT_BRANCH} moved meanwhile", hint="try again")
     mark_modified(git.connection, repo.key, parts.now_ms())
+    moved = {"old": ours.oid, "new": facts.oid}
+    record(git.connection, origin, Deed.COMMIT, parts.now_ms(), repo=repo, subject=BASE, facts=moved)
     return facts

@@ -9,6 +9,7 @@ from tenuto.core.errors import ConflictError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
 from tenuto.server.access import Gate, Repo, Right, Role
 from tenuto.server.accounts import check_namespace
+from tenuto.server.audit import Deed, record
 from tenuto.server.commits import begin
 from tenuto.server.exchange import Answer, Call, error_answer, json_answer
 from tenuto.server.hub import Parts
@@ -77,6 +78,8 @@ def create(parts: Parts, call: Call) -> Answer:
         with parts.database.write() as connection:
             repo = create_repo(connection, repo_id, private=bool(_wants_private(request)), now_ms=parts.now_ms())
             begin(parts, connection, repo, call.actor)
+            facts = {"private": repo.private}
+            record(connection, call.origin, Deed.REPO_CREATE, parts.now_ms(), repo=repo, facts=facts)
     except ConflictError as error:
         answer = error_answer(error)
         assert isinstance(answer.body, bytes)
@@ -88,6 +91,7 @@ def delete(parts: Parts, call: Call) -> Answer:
     """Drop a repo with everything in it."""
     with parts.database.write() as connection:
         delete_repo(connection, call.repo.key)
+        record(connection, call.origin, Deed.REPO_DELETE, parts.now_ms(), repo=call.repo)
     return json_answer({})
 
 
@@ -103,6 +107,8 @@ def settings(parts: Parts, call: Call) -> Answer:
         if gate is not None:
             set_gate(connection, call.repo.key, gate)
             answer["gated"] = gate.value or False
+        facts = {"private": private, "gate": None if gate is None else gate.value or "none"}
+        record(connection, call.origin, Deed.REPO_SETTINGS, parts.now_ms(), repo=call.repo, facts=facts)
     return json_answer(answer)
 
 

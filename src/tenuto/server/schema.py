@@ -355,6 +355,27 @@ file_locks = Table(
     sqlite_autoincrement=True,
 )
 
+# Who did what (decision 21): a chain of rows that triggers keep from being changed or removed. It outlives the accounts and repos that it names.
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # 1, 2, 3, without a gap
+    Column("time_ms", BigInteger, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("actor_id", Integer, nullable=False),
+    Column("actor", String(96), nullable=False),
+    Column("token_id", Integer, nullable=False),
+    Column("deed", String(32), nullable=False),
+    Column("repo_id", Integer, nullable=False),
+    Column("repo", String(220), nullable=False),  # its address at that time
+    Column("subject", String(300), nullable=False),
+    Column("facts", Text, nullable=False),  # JSON
+    Column("hash", String(64), nullable=False),  # sha256 over all of this and the hash of the row before
+    Index(None, "repo_id"),
+    Index(None, "actor_id"),
+)
+
 # What no ref of a repo needs any more, and since when that is known: git ids, sha256s of large objects, hashes of xorbs.
 unneeded = Table(
     "unneeded",

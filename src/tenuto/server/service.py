@@ -10,6 +10,7 @@ from typing import Self, TextIO
 
 from tenuto.server import accounts
 from tenuto.server.app import App
+from tenuto.server.audit import Deed, command_line, record
 from tenuto.server.db import Database
 from tenuto.server.gitstore import GitCache
 from tenuto.server.hub import Limits, Parts
@@ -86,11 +87,14 @@ class Hub:
         """Add a user. Raises UsageError (BadAddress), ConflictError (Exists)."""
         with self.parts.database.write() as connection:
             accounts.add_user(connection, name, is_admin=admin, now_ms=self.parts.now_ms())
+            record(connection, command_line(), Deed.USER_ADD, self.parts.now_ms(), subject=name)
 
     def create_token(self, user: str, role: str, name: str = "") -> str:
         """A new token, which is shown here only. Raises NotFoundError (UserNotFound), UsageError (BadRequest)."""
         with self.parts.database.write() as connection:
-            return accounts.create_token(connection, user, role, name, self.parts.now_ms())
+            token = accounts.create_token(connection, user, role, name, self.parts.now_ms())
+            accounts.record_token(connection, command_line(), token, self.parts.now_ms())
+            return token
 
     def list_tokens(self, user: str) -> list[accounts.TokenFacts]:
         """The good tokens of a user. Raises NotFoundError (UserNotFound)."""
@@ -100,7 +104,11 @@ class Hub:
     def revoke_token(self, token_id: int) -> bool:
         """Make a token useless; whether it was good until now."""
         with self.parts.database.write() as connection:
-            return accounts.revoke_token(connection, token_id, self.parts.now_ms())
+            is_revoked = accounts.revoke_token(connection, token_id, self.parts.now_ms())
+            if is_revoked:
+                facts = {"token_id": token_id}
+                record(connection, command_line(), Deed.TOKEN_REVOKE, self.parts.now_ms(), facts=facts)
+            return is_revoked
 
     def close(self) -> None:
         """Wait for what is running, then close database and threads."""
@@ -122,7 +130,11 @@ def _first_token(parts: Parts) -> str | None:
             return None
         now_ms = parts.now_ms()
         accounts.add_user(connection, ADMINISTRATOR, is_admin=True, now_ms=now_ms)
-        return accounts.create_token(connection, ADMINISTRATOR, "write", "first start", now_ms)
+        token = accounts.create_token(connection, ADMINISTRATOR, "write", "first start", now_ms)
+        origin = command_line()
+        record(connection, origin, Deed.USER_ADD, now_ms, subject=ADMINISTRATOR, facts={"role": "admin"})
+        accounts.record_token(connection, origin, token, now_ms)
+        return token
 
 
 def _sweep_spool(spool: str, before_s: float) -> None:

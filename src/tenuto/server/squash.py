@@ -3,6 +3,7 @@
 import msgspec
 
 from tenuto.core.errors import ConflictError, UsageError
+from tenuto.server.audit import Deed, record
 from tenuto.server.commits import MESSAGE_BYTES, find_branch, new_commit
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.gitstore import GitReader, add_commit, add_objects, move_ref
@@ -30,4 +31,6 @@ def super_squash(parts: Parts, call: Call) -> Answer:
         if not move_ref(connection, call.repo.key, ref, head.oid, facts.oid):
             raise ConflictError(f"{ref} moved meanwhile", hint="try again")
         mark_modified(connection, call.repo.key, parts.now_ms())
+        moved = {"old": head.oid, "new": facts.oid}
+        record(connection, call.origin, Deed.SQUASH, parts.now_ms(), repo=call.repo, subject=ref, facts=moved)
     return json_answer({"commitOid": facts.oid})

@@ -10,6 +10,7 @@ from tenuto.core.errors import UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name, check_sha256
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Action, check
+from tenuto.server.audit import Deed, Fact, record
 from tenuto.server.db import chunks
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
@@ -133,6 +134,8 @@ def purge(parts: Parts, call: Call) -> Answer:
         xorbs = drop_files(parts.database, connection, call.repo.key, held) if held else []
         _note(parts, connection, call.repo.key, held, now_ms)
         mark_modified(connection, call.repo.key, now_ms)
+        gone: dict[str, Fact] = {"objects": len(held), "names": held, "commits": len(rewritten)}
+        record(connection, call.origin, Deed.PURGE, now_ms, repo=call.repo, facts=gone)
     parts.cache.forget(call.repo.key)
     freed = free_objects(parts, held) + (parts.xorbs.free(xorbs) if xorbs else 0)
     return json_answer({"deleted": len(held), "freedBytes": freed, "rewrittenCommits": len(rewritten)})
@@ -211,6 +214,9 @@ def duplicate(parts: Parts, call: Call) -> Answer:
         assert target is not None
         held = set(_held(connection, call.repo.key, names))
         _hold_too(parts, connection, call.repo.key, target.key, sorted(held))
+        shared: dict[str, Fact] = {"objects": len(held), "names": sorted(held)}
+        now_ms, to = parts.now_ms(), str(target.id)
+        record(connection, call.origin, Deed.OBJECTS_SHARE, now_ms, repo=call.repo, subject=to, facts=shared)
     failed = [{"sha256": name, "error": "this repo holds no such object"} for name in names if name not in held]
     return json_answer({"failed": failed})
 

@@ -6,6 +6,7 @@ import tempfile
 from typing import BinaryIO
 
 import msgspec
+from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, UsageError
 from tenuto.core.gitobj import object_id
@@ -18,6 +19,7 @@ from tenuto.core.wire import (
     PreuploadRequest,
     PreuploadResult,
 )
+from tenuto.server.audit import Deed, record
 from tenuto.server.card import CardError, read_card
 from tenuto.server.commits import commit
 from tenuto.server.discussions import PULL_REQUESTS
@@ -123,13 +125,13 @@ class CommitSink(Sink):
         page = f"{call.base_url}/{call.repo.id.web_path}"
         self._file.seek(0)
         if call.flag("create_pr"):
-            opening = Opening(self._parts, call.repo, call.actor, revision)
-            oid = commit(self._parts, call.repo, call.actor, opening, self._file)
+            opening = Opening(self._parts, call.repo, call.origin, revision)
+            oid = commit(self._parts, call.repo, call.origin, opening, self._file)
             answer = {"success": True, "commitOid": oid, "commitUrl": f"{page}/commit/{oid}", "hookOutput": ""}
             return json_answer({**answer, "pullRequestUrl": f"{page}/discussions/{opening.number}"})
         is_proposal = revision.startswith(PULL_REQUESTS)
         place = continue_proposal(call.repo, call.actor, revision) if is_proposal else revision
-        oid = commit(self._parts, call.repo, call.actor, place, self._file)
+        oid = commit(self._parts, call.repo, call.origin, place, self._file)
         return json_answer(CommitResult(oid, f"{page}/commit/{oid}"))
 
     def close(self) -> None:
@@ -151,6 +153,7 @@ def create_branch(parts: Parts, call: Call) -> Answer:
         _refuse_existing(git, HEADS + name)
         oid = git.resolve(start).oid
         add_ref(connection, call.repo.key, Ref(HEADS + name, oid, oid))
+        _record(parts, connection, call, Deed.REF_CREATE, HEADS + name, {"new": oid})
     return json_answer({})
 
 
@@ -181,6 +184,7 @@ def create_tag(parts: Parts, call: Call) -> Answer:
             target = str(row["oid"])
             add_objects(parts.database, connection, [row])
         add_ref(connection, call.repo.key, Ref(TAGS + name, target, oid))
+        _record(parts, connection, call, Deed.REF_CREATE, TAGS + name, {"new": oid})
     return json_answer({})
 
 
@@ -212,6 +216,14 @@ def _refuse_existing(git: GitReader, ref: str) -> None:
 
 def _delete(parts: Parts, call: Call, prefix: str, name: str) -> Answer:
     with parts.database.write() as connection:
+        old = GitReader(connection, call.repo.key, parts.cache).branch_head(prefix + name)
         if not delete_ref(connection, call.repo.key, prefix + name):
             raise NotFoundError(f"there is no {prefix}{name[:250]}", code="RevisionNotFound")
+        _record(parts, connection, call, Deed.REF_DELETE, prefix + name, {"old": old})
     return json_answer({})
+
+
+def _record(
+    parts: Parts, connection: Connection, call: Call, deed: Deed, ref: str, facts: dict[str, str | None]
+) -> None:
+    record(connection, call.origin, deed, parts.now_ms(), repo=call.repo, subject=ref, facts=facts)
