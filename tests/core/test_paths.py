@@ -196,6 +196,14 @@ class TestTwins:
     def test_normalisation(self) -> None:
         assert twins(["r\u00e9sum\u00e9", "re\u0301sume\u0301"]) == [("r\u00e9sum\u00e9", "re\u0301sume\u0301")]
 
+    def test_folders(self) -> None:
+        """A case-blind disk makes one folder of two, or has no room for a file where a folder is."""
+        assert twins(["Model/a", "Model/b", "model/c", "model/d"]) == [("Model", "model")]
+        assert twins(["data", "Data/x"]) == [("data", "Data")]
+        assert twins(["Data/x", "data"]) == [("Data", "data")]
+        assert twins(["a/b/c", "a/B/c/d"]) == [("a/b", "a/B")]
+        assert twins(["A/x", "a/x"]) == [("A/x", "a/x")]
+
     def test_the_same_path_is_no_twin_of_itself(self) -> None:
         assert twins(["a", "a"]) == []
 

@@ -1,14 +1,16 @@
 """Faults 1, 2 and 4: names, hashes and links that lead elsewhere, from a hub that lies; nothing is written outside, and nothing here changes."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import ConflictError
+from tenuto.core.errors import ConflictError, UsageError
 from tenuto.project.pull import Choice
 from tenuto.testing.lies import Lie, Rewritten
+from tests.project.conftest import Scene
 from tests.project.outside import PATH, Outside, outside
 
 __all__ = ["outside"]
@@ -79,6 +81,31 @@ def test_two_names_that_are_one_somewhere_are_refused(outside: Outside, name: st
     with outside.lying(renamed(name)):
         error = outside.fails(outside.add, "BadPath", "BadAnswer")
     assert error.exit_status in {2, 6}
+
+
+@pytest.mark.parametrize("others", [("Weights.bin", "weights.bin"), ("Data/a.txt", "data/b.txt")])
+def test_twins_are_told_with_a_way_out(outside: Outside, others: tuple[str, str]) -> None:
+    """Two files, or two folders, that differ by case alone: one is left out, by the choice of the keeper, or none is taken."""
+    outside.publish({others[0]: b"one", others[1]: b"two", "config.json": b"{}"})
+    error = outside.fails(outside.add, "BadPath")
+    assert "one name on some systems" in error.message
+    (pattern,) = re.findall("--exclude '(.+)'", error.hint or "")
+    outside.add(exclude=(pattern,))
+    assert outside.files().keys() == {others[0], "config.json"}
+    outside.publish({others[1].upper(): b"three"})
+    outside.fails(outside.upgrade, "BadPath")
+    assert outside.files().keys() == {others[0], "config.json"}
+
+
+def test_twins_that_were_made_on_the_hub_are_not_pulled(scene: Scene) -> None:
+    scene.ann.write("data/a.txt", b"one")
+    scene.ann.track("data", scene.repo)
+    scene.ann.push()
+    scene.upload("A.txt", b"two")
+    with pytest.raises(UsageError, match="one name on some systems") as caught:
+        scene.ann.sync()
+    assert "on the hub" in (caught.value.hint or "")
+    assert scene.ann.files("data") == {"a.txt": b"one"}
 
 
 HASHES = {

@@ -110,6 +110,8 @@ def test_a_hub_that_is_no_address_makes_no_manifest(tmp_path: Path) -> None:
         ('[artifacts.x]\npath = "x"\nrepo = "https://x"\n', "https://x"),
         ('[artifacts.x]\npath = "x"\nrepo = "hf://ann/x"\nkind = "toy"\n', "toy"),
         (MANIFEST + '[artifacts.inner]\npath = "data/voices/x"\nrepo = "hf://ann/x"\n', "share data/voices/x"),
+        (MANIFEST + '[artifacts.twin]\npath = "Data/Voices"\nrepo = "hf://ann/x"\n', "on some systems"),
+        (MANIFEST + '[artifacts.inner]\npath = "data/VOICES/x"\nrepo = "hf://ann/x"\n', "on some systems"),
         (MANIFEST + MANIFEST, "is not valid"),
     ],
 )

@@ -8,7 +8,7 @@ import msgspec
 
 from tenuto.core.errors import UsageError
 from tenuto.core.ids import Address, RepoKind, check_sha256
-from tenuto.core.paths import check_path
+from tenuto.core.paths import check_path, folded
 from tenuto.core.selection import Selection
 from tenuto.core.settings import check_endpoint
 
@@ -174,14 +174,18 @@ def check_artifact_name(name: str) -> str:
 
 
 def _check_overlaps(manifest: Manifest) -> None:
-    owners: dict[str, str] = {}
-    for name, artifact in sorted(manifest.artifacts.items(), key=lambda item: item[1].path):
+    owners: dict[str, tuple[str, str]] = {}
+    for name, artifact in sorted(manifest.artifacts.items(), key=lambda item: folded(item[1].path)):
         parts = artifact.path.split("/")
         for depth in range(1, len(parts) + 1):
-            owner = owners.get("/".join(parts[:depth]))
+            above = "/".join(parts[:depth])
+            owner, path = owners.get(folded(above), ("", ""))
             if owner:
-                raise _fault(f"artifacts {owner!r} and {name!r} share {artifact.path}", "give each its own folder")
-        owners[artifact.path] = name
+                somewhere = "" if path == above else f", which is {path} on some systems"
+                raise _fault(
+                    f"artifacts {owner!r} and {name!r} share {artifact.path}{somewhere}", "give each its own folder"
+                )
+        owners[folded(artifact.path)] = name, artifact.path
 
 
 def default_kind(address: Address) -> str:

@@ -61,16 +61,23 @@ def _segment_fault(segment: str) -> str | None:
 
 
 def twins(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of paths that fall together on a case-blind or Unicode-normalising disk, in input order."""
+    """Pairs of paths, or of folders above them, that fall together on a case-blind or Unicode-normalising disk, in input order."""
     seen: dict[str, str] = {}
+    looked_at = {""}
     pairs = []
     for path in paths:
-        key = path.lower() if path.isascii() else _folded(path)
-        other = seen.setdefault(key, path)
-        if other != path:
-            pairs.append((other, path))
+        while path not in looked_at:
+            looked_at.add(path)
+            other = seen.setdefault(folded(path), path)
+            if other != path:
+                pairs.append((other, path))
+                break
+            path = path.rpartition("/")[0]
     return pairs
 
 
-def _folded(path: str) -> str:
+def folded(path: str) -> str:
+    """What all paths have in common that a case-blind or Unicode-normalising disk takes for this one."""
+    if path.isascii():
+        return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())

@@ -186,10 +186,17 @@ def fetch_target(workspace: Workspace, artifact: Artifact, commit: str) -> Targe
         files = {path: files[path] for path in artifact.selection.of(files)}
     clash = next(iter(twins(files)), None)
     if clash:
-        raise UsageError(
-            f"{address.repo} holds {clash[0]} and {clash[1]}, which are one name on some systems", code="BadPath"
-        )
+        raise _twins_refused(artifact, *clash, is_folder=clash[1] not in files)
     return _name_known(workspace, Target(commit, files))
+
+
+def _twins_refused(artifact: Artifact, one: str, other: str, *, is_folder: bool) -> UsageError:
+    pattern = f"{other}/" if is_folder else other
+    return UsageError(
+        f"{artifact.address.repo} holds {one} and {other}, which are one name on some systems",
+        code="BadPath",
+        hint="rename one of them on the hub" if artifact.is_own else f"leave one out with --exclude '{pattern}'",
+    )
 
 
 def _content(entry: TreeEntry) -> Content:
