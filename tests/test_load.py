@@ -2,12 +2,14 @@
 
 import contextlib
 import importlib.util
+import io
 import json
 import os
 import pickle
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from tenuto.core.settings import resolve
 from tenuto.hub.remote import Remote
 from tenuto.project.track import Request, track
 from tenuto.project.workspace import Workspace, create
+from tenuto.testing.tensors import noise, write_torch_checkpoint
 
 
 def nobody(_settings: object) -> Remote:
@@ -162,8 +165,46 @@ class Trap:
 def test_a_pickle_is_refused_before_it_is_even_fetched(loader: Loader, tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="may be a pickle") as caught:
         loader.load(name, pickle.dumps(Trap(str(tmp_path / "sprung"))))
-    assert "weights_only=True" in (caught.value.hint or "")
+    assert "weights_only" in (caught.value.hint or "")
     assert not (tmp_path / "sprung").exists()
+
+
+def torch_zip(pickled: bytes, **more: bytes) -> bytes:
+    """What `torch.save` writes, with that as its main pickle."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in {"data.pkl": pickled, "version": b"3\n", **more}.items():
+            archive.writestr(f"archive/{name}", content)
+    return file.getvalue()
+
+
+def test_torch_takes_no_checkpoint_that_could_run_code(loader: Loader, tmp_path: Path) -> None:
+    """It is refused by our own look: torch is not asked, nor needed."""
+    trap = pickle.dumps({"w": Trap(str(tmp_path / "sprung"))})
+    hidden = torch_zip(b"\x80\x02}.", extra=trap)
+    for content in (torch_zip(trap), hidden):
+        with pytest.raises(UsageError, match="can run code when it is loaded") as caught:
+            loader.load("model.pt", content, framework="torch")
+        assert "safetensors" in (caught.value.hint or "")
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"w": 1}), b"<html>", b"", torch_zip(b"")[:-9]])
+def test_torch_takes_no_checkpoint_that_is_no_zip_of_tensors(loader: Loader, content: bytes) -> None:
+    with pytest.raises((UsageError, IntegrityError), match=r"is no checkpoint|cannot be read as pt"):
+        loader.load("model.pt", content, framework="torch")
+
+
+def test_torch_takes_no_checkpoint_with_a_part_missing(loader: Loader, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.pt"
+    write_torch_checkpoint(str(whole), {"w": noise((2, 3), 1)})
+    damaged = io.BytesIO()
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(damaged, "w") as new:
+        for name in old.namelist():
+            if not name.endswith("/data/0"):
+                new.writestr(name, old.read(name))
+    with pytest.raises(IntegrityError, match="cannot be read as pt"):
+        loader.load("model.pt", damaged.getvalue(), framework="torch")
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.json", "a.safetensors", "a.txt"])

@@ -66,14 +66,15 @@ def load(
     progress: Progress | None = None,
     framework: Framework = "numpy",
 ) -> Any:
-    """What a locked file holds, by the ending of its name; all else as `tenuto.path`. Nothing is unpickled, nothing executed.
+    """What a locked file holds, by the ending of its name; all else as `tenuto.path`. Nothing in it is executed.
 
     `.safetensors`: a dict of arrays by name, of numpy or, if `framework` says so, torch; numpy has no bfloat16, and gets the same numbers as
-    float32. `.npy` and `.npz`: an array, or a dict of them. `.json` and `.toml`: their values. `.txt`, `.md`, `.csv`, `.tsv`, `.jsonl`,
-    `.yaml`: their text.
+    float32. `.pt` and the like, for torch alone: what torch reads with `weights_only` on the CPU, after a look of ours that found tensors
+    and plain values and nothing else. `.npy` and `.npz`: an array, or a dict of them. `.json` and `.toml`: their values. `.txt`, `.md`,
+    `.csv`, `.tsv`, `.jsonl`, `.yaml`: their text.
 
-    Raises UsageError for a file of any other kind, a pickle above all; IntegrityError (CorruptObject) for one that is not what its name
-    says; ImportError where numpy or torch is needed and not installed.
+    Raises UsageError for a file of any other kind, above all a pickle that could run code; IntegrityError (CorruptObject) for one that is
+    not what its name says; ImportError where numpy or torch is needed and not installed.
     """
     kind = os.path.splitext(os.fspath(name))[1].lower()
     reader = _reader(kind, framework)
@@ -96,6 +97,8 @@ def load(
 def _reader(kind: str, framework: Framework) -> Callable[[str], Any] | None:
     if kind == ".safetensors":
         return _torch_tensors if framework == "torch" else _numpy_tensors
+    if kind in PICKLES:
+        return _checkpoint if framework == "torch" else None
     if kind in {".npy", ".npz"}:
         return _arrays
     if kind == ".json":
@@ -107,7 +110,7 @@ def _reader(kind: str, framework: Framework) -> Callable[[str], Any] | None:
 
 def _refusal(name: str, kind: str) -> UsageError:
     if kind in PICKLES:
-        hint = "publish safetensors; or use tenuto.path and a loader that executes nothing, as torch.load(path, weights_only=True)"
+        hint = "publish safetensors; or say framework='torch', which takes weights alone, as torch.load does with weights_only"
         return UsageError(f"{name} may be a pickle, and loading one can run any code", hint=hint)
     return UsageError(f"nothing is known of how to load {name}", hint="tenuto.path gives you the file itself")
 
@@ -152,6 +155,12 @@ def _torch_tensors(file: str) -> dict[str, Any]:
             numbers = torch.frombuffer(data, dtype=kind) if data else torch.empty(0, dtype=kind)
             found[name] = numbers.reshape(shape)
     return found
+
+
+def _checkpoint(file: str) -> Any:
+    from tenuto.api.checkpoint import load_checkpoint
+
+    return load_checkpoint(file)
 
 
 def _tensors(source: Source) -> Iterator[tuple[str, str, tuple[int, ...], bytearray]]:
