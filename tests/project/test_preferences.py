@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tenuto.core.errors import StorageError, UsageError
-from tenuto.project.preferences import settings_from
+from tenuto.project.preferences import set_preference, settings_from
 
 
 @pytest.fixture
@@ -58,3 +58,13 @@ def test_a_token_in_it_is_not_shown(environment: dict[str, str]) -> None:
     settings = settings_from(environment)
     assert settings.token == "hf_secret"
     assert "hf_secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("value", ["20 GB", 'a "quoted" \\ one', "musique \u00e9\U0001f3b5", "line\u2028break\x7f\t\n"])
+def test_what_is_written_is_read_again(environment: dict[str, str], value: str) -> None:
+    write(environment, b"# my own\njobs = 3\n")
+    for written in (value, value):
+        set_preference(settings_from(environment), "hf_home", written)
+    assert (settings_from(environment).hf_home, settings_from(environment).jobs) == (value, 3)
+    set_preference(settings_from(environment), "hf_home", None)
+    assert Path(environment["TENUTO_CONFIG"], "settings.toml").read_text() == "# my own\njobs = 3\n"

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-import msgspec
-
 from tenuto.core.errors import StorageError, TenutoError
 
 _SHOW_AFTER_BYTES = 1
@@ -43,19 +41,19 @@ class Printer:
     def report(self, report: object, lines: Callable[[], Iterable[str]]) -> None:
         """Print a result: as one JSON document, or as lines for people, or nothing if quiet."""
         if self.json:
-            self._write(self._out, msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+            self._write(self._out, _json(report, indent=2))
         elif not self.quiet:
             for line in lines():
                 self._write(self._out, line)
 
     def answer(self, report: object, text: str) -> None:
         """Print a result that is a single value, such as a token: quiet does not silence it."""
-        self._write(self._out, msgspec.json.encode(report).decode() if self.json else text)
+        self._write(self._out, _json(report) if self.json else text)
 
     def serving(self, report: object, lines: Iterable[str]) -> None:
         """Print where a server is, in one line of JSON for machines: a reader waits for that line, not for the end."""
         if self.json:
-            self._write(self._out, msgspec.json.encode(report).decode())
+            self._write(self._out, _json(report))
         else:
             for line in lines:
                 self._write(self._out, line)
@@ -72,7 +70,7 @@ class Printer:
             body = {
                 "error": {"code": error.code, "message": error.message, "hint": hint, "exit_status": error.exit_status}
             }
-            self._write(self._err, msgspec.json.encode(body).decode())
+            self._write(self._err, _json(body))
             return
         self._write(self._err, f"{self.paint('error:', '1;31')} {error.message}")
         if hint:
@@ -131,3 +129,10 @@ class Printer:
             # A reader that has seen enough, as in `| head -1`, is no failure: the work goes on, and its exit status counts.
             if not isinstance(error, BrokenPipeError):
                 raise StorageError(f"the output cannot be written: {error.strerror}") from error
+
+
+def _json(report: object, indent: int = -1) -> str:
+    """A report as JSON, in one line unless `indent` says how far to indent."""
+    import msgspec  # `--version` and `--help` need none
+
+    return msgspec.json.format(msgspec.json.encode(report), indent=indent).decode()

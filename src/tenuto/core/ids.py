@@ -3,7 +3,6 @@
 import re
 from enum import StrEnum
 from typing import NamedTuple, Self
-from urllib.parse import quote, unquote
 
 from tenuto.core.errors import UsageError
 from tenuto.core.paths import check_path
@@ -122,7 +121,7 @@ class Address(NamedTuple):
     path: str = ""
 
     def __str__(self) -> str:
-        revision = f"@{quote(self.revision, safe='')}" if self.revision else ""
+        revision = f"@{_quoted(self.revision)}" if self.revision else ""
         return f"{self.repo}{revision}{'/' if self.path else ''}{self.path}"
 
     @classmethod
@@ -162,7 +161,15 @@ def _split_at_first(text: str, marks: str) -> tuple[str, str, str]:
     return text, "", ""
 
 
+def _quoted(revision: str) -> str:
+    from urllib.parse import quote  # few addresses name a revision
+
+    return quote(revision, safe="")
+
+
 def _split_revision(text: str) -> tuple[str, str]:
+    from urllib.parse import unquote
+
     special = _SPECIAL_REVISION.match(text)
     revision, path = (special.group(), text[special.end() + 1 :]) if special else text.partition("/")[::2]
     return check_revision(unquote(revision)), path

@@ -3,7 +3,6 @@
 The same inputs write the same bytes: artifacts are sorted by name, keys stand in one order, no clock and no host is in it.
 """
 
-import json
 import re
 import tomllib
 from collections.abc import Iterable
@@ -103,13 +102,15 @@ def _table(title: str, content: Locked | Tag, fields: Iterable[str]) -> str:
     for field in fields:
         value = getattr(content, field)
         if value not in (None, False, ()) or type(value) is int:
-            lines.append(f"{field} = {_literal(value)}")
+            lines.append(f"{field} = {literal(value)}")
     return "\n".join(lines) + "\n"
 
 
-def _literal(value: object) -> str:
-    """A TOML literal: JSON writes the same, but for DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def literal(value: object) -> str:
+    """A string, number, truth value or tuple of them as TOML: JSON writes the same, but for DEL."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(literal, value))}]"
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
 class _File(msgspec.Struct):

@@ -1,11 +1,16 @@
 """What git says of a project. Nothing that a repository configures is run, and nothing is written."""
 
 import os
-import subprocess
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 
-def ask_git(folder: str, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes] | None:
+def ask_git(folder: str, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes] | None":
     """Run git in a folder; None where there is no git. Its messages are in English."""
+    import subprocess  # most commands ask nothing
+
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
     if "GIT_WORK_TREE" not in environment:  # set for hooks, it would make the top of any folder
         environment.pop("GIT_DIR", None)

@@ -1,13 +1,12 @@
 """What settings are made of: the environment, the `.env` of a project, and the user's own `settings.toml`."""
 
-import json
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 
 from tenuto.core.errors import UsageError
+from tenuto.core.lockfile import literal
 from tenuto.core.settings import SETTINGS, TOKEN_VARIABLES, Settings, resolve
 from tenuto.project.dotenv import read_dotenv
 from tenuto.store.disk import disk_errors, replace_file
@@ -50,9 +49,14 @@ def set_preference(settings: Settings, key: str, value: str | None) -> str:
     file = os.path.join(os.path.expanduser(settings.config), PREFERENCES_NAME)
     with disk_errors(file):
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        lines = Path(file).read_text(encoding="utf-8").splitlines() if os.path.exists(file) else []
+        lines = _lines(file) if os.path.exists(file) else []
     own = re.compile(rf"\s*{re.escape(key)}\s*=")
     kept = [line for line in lines if not own.match(line)]
-    added = [f"{key} = {json.dumps(value)}"] if value is not None else []
+    added = [f"{key} = {literal(value)}"] if value is not None else []
     replace_file(file, "".join(f"{line}\n" for line in [*added, *kept]).encode())
     return file
+
+
+def _lines(file: str) -> list[str]:
+    with open(file, encoding="utf-8") as opened:
+        return [line.rstrip("\n") for line in opened]

@@ -4,7 +4,6 @@ Nothing is fetched and nothing is changed.
 """
 
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -178,8 +177,10 @@ def look_at_disk(workspace: Workspace, fetch_bytes: int) -> Disk:
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
     with disk_errors(folder):
-        free_bytes = shutil.disk_usage(folder).free
-    return Disk(fetch_bytes, max(RESERVE_BYTES, int(fetch_bytes * RESERVE_SHARE)), free_bytes, folder)
+        room = os.statvfs(folder)
+    return Disk(
+        fetch_bytes, max(RESERVE_BYTES, int(fetch_bytes * RESERVE_SHARE)), room.f_bavail * room.f_frsize, folder
+    )
 
 
 def check_room(workspace: Workspace, fetch_bytes: int) -> None:

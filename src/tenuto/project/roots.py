@@ -6,7 +6,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
-from urllib.parse import quote
 
 from tenuto.core.errors import IntegrityError, StorageError, UsageError
 from tenuto.core.listing import Listing
@@ -113,6 +112,8 @@ def _is_in_git(root: str) -> bool:
 
 
 def _synced(root: str) -> Iterator[str]:
+    from urllib.parse import quote
+
     file = os.path.join(root, ".tenuto", "state.db")
     if not os.path.exists(file):
         return

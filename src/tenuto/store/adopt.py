@@ -4,7 +4,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
@@ -54,7 +53,7 @@ def adopt_file(store: LocalStore, path: str, progress: Callable[[int], None]) ->
     if store.has(sha256):
         return Adopted(path, sha256, size, "known")
     os.makedirs(store.spool, exist_ok=True)
-    spare = os.path.join(store.spool, f"sealed-{secrets.token_hex(16)}")
+    spare = os.path.join(store.spool, f"sealed-{os.urandom(16).hex()}")
     try:
         with disk_errors(path):
             how = _link(path, spare)

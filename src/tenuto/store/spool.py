@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import re
-import secrets
 import time
 from typing import cast
 
@@ -130,7 +129,7 @@ def open_spool_file(spool: str, key: str | None, kind: str = "part") -> tuple[st
 
 
 def _create(spool: str) -> tuple[str, int]:
-    path = os.path.join(spool, f"new-{secrets.token_hex(8)}")
+    path = os.path.join(spool, f"new-{os.urandom(8).hex()}")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
     with contextlib.suppress(OSError):  # without locks it looks abandoned to `sweep` once it is old
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -146,6 +145,6 @@ def _is_still(path: str, status: os.stat_result) -> bool:
 
 def rename_sealed(path: str) -> str:
     """Take a complete file out of reach of those who look for its key, before its lock is given up."""
-    sealed = os.path.join(os.path.dirname(path), f"sealed-{secrets.token_hex(8)}")
+    sealed = os.path.join(os.path.dirname(path), f"sealed-{os.urandom(8).hex()}")
     os.rename(path, sealed)
     return sealed
