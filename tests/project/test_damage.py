@@ -1,13 +1,17 @@
 """State, store and files are lost or damaged: it is named, mended, and never made worse."""
 
+import hashlib
 import os
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tenuto.core.errors import ConflictError, IntegrityError, NotFoundError, StorageError
+from tenuto.project import take as taking
+from tenuto.store.hashing import Hashed, ToHash
 from tenuto.store.local import LocalStore
 from tests.project.conftest import Clone, Scene
 
@@ -146,6 +150,41 @@ def test_a_damaged_object_is_never_laid_out(scene: Scene, ben: Clone) -> None:
     assert carol.files("data") == FILES
 
 
+def test_what_comes_back_from_the_store_is_read_once(ben: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decision 18: an object that was read looks as it did, though `rm -r` took a name from it."""
+    read: list[str] = []
+    hash_files = taking.hash_files
+
+    def noting(files: Sequence[ToHash], progress: Callable[[int], None]) -> list[Hashed]:
+        read.extend(file.name for file in files)
+        return hash_files(files, progress)
+
+    def come_back() -> int:
+        read.clear()
+        shutil.rmtree(ben.root / "data")
+        ben.pull()
+        assert ben.files("data") == FILES
+        return len(read)
+
+    monkeypatch.setattr(taking, "hash_files", noting)
+    time.sleep(0.06)  # a younger time stamp may stand for two writes
+    come_back()
+    assert come_back() == 0
+    (ben.root / ".tenuto" / "objects.db").unlink()
+    assert (come_back(), come_back()) == (len(FILES), 0)
+
+
+def test_an_object_that_was_read_and_then_damaged_is_not_laid_out(ben: Clone) -> None:
+    time.sleep(0.06)
+    flip(ben.root / "data" / "big.bin")
+    (ben.root / "data" / "small.json").unlink()
+    (ben.root / "data" / "big.bin").rename(ben.root / "kept.bin")
+    object_file = Path(LocalStore(str(ben.cache)).file(hashlib.sha256(FILES["small.json"]).hexdigest()))
+    flip(object_file)
+    ben.pull()
+    assert ben.files("data") == FILES
+
+
 def test_a_lost_store_costs_a_download_and_nothing_else(scene: Scene, ben: Clone) -> None:
     shutil.rmtree(ben.cache)
     assert ben.state() == {"data": "clean"}
@@ -278,10 +317,8 @@ def test_the_listing_is_fetched_where_the_store_lost_it(scene: Scene, ann: Clone
 
 def test_an_object_that_cannot_be_read_is_not_thrown_out(ben: Clone, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too many open files, say: no reason to lose a good copy."""
-    from tenuto.project import take as taking
-    from tenuto.store.hashing import Hashed
-
     (ben.root / "data" / "big.bin").unlink()
+    (ben.root / ".tenuto" / "objects.db").unlink()  # else it is believed, and not read
     before = objects(ben)
 
     def no_files_left(files: list[object], *_: object) -> list[Hashed]:

@@ -5,7 +5,8 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from typing import Self
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 from tenuto.core.errors import UsageError
 from tenuto.core.paths import check_path
@@ -13,6 +14,14 @@ from tenuto.store.disk import Layout, copy_bytes, disk_errors
 
 _OPEN_FOLDERS = 64
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ToPlace(NamedTuple):
+    """A file to lay out: the stored file, its name in the folder, and its size in bytes if that is known."""
+
+    source: str
+    name: str
+    size: int | None
 
 
 class Folder:
@@ -42,10 +51,19 @@ class Folder:
         Raises UsageError (BadPath) if a folder on the way is a symbolic link or a file, StorageError.
         """
         parent, name = os.path.split(check_path(path))
-        with disk_errors(os.path.join(self.root, path)):
+        [status] = self.place_all(layout, parent, [ToPlace(source, name, None)])
+        return status
+
+    def place_all(self, layout: Layout, parent: str, files: Sequence[ToPlace]) -> list[os.stat_result]:
+        """The same for files of one folder, whose names were checked."""
+        statuses = []
+        place = os.path.join(self.root, parent)
+        with disk_errors(place):
             folder = self._open(parent)
-            layout.place(source, folder, name)
-            return os.stat(name, dir_fd=folder)
+            for source, name, size in files:
+                layout.place(source, folder, name, size)
+                statuses.append(os.stat(name, dir_fd=folder))
+        return statuses
 
     def move_away(self, path: str, trash: str) -> None:
         """Move a file into the folder `trash`, under its own path, and drop folders that are empty now; a file that is gone is left alone."""

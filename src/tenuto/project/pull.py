@@ -17,7 +17,7 @@ from tenuto.project.failure import Failure, collected
 from tenuto.project.lock import lock
 from tenuto.project.outdated import newer_commit
 from tenuto.project.plan import Action, Step, compare, contents
-from tenuto.project.preflight import check_room
+from tenuto.project.preflight import check_room, look_at_disk
 from tenuto.project.record import agree, locked
 from tenuto.project.resolve import Target, head_target, locked_target, wanted_target
 from tenuto.project.scan import scan
@@ -129,7 +129,7 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
     if options.choice is Choice.REFUSE and not options.dry_run:
         _refuse_conflicts(works)
     if not options.dry_run:
-        check_room(workspace, sum(_fetch_bytes(workspace, work) for work in works))
+        _check_room(workspace, works)
     pulled = []
     for work in works:
         with _guarded(failures, work.name, work.artifact):
@@ -152,9 +152,12 @@ def _keep_within_limit(workspace: Workspace) -> None:
             clear(workspace.store, keep_days=_NEVER_DAYS, trash_days=0, limit_bytes=parse_size(limit))
 
 
-def _fetch_bytes(workspace: Workspace, work: _Work) -> int:
-    wanted = {work.target.files[step.path] for step in work.steps if step.action in FETCHING}
-    return sum(content.size for content in wanted if not (content.sha256 and workspace.store.has(content.id)))
+def _check_room(workspace: Workspace, works: Sequence[_Work]) -> None:
+    """What the store has already is looked for only where there is no room for everything. Raises StorageError (DiskFull)."""
+    wanted = {work.target.files[step.path] for work in works for step in work.steps if step.action in FETCHING}
+    if not look_at_disk(workspace, sum(content.size for content in wanted)).fits:
+        lacking = (one for one in wanted if not (one.sha256 and workspace.store.has(one.id)))
+        check_room(workspace, sum(content.size for content in lacking))
 
 
 def _guarded(failures: list[Failure], name: str, artifact: Artifact) -> contextlib.AbstractContextManager[None]:

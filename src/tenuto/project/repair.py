@@ -75,7 +75,7 @@ def _obtain(
     failure = None
     if commit:
         try:
-            fetch(workspace, artifact, target, paths)
+            fetch(workspace, artifact, target, paths, believing=False)
             return set(paths), None
         except TenutoError as error:
             failure = error

@@ -1,14 +1,17 @@
 """From the hub into the working folder: fetch and verify everything first, then change files."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from tenuto.core.errors import AccessDeniedError, ConflictError, IntegrityError, NotFoundError, UnavailableError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
-from tenuto.project.folder import Folder
+from tenuto.core.paths import check_path
+from tenuto.project.folder import Folder, ToPlace
 from tenuto.project.plan import Action, Content, Step
 from tenuto.project.resolve import Target, checked_listing, fetch_target, name_by_files, named, wanted
 from tenuto.project.scan import scan
@@ -139,13 +142,15 @@ def base_listing(
     return Listing()
 
 
-def fetch(workspace: Workspace, artifact: Artifact, target: Target, paths: Iterable[str]) -> tuple[Target, int]:
+def fetch(
+    workspace: Workspace, artifact: Artifact, target: Target, paths: Iterable[str], *, believing: bool = True
+) -> tuple[Target, int]:
     """Bring the contents of these paths into the store; returns the target with all their hashes known, and the bytes downloaded.
 
-    What the store has is read and verified first; a damaged object is thrown out and fetched again.
+    What the store has is verified first, as `verified` does it; a damaged object is thrown out and fetched again.
     """
     needed = {path: target.files[path] for path in paths}
-    present = verified(workspace, set(needed.values()))
+    present = verified(workspace, set(needed.values()), believing=believing)
     present |= _from_shared(workspace, {content for content in needed.values() if content.id not in present})
     lacking = [wanted(artifact, path, content) for path, content in needed.items() if content.id not in present]
     if not lacking:
@@ -193,30 +198,48 @@ def _learn(workspace: Workspace, fetched: Iterable["Fetched"]) -> dict[str, str]
     return {f"git:{git_id}": sha256 for git_id, sha256 in pairs}
 
 
-def verified(workspace: Workspace, needed: set[Content]) -> set[str]:
-    """The ids of those contents that the store has, undamaged; what is damaged is thrown out. Raises StorageError."""
-    here = [content for content in needed if content.sha256 and workspace.store.has(content.id)]
-    if not here:
-        return set()
-    files = [ToHash(content.id, workspace.store.file(content.id), content.size) for content in here]
-    with workspace.watch("checking the store", sum(content.size for content in here)) as progress:
+def verified(workspace: Workspace, needed: set[Content], *, believing: bool = False) -> set[str]:
+    """The ids of those contents that the store has, undamaged; what is damaged is thrown out. Raises StorageError.
+
+    All of them are read; with `believing` only those that are not as they were when this project read them last.
+    """
+    looked_at_s = time.time()
+    here = workspace.store.statuses({content.id for content in needed if content.sha256})
+    index = workspace.objects
+    believed: set[str] = set()
+    if believing:
+        index.load(here.keys())
+        believed = {name for name, status in here.items() if index.believes(name, status)}
+    files = [ToHash(name, workspace.store.file(name), here[name].st_size) for name in here if name not in believed]
+    if not files:
+        return believed
+    with workspace.watch("checking the store", sum(file.size for file in files)) as progress:
         outcomes = hash_files(files, progress)
     for outcome in outcomes:
         if outcome.fault and workspace.store.has(outcome.name):
             raise outcome.fault  # it could not be read, which does not say that it is damaged
         if not outcome.fault and outcome.sha256 != outcome.name:
             workspace.store.delete(outcome.name)
-    return {outcome.name for outcome in outcomes if outcome.sha256 == outcome.name}
+    sound = {outcome.name for outcome in outcomes if outcome.sha256 == outcome.name}
+    for name in sound:
+        index.found_sound(name, here[name], looked_at_s)
+    return believed | sound
 
 
 def place(workspace: Workspace, folder: Folder, artifact: Artifact, listing: Listing, paths: Sequence[str]) -> None:
-    """Lay out files of the listing, which the store has. What was under their paths is replaced."""
-    top = workspace.folder_of(artifact)
-    seen = []
-    for path in paths:
-        entry = listing[path]
-        full = f"{top}/{path}" if top else path
-        status = folder.place(workspace.layout, workspace.store.file(entry.sha256), full)
-        seen.append(Seen(full, status.st_size, status.st_mtime_ns, status.st_ino, entry.sha256))
+    """Lay out files of the listing, which the store has and which were verified. What was under their paths is replaced."""
+    top, now_s = workspace.folder_of(artifact), time.time()
+    seen: list[Seen] = []
+    for parent, group in groupby(map(check_path, paths), os.path.dirname):
+        full = f"{top}/{parent}" if top and parent else top or parent
+        entries = [listing[path] for path in group]
+        files = [ToPlace(workspace.store.file(one.sha256), one.path.rpartition("/")[2], one.size) for one in entries]
+        statuses = folder.place_all(workspace.layout, full, files)
+        objects = []
+        for (_, sha256, _), (file, name, _), status in zip(entries, files, statuses, strict=True):
+            path = f"{full}/{name}" if full else name
+            seen.append(Seen(path, status.st_size, status.st_mtime_ns, status.st_ino, sha256))
+            objects.append((sha256, mark_used(file, status if status.st_nlink > 1 else os.stat(file), now_s)))
+        workspace.objects.laid_out(objects)
     workspace.state.remember(seen)
-    mark_used(workspace.store, {listing[path].sha256 for path in paths}, time.time())
+    workspace.objects.save()

@@ -16,6 +16,7 @@ from tenuto.core.listing import Entry, Listing
 from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
 from tenuto.core.manifest import MANIFEST_NAME, WEB, Artifact, Manifest, parse_manifest
 from tenuto.core.settings import Settings, resolve
+from tenuto.project.objectindex import ObjectIndex
 from tenuto.project.roots import register
 from tenuto.project.statcache import Base, StateIndex
 from tenuto.store.disk import Layout, disk_errors, replace_file
@@ -70,6 +71,8 @@ class Workspace:
         self.settings = settings
         self._connect = connect
         self._remotes: dict[str, Remote] = {}
+        self._listing: Listing | None = None
+        """The one read last: a verb often needs the same as locked and as base."""
         self._read()
 
     def _read(self) -> None:
@@ -145,6 +148,11 @@ class Workspace:
         """The state index of this folder."""
         return StateIndex(os.path.join(self.state_folder(), "state.db"))
 
+    @cached_property
+    def objects(self) -> ObjectIndex:
+        """What is remembered of objects that were read."""
+        return ObjectIndex(os.path.join(self.state_folder(), "objects.db"))
+
     def state_folder(self) -> str:
         """`.tenuto`, which git ignores by itself."""
         folder = os.path.join(self.root, STATE_FOLDER)
@@ -195,6 +203,8 @@ class Workspace:
 
     def listing(self, digest: str) -> Listing | None:
         """The listing with this digest, if the store has it whole."""
+        if self._listing and self._listing.digest == digest:
+            return self._listing
         if not self.store.has(digest):
             return None
         try:
@@ -203,9 +213,10 @@ class Workspace:
             self.store.delete(digest)
             return None
         try:
-            return Listing.parse(text)
+            self._listing = Listing.parse(text)
         except IntegrityError:  # a sound object, and no listing: a wrong digest is no reason to throw it away
             return None
+        return self._listing
 
     def base(self, name: str) -> Base | None:
         """What this folder and the artifact's repo last agreed on; None if it was another repo or hub, or nobody remembers."""

@@ -84,12 +84,17 @@ def held(store: LocalStore) -> Iterator[Held]:
             yield Held(one.sha256, one.size, _used_s(file), os.stat(file).st_nlink > 1)
 
 
-def mark_used(store: LocalStore, names: Iterable[str], now_s: float) -> None:
-    """Remember that objects were used now; those of a store that belongs to somebody else are left as they are."""
-    for sha256 in names:
-        file = store.file(sha256)
+def mark_used(file: str, status: os.stat_result, now_s: float) -> os.stat_result:
+    """Remember that an object, which looks like this, was used now; returns how it looks then.
+
+    That is exact to a quarter of `FRESH_S`: most objects are used by the thousand, or came a moment ago. Those of a store that belongs to
+    somebody else are left as they are.
+    """
+    if now_s - max(status.st_atime, status.st_mtime) >= FRESH_S / 4:
         with contextlib.suppress(OSError):
-            os.utime(file, ns=(int(now_s * 1e9), os.stat(file).st_mtime_ns))
+            os.utime(file, ns=(int(now_s * 1e9), status.st_mtime_ns))
+            return os.stat(file)
+    return status
 
 
 def beyond_limit(objects: Iterable[Held], needed: Container[str], limit_bytes: int) -> list[Held]:

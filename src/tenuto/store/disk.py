@@ -108,14 +108,19 @@ class Layout:
         self._modes = tuple(_METHODS) if mode == "auto" else (mode,)
         self._copies_up_to_bytes = COPIED_BYTES if mode == "auto" else -1
 
-    def place(self, source: str, folder: int, name: str) -> str:
+    def place(self, source: str, folder: int, name: str, size: int | None = None) -> str:
         """Make `name` in the open directory `folder` hold the bytes of the file `source`, in one step; returns the mode used.
 
-        What was under `name` is replaced: the caller has made sure that it may be. Raises StorageError (LocalFile) or OSError.
+        `size` is that of the file in bytes, if it is known. What was under `name` is replaced: the caller has made sure that it may be.
+        Raises StorageError (LocalFile) or OSError.
         """
-        if os.stat(source).st_size <= self._copies_up_to_bytes:
+        if (os.stat(source).st_size if size is None else size) <= self._copies_up_to_bytes:
             self._place("copy", source, folder, name)
             return "copy"
+        if self._modes[0] == "hardlink":  # the usual case by the thousand, and a new name: one call is all it takes
+            with contextlib.suppress(OSError):
+                os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
+                return "hardlink"
         while True:
             mode = self._modes[0]
             try:

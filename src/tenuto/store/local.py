@@ -55,6 +55,17 @@ class LocalStore(Store):
             except FileNotFoundError as error:
                 raise _missing(sha256) from error
 
+    def statuses(self, names: Iterable[str]) -> dict[str, os.stat_result]:
+        """How the files of these objects look, as far as they are here."""
+        found = {}
+        with disk_errors(self.objects):
+            for name in names:
+                try:
+                    found[name] = os.stat(self.file(name))
+                except FileNotFoundError:
+                    continue
+        return found
+
     def open(self, sha256: str) -> BinaryIO:
         file = self.file(sha256)
         with disk_errors(file):
