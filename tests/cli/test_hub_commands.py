@@ -90,7 +90,8 @@ Next: tenuto hub token create ann --role write --data hub-data
     assert str(shell("hub", "user", "add", "ann", *data)) == snapshot("""\
 exit status 1
 --- err ---
-error: there is a user ann already
+error: there is an account ann already
+hint: take another name
 """)
     assert str(shell("hub", "user", "add", "not a name", *data)) == snapshot("""\
 exit status 2
@@ -101,13 +102,12 @@ hint: use 1 to 96 of A-Z a-z 0-9 . _ - with no '--' or '..', not starting or end
     assert str(shell("hub", "token", "create", "nobody", *data)) == snapshot("""\
 exit status 9
 --- err ---
-error: there is no user nobody
-hint: add it with `tenuto hub user add`
+error: there is no account nobody
 """)
     assert str(shell("hub", "token", "create", "ann", "--role", "king", *data)) == snapshot("""\
 exit status 2
 --- err ---
-error: invalid value for '--role': 'king' is not one of 'read', 'write'
+error: invalid value for '--role': 'king' is not one of 'read', 'write', 'fine-grained'
 hint: see `tenuto hub token create --help`
 """)
 
@@ -121,6 +121,7 @@ def test_a_token_is_the_only_thing_on_stdout(shell: Shell, quiet: tuple[str, ...
     assert shell("hub", "token", "create", "ann", "--json", "--data", "hub-data").json.keys() == {
         "user",
         "role",
+        "id",
         "token",
     }
 

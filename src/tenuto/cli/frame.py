@@ -182,7 +182,8 @@ def command(
 class LazyGroup(click.Group):
     """A group whose commands are loaded when they are called: `--help` imports none of them.
 
-    `lazy` maps a name to the module that holds it, under the attribute of the same name, and one line of help.
+    `lazy` maps a name to the module that holds it, under the attribute of the same name, and one line of help. A name that is a word
+    of Python has an underscore at its end there.
     """
 
     def __init__(self, *arguments: Any, lazy: Mapping[str, tuple[str, str]], **more: Any) -> None:
@@ -206,7 +207,8 @@ class LazyGroup(click.Group):
             close = difflib.get_close_matches(name, self.lazy, cutoff=0.7)
             guess = f" Did you mean '{close[0]}'?" if close else ""
             raise click.UsageError(f"No such command '{name}'.{guess}", context)
-        found = getattr(importlib.import_module(self.lazy[name][0]), name.replace("-", "_"))
+        module, attribute = importlib.import_module(self.lazy[name][0]), name.replace("-", "_")
+        found = getattr(module, attribute, None) or getattr(module, f"{attribute}_")
         assert isinstance(found, click.Command)
         return found
 

@@ -1,4 +1,4 @@
-"""`tenuto hub serve | user | token`; what keeps a hub in order is in `cli.upkeep`."""
+"""`tenuto hub`: its commands, and `serve`."""
 
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,10 @@ hub = LazyGroup(
     "hub",
     lazy={
         "serve": (_HERE, "Serve a hub until it is told to stop."),
-        "user": (_HERE, "Accounts of the hub."),
-        "token": (_HERE, "Access tokens of the hub."),
+        "user": (f"{_HERE}_user", "People on the hub."),
+        "org": (f"{_HERE}_org", "Organizations, and who belongs to them."),
+        "service": (f"{_HERE}_service", "Accounts of machines."),
+        "token": (f"{_HERE}_token", "Access tokens of all accounts."),
         "check": (_UPKEEP, "Look for damage, from every ref to the last chunk."),
         "gc": (_UPKEEP, "Remove what nothing needs any more."),
         "backup": (_UPKEEP, "Write a snapshot of the hub to a folder."),
@@ -25,9 +27,6 @@ hub = LazyGroup(
     },
     help="Run a hub of your own.",
 )
-user = LazyGroup("user", lazy={"add": (_HERE, "Make an account.")}, help="Accounts of the hub.")
-token = LazyGroup("token", lazy={"create": (_HERE, "Make a token for a user.")}, help="Access tokens of the hub.")
-
 data_option = click.option("--data", type=click.Path(file_okay=False), help="The data folder of the hub.")
 
 
@@ -80,31 +79,3 @@ def serve(data: str | None, host: str | None, port: int | None) -> None:
             run.printer.serving({"url": url, "token": first_token}, lines())
 
         carry_out(opened, settings.hub_host, settings.hub_port, ready)
-
-
-@command("add", example="tenuto hub user add alice --data hub-data", exits=(1, 7))
-@click.argument("name")
-@data_option
-def add(name: str, data: str | None) -> None:
-    """Make an account. It can do nothing until it has a token."""
-    run = invocation()
-    with open_hub(data) as opened:
-        opened.add_user(name)
-    place = f" --data {data}" if data else ""
-    run.printer.report(
-        {"name": name}, lambda: [f"Made the user {name}", f"Next: tenuto hub token create {name} --role write{place}"]
-    )
-
-
-@command("create", example="tenuto hub token create alice --role write --data hub-data", exits=(7, 9))
-@click.argument("user_name", metavar="USER")
-@click.option("--role", type=click.Choice(["read", "write"]), default="read", show_default=True, help="What it may do.")
-@click.option("--name", default="", help="What it is for.")
-@data_option
-def create(user_name: str, role: str, name: str, data: str | None) -> None:
-    """Make a token for a user and print it, this once."""
-    run = invocation()
-    with open_hub(data) as opened:
-        secret = opened.create_token(user_name, role, name)
-    run.printer.note(f"A {role} token for {user_name}; it is kept hashed and cannot be shown again:")
-    run.printer.answer({"user": user_name, "role": role, "token": secret}, secret)

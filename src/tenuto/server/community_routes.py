@@ -1,7 +1,8 @@
 """Routes by which people find repos, talk about them, get access to them, and keep them in order (hub-protocol section 4.2)."""
 
-from tenuto.server import access_requests, device_login, discussion_api, moves, people, search, squash, storage
+from tenuto.server import access_requests, device_login, discussion_api, moves, search, squash, storage
 from tenuto.server.access import Action
+from tenuto.server.people import profiles
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 
 _API = "/api/{T}/{namespace}/{name}"
@@ -19,14 +20,14 @@ def _finding_routes() -> list[Route]:
         Route("GET", "/api/models", Action.BROWSE, search.list_models),
         Route("GET", "/api/datasets", Action.BROWSE, search.list_datasets),
         Route("GET", "/api/spaces", Action.BROWSE, search.list_spaces),
-        Route("GET", f"{user}/overview", Action.BROWSE, people.user_overview),
-        Route("GET", f"{user}/likes", Action.BROWSE, people.liked),
-        Route("GET", f"{organization}/overview", Action.BROWSE, people.organization_overview),
-        Route("GET", "/api/settings/repositories", Action.IDENTIFY, people.own_repos),
-        Route("GET", f"{organization}/settings/repositories", Action.IDENTIFY, people.namespace_repos),
-        Route("POST", f"{_API}/like", Action.ENGAGE, people.like, body_bytes=SMALL_BODY_BYTES),
-        Route("DELETE", f"{_API}/like", Action.ENGAGE, people.unlike),
-        Route("GET", f"{_API}/likers", Action.SEE, people.likers),
+        Route("GET", f"{user}/overview", Action.BROWSE, profiles.user_overview),
+        Route("GET", f"{user}/likes", Action.BROWSE, profiles.liked),
+        Route("GET", f"{organization}/overview", Action.BROWSE, profiles.organization_overview),
+        Route("GET", "/api/settings/repositories", Action.IDENTIFY, profiles.own_repos),
+        Route("GET", f"{organization}/settings/repositories", Action.IDENTIFY, profiles.namespace_repos),
+        Route("POST", f"{_API}/like", Action.ENGAGE, profiles.like, body_bytes=SMALL_BODY_BYTES),
+        Route("DELETE", f"{_API}/like", Action.ENGAGE, profiles.unlike),
+        Route("GET", f"{_API}/likers", Action.SEE, profiles.likers),
     ]
 
 

@@ -12,11 +12,13 @@ from sqlalchemy import Row, delete, func, insert, select, update
 
 from tenuto.core.errors import UnavailableError
 from tenuto.server.access import Actor, Role
-from tenuto.server.accounts import create_token, record_token
 from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.identity import digest_of, identify, identify_token
+from tenuto.server.people.accounts import find_account
+from tenuto.server.people.change import Change
+from tenuto.server.people.tokens import TokenWish, make_token
 from tenuto.server.schema import device_logins
 
 PAGE = "/oauth/authorize-device"
@@ -85,8 +87,9 @@ def fetch(parts: Parts, call: Call) -> Answer:
             return _refusal("access_denied", "the token that allowed this login was revoked")
         actor = identity.actor
         role = Role.READ if actor.role is Role.READ else Role.WRITE
-        token = create_token(connection, actor.name, role, "device login", now_ms)
-        record_token(connection, call.origin._replace(actor=actor), token, now_ms)
+        change = Change(connection, call.origin._replace(actor=actor), now_ms)
+        wish = TokenWish(name="device login", role=role.value)
+        _, token = make_token(change, find_account(connection, actor.name), wish)
     return json_answer({"access_token": token, "token_type": "bearer", "scope": role}, headers=_NO_STORE)
 
 

@@ -5,17 +5,21 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self, TextIO
 
-from tenuto.server import accounts
+from tenuto.server.accounts import has_users
 from tenuto.server.app import App
-from tenuto.server.audit import Deed, command_line, record
+from tenuto.server.audit import command_line
 from tenuto.server.db import Database
 from tenuto.server.gitstore import GitCache
 from tenuto.server.hub import Limits, Parts
 from tenuto.server.log import Log
 from tenuto.server.migrate import migrate
+from tenuto.server.people.accounts import Kind, add_account, find_account
+from tenuto.server.people.change import Change, changing
+from tenuto.server.people.tokens import TokenFacts, TokenWish, list_tokens, make_token, revoke_token
 from tenuto.server.publisher import Publisher
 from tenuto.server.serving import Service
 from tenuto.server.signing import Signer, load_secret
@@ -83,32 +87,29 @@ class Hub:
         )
         return cls(parts, _first_token(parts))
 
+    def changing(self) -> AbstractContextManager[Change]:
+        """What is changed inside is done by the command line of this machine, and told to the audit log as such."""
+        return changing(self.parts, command_line())
+
     def add_user(self, name: str, admin: bool = False) -> None:
         """Add a user. Raises UsageError (BadAddress), ConflictError (Exists)."""
-        with self.parts.database.write() as connection:
-            accounts.add_user(connection, name, is_admin=admin, now_ms=self.parts.now_ms())
-            record(connection, command_line(), Deed.USER_ADD, self.parts.now_ms(), subject=name)
+        with self.changing() as change:
+            add_account(change, name, Kind.USER, is_admin=admin)
 
-    def create_token(self, user: str, role: str, name: str = "") -> str:
+    def create_token(self, account: str, role: str, name: str = "") -> str:
         """A new token, which is shown here only. Raises NotFoundError (UserNotFound), UsageError (BadRequest)."""
-        with self.parts.database.write() as connection:
-            token = accounts.create_token(connection, user, role, name, self.parts.now_ms())
-            accounts.record_token(connection, command_line(), token, self.parts.now_ms())
-            return token
+        with self.changing() as change:
+            return make_token(change, find_account(change.connection, account), TokenWish(name=name, role=role))[1]
 
-    def list_tokens(self, user: str) -> list[accounts.TokenFacts]:
-        """The good tokens of a user. Raises NotFoundError (UserNotFound)."""
+    def list_tokens(self, account: str) -> list[TokenFacts]:
+        """The good tokens of an account. Raises NotFoundError (UserNotFound)."""
         with self.parts.database.read() as connection:
-            return accounts.list_tokens(connection, user)
+            return list_tokens(connection, find_account(connection, account), self.parts.now_ms())
 
     def revoke_token(self, token_id: int) -> bool:
         """Make a token useless; whether it was good until now."""
-        with self.parts.database.write() as connection:
-            is_revoked = accounts.revoke_token(connection, token_id, self.parts.now_ms())
-            if is_revoked:
-                facts = {"token_id": token_id}
-                record(connection, command_line(), Deed.TOKEN_REVOKE, self.parts.now_ms(), facts=facts)
-            return is_revoked
+        with self.changing() as change:
+            return revoke_token(change, None, token_id)
 
     def close(self) -> None:
         """Wait for what is running, then close database and threads."""
@@ -125,16 +126,11 @@ class Hub:
 
 
 def _first_token(parts: Parts) -> str | None:
-    with parts.database.write() as connection:
-        if accounts.has_users(connection):
+    with changing(parts, command_line()) as change:
+        if has_users(change.connection):
             return None
-        now_ms = parts.now_ms()
-        accounts.add_user(connection, ADMINISTRATOR, is_admin=True, now_ms=now_ms)
-        token = accounts.create_token(connection, ADMINISTRATOR, "write", "first start", now_ms)
-        origin = command_line()
-        record(connection, origin, Deed.USER_ADD, now_ms, subject=ADMINISTRATOR, facts={"role": "admin"})
-        accounts.record_token(connection, origin, token, now_ms)
-        return token
+        made = add_account(change, ADMINISTRATOR, Kind.USER, is_admin=True)
+        return make_token(change, made, TokenWish(name="first start", role="write"))[1]
 
 
 def _sweep_spool(spool: str, before_s: float) -> None:

@@ -1,0 +1,29 @@
+"""Somebody changes something: one transaction, who does it, and when. What was done is told to the audit log in the same transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from tenuto.server.audit import Deed, Origin, record
+from tenuto.server.hub import Parts
+
+
+class Change(NamedTuple):
+    """A transaction that writes, by `origin`, at `now_ms`."""
+
+    connection: Connection
+    origin: Origin
+    now_ms: int
+
+    def record(self, deed: Deed, subject: str, **facts: str | int | bool | None) -> None:
+        """The audit log tells of `deed`, done to the account `subject`."""
+        record(self.connection, self.origin, deed, self.now_ms, subject=subject, facts=facts)
+
+
+@contextmanager
+def changing(parts: Parts, origin: Origin) -> Iterator[Change]:
+    """What is changed inside, by `origin`, is there when the block ends, or not at all if it raises."""
+    with parts.database.write() as connection:
+        yield Change(connection, origin, parts.now_ms())

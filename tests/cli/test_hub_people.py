@@ -1,0 +1,76 @@
+"""`tenuto hub user | org | service | token`, as somebody on the machine of the hub types them."""
+
+import re
+
+from inline_snapshot import snapshot
+
+from tests.cli.conftest import Shell
+
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
+
+
+def hub(shell: Shell, *words: str):
+    return shell("hub", *words, "--data", "hub-data")
+
+
+def test_an_organization_from_first_to_last(shell: Shell) -> None:
+    for name in ("ann", "bob"):
+        hub(shell, "user", "add", name)
+    assert hub(shell, "org", "add", "acme", "--admin", "ann").out == "Made the organization acme, administered by ann\n"
+    assert hub(shell, "org", "set", "acme", "bob", "--role", "write").out == "bob may write in acme\n"
+    assert hub(shell, "org", "members", "acme", "--json").json == [
+        {"user": "ann", "right": "admin"},
+        {"user": "bob", "right": "write"},
+    ]
+    assert str(hub(shell, "org", "remove", "acme", "ann")) == snapshot("""\
+exit status 1
+--- err ---
+error: ann is the last one who administers acme
+hint: let another member administer it first
+""")
+    assert hub(shell, "org", "remove", "acme", "bob").out == "bob belongs to acme no longer\n"
+    assert hub(shell, "org", "list").out == "acme  1 members\n"
+    assert hub(shell, "org", "members", "ann").status == 9
+
+
+def test_a_service_and_its_token(shell: Shell) -> None:
+    hub(shell, "user", "add", "ann", "--full-name", "Ann Example")
+    assert hub(shell, "service", "add", "bot", "--for", "ann", "--role", "write").status == 0
+    assert hub(shell, "service", "list").out == "bot  may write for ann\n"
+    assert hub(shell, "service", "set", "bot", "--role", "read").out == "bot may read\n"
+    made = hub(
+        shell, "token", "create", "bot", "--role", "fine-grained", "--scope", "ann=read", "--days", "3", "--json"
+    )
+    assert made.json.keys() == {"user", "role", "id", "token"}
+    assert TOKEN.fullmatch(made.json["token"])
+    (listed,) = hub(shell, "token", "list", "bot", "--json").json
+    assert (listed["role"], listed["scopes"]) == ("fine-grained", [{"on": "ann", "right": "read"}])
+    assert listed["expires"] > listed["created"]
+    assert made.json["token"] not in str(hub(shell, "token", "list", "bot"))
+    assert hub(shell, "token", "revoke", str(listed["id"])).status == 0
+    assert hub(shell, "token", "revoke", str(listed["id"])).status == 9
+    assert hub(shell, "token", "create", "bot", "--role", "fine-grained", "--scope", "ann").status == 2
+    assert hub(shell, "token", "create", "bot", "--role", "fine-grained").status == 2
+
+
+def test_an_account_is_closed_and_opened(shell: Shell) -> None:
+    hub(shell, "user", "add", "ann")
+    assert str(hub(shell, "user", "disable", "ann")) == snapshot("""\
+exit status 0
+--- out ---
+ann is disabled: none of its tokens is good; its name stays taken
+""")
+    assert hub(shell, "user", "list", "--json").json[1] == {
+        "name": "ann",
+        "full_name": "",
+        "admin": False,
+        "disabled": True,
+    }
+    assert hub(shell, "user", "enable", "ann").status == 0
+    assert hub(shell, "user", "disable", "admin").status == 1
+    assert hub(shell, "user", "set", "ann", "--admin", "--full-name", "Ann").status == 0
+    assert hub(shell, "user", "disable", "admin").status == 0
+    assert hub(shell, "user", "list").out == snapshot("""\
+admin  administers the hub  disabled
+ann  Ann  administers the hub
+""")
