@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import json
 import os
 import sys
 import time
@@ -10,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+import msgspec
+
 from tenuto.core.errors import ConflictError, IntegrityError, LockedError, NotFoundError, UsageError
 from tenuto.core.ids import Address
 from tenuto.core.listing import Entry, Listing
-from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, parse_lock
+from tenuto.core.lockfile import LOCK_NAME, Lock, Locked, literal, parse_lock
 from tenuto.core.manifest import MANIFEST_NAME, WEB, Artifact, Manifest, parse_manifest
 from tenuto.core.settings import Settings, resolve
 from tenuto.project.objectindex import ObjectIndex
@@ -317,22 +318,20 @@ def _has_hash(entry: Locked, artifact: Artifact) -> bool:
 
 def _holder() -> bytes:
     """Who holds the lock, for those who find it held: no more of the command line than what cannot be a secret."""
-    import socket
-
     program, *words = sys.argv or [""]
     if "tenuto" in {os.path.basename(program), os.path.basename(os.path.dirname(program))}:
         command = " ".join(["tenuto", *[word for word in words if word.isalpha()][:1]])
     else:
         command = os.path.basename(program) or "python"
-    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": int(time.time()), "command": command}
-    return json.dumps(holder).encode()
+    holder = {"pid": os.getpid(), "host": os.uname().nodename, "since": int(time.time()), "command": command}
+    return msgspec.json.encode(holder)
 
 
 def _held(record: bytes) -> LockedError:
     try:
-        holder = json.loads(record)
+        holder = msgspec.json.decode(record)
         who = f"process {holder['pid']} on {holder['host']} ({holder['command']})"
-    except (ValueError, KeyError, TypeError):
+    except (msgspec.DecodeError, KeyError, TypeError):
         who = "another process"
     return LockedError(f"{who} is at work on this project", hint="wait until it is done, then run the command again")
 
@@ -361,7 +360,7 @@ def create(root: str, hub: str | None = None) -> str:
         )
     text = NEW_MANIFEST
     if hub:
-        text += f"\n[project]\nhub = {json.dumps(resolve({'endpoint': hub}).endpoint)}\n"
+        text += f"\n[project]\nhub = {literal(resolve({'endpoint': hub}).endpoint)}\n"
     with disk_errors(path):
         os.makedirs(os.path.dirname(path), exist_ok=True)
     parse_manifest(text)

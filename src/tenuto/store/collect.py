@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
@@ -62,6 +61,8 @@ class Collector:
 
     def empty_trash(self, older_than_s: float) -> None:
         """Delete for good what came into the trash longer ago than that."""
+        import shutil  # loads compressors, and whoever only uses objects loads this module
+
         with disk_errors(self._trash):
             for name in os.listdir(self._trash) if os.path.isdir(self._trash) else []:
                 if name.isdigit() and self._now_s - int(name) >= older_than_s:

@@ -1,14 +1,12 @@
 """Files on a local disk: hash them, make them durable, lay them out without doubling the disk."""
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import functools
 import hashlib
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Sequence
 
@@ -91,6 +89,8 @@ def sync_filesystem(folder: str, files: Sequence[str]) -> None:
 
 @functools.cache
 def _syncfs() -> Callable[[int], int] | None:
+    import ctypes  # what only reads has nothing to sync
+
     try:
         return ctypes.CDLL(None, use_errno=True).syncfs
     except (AttributeError, OSError):
@@ -253,7 +253,7 @@ def replace_file(path: str, content: bytes, mode: int = 0o644) -> None:
 def _open_spare(folder: str, mode: int) -> tuple[str, int]:
     """A new file beside the one to replace; it is locked, so that nobody takes it for abandoned."""
     while True:
-        spare = os.path.join(folder, f".tenuto-{secrets.token_hex(8)}")
+        spare = os.path.join(folder, f".tenuto-{os.urandom(8).hex()}")
         descriptor = os.open(spare, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with contextlib.suppress(OSError):  # without locks nobody removes it
             fcntl.flock(descriptor, fcntl.LOCK_EX)
