@@ -39,7 +39,7 @@ def ways_to_bytes(repo: str, commit: str) -> list[tuple[str, str, dict]]:
         ("HEAD", f"/{repo}/resolve/{commit}/m.bin", {}),
         ("GET", f"/{repo}/resolve/main/nothing", {}),
         ("GET", f"/{repo}/resolve/nowhere/a.txt", {}),
-        ("GET", f"/{repo}/resolve/main/README.md", {}),
+        ("GET", f"/{repo}/resolve/{commit}/README.md", {}),
         ("GET", f"/{repo}/raw/main/a.txt", {}),
         ("POST", f"/{repo}.git/info/lfs/objects/batch", {"json": batch}),
         ("GET", f"/api/models/{repo}/auth-check", {}),
@@ -60,6 +60,7 @@ def test_the_facts_of_a_gated_repo_are_public_and_its_bytes_are_not(
             answer = talk.client.request(method, path, **more)
             assert (answer.status_code, answer.headers["X-Error-Code"]) == (status, "GatedRepo"), path
             assert SECRET not in answer.content
+        assert talk.read(gated.repo, "README.md").content == b"# hi\n", "the card is what people decide by"
     for token in (False, hub.user("other")):
         with pytest.raises(GatedRepoError):
             stock(token).hf_hub_download(gated.repo, "a.txt", cache_dir=tmp_path / "cache")

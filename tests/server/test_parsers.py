@@ -17,7 +17,7 @@ from tenuto.core.ids import RepoId, RepoKind
 from tenuto.core.wire import LfsObject, PreuploadRequest
 from tenuto.server.absent import Absence
 from tenuto.server.access import Repo
-from tenuto.server.access_requests import Handling
+from tenuto.server.gates.deciding import Handling
 from tenuto.server.commits import CommitReader
 from tenuto.server.exchange import Call
 from tenuto.server.files import parse_range

@@ -105,7 +105,8 @@ ANYBODY = Actor()
 class Repo(NamedTuple):
     """What the policy and the routes know of a repo; `key` is its id in the database, 0 for one that is still to be made.
 
-    `standing` belongs to the one who asks, and is looked up when the gate of the repo is not open; unknown is none.
+    `standing` belongs to the one who asks, and is looked up when the gate of the repo is not open; unknown is none. `reason` is what
+    whoever made it so says of it.
     """
 
     key: int
@@ -115,6 +116,7 @@ class Repo(NamedTuple):
     modified_ms: int = 0
     gate: Gate = Gate.OPEN
     standing: Standing = Standing.NONE
+    reason: str = ""
 
 
 _UNBOUNDED = frozenset((Role.WRITE, Role.SESSION))
@@ -241,6 +243,13 @@ _AT_THE_GATE = {
     Standing.EXPIRED: "Your access to it has expired. Visit {page} on this hub to ask for it again.",
     Standing.OUTDATED: "Its terms have changed since you were let in. Visit {page} on this hub to agree to those that hold now.",
 }
+_HELPS = {
+    Standing.PENDING: "wait until its authors have decided",
+    Standing.REJECTED: "write to its authors: only they can let you in",
+    Standing.REVOKED: "write to its authors: only they can let you in",
+    Standing.OUTDATED: "agree to its terms with `tenuto access request`, or on its page",
+}
+_ASKING_HELPS = "ask for access with `tenuto access request`, or on its page"
 _UNASKED = "You are not in the authorized list. Visit {page} on this hub to ask for access."
 
 
@@ -257,4 +266,6 @@ def _gated(actor: Actor, repo: Repo) -> AccessDeniedError:
             hint="use a token that may read gated repos, or one whose scopes name this repo",
         )
     text = _AT_THE_GATE.get(repo.standing, _UNASKED).format(page=repo.id.web_path)
-    return AccessDeniedError(f"{start}. {text}", code="GatedRepo", hint="ask for access, and wait to be accepted")
+    if repo.reason:
+        text += f" They say: {repo.reason}"
+    return AccessDeniedError(f"{start}. {text}", code="GatedRepo", hint=_HELPS.get(repo.standing, _ASKING_HELPS))

@@ -20,6 +20,7 @@ from tenuto.server.gate import admit, admit_known
 from tenuto.server.hub import Parts
 from tenuto.server.pages.failures import failure_page, wants_page
 from tenuto.server.passage import BLOCK_BYTES, to_its_end
+from tenuto.server.permit import Permit
 from tenuto.server.receiving import INLET, Blocks, OpenInlet, Patience
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route, Router
@@ -31,6 +32,8 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 _SHORT_BYTES = 1 << 16
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
+_VARIES = {"Vary": "Authorization, Cookie"}
+_KEPT_BY_NOBODY = {"Cache-Control": "private, no-store"}
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="tenuto"', "LFS-Authenticate": 'Basic realm="tenuto"'}
 
 
@@ -81,6 +84,7 @@ class Exchange:
         self._request_id = self._headers.get("x-amzn-trace-id", "")[:64] or secrets.token_hex(8)
         self._call: Call | None = None
         self._route: Route | None = None
+        self._permit: Permit | None = None
         self._status, self._sent_bytes = 0, 0
         self._body_ended = False
         limits = app.parts.limits
@@ -196,9 +200,15 @@ class Exchange:
                 await self._hand_over(sink)
             else:
                 await self._pour(sink, known, self._open_inlet)
-            return await self._app.in_thread(sink.finish)
+            return await self._app.in_thread(self._finish, sink)
         finally:
             await self._app.in_thread(sink.close)
+
+    def _finish(self, sink: Sink) -> Answer:
+        """A long body came to its end: whether it counts is up to the right that its sender has by now."""
+        if (permit := self._find_permit()) and not permit.is_known():
+            permit.check()
+        return sink.finish()
 
     async def _hand_over(self, sink: Sink) -> None:
         """While one block is written, the next one comes in."""
@@ -275,9 +285,35 @@ class Exchange:
         except UsageError:
             return None
 
+    def _find_permit(self) -> Permit | None:
+        """The right by which the caller of this request gets bytes of a repo, or gives them."""
+        call, route = self._call, self._route
+        if self._permit is None and call and route and call.target:
+            self._permit = Permit(self._app.parts, call, route.needed(call))
+        return self._permit
+
+    async def _between_turns(self) -> None:
+        """Return if the caller still may have what it is being sent; else it gets no more, and sees that it was cut short."""
+        permit = self._find_permit()
+        if permit is None or permit.is_known():
+            return
+        try:
+            await self._app.in_thread(permit.check)
+        except TenutoError as error:
+            self._log_end("withdrawn", error.message)
+            raise DisconnectedError from error
+
+    def _all_headers(self, answer: Answer) -> dict[str, str]:
+        """Those of the answer, and ours. Of a repo that is not open to everybody, nobody on the way may keep anything."""
+        headers = {REQUEST_ID: self._request_id, FEATURE_HEADER: FEATURE_VERSION}
+        repo = self._call.target if self._call else None
+        if answer.status >= 400 or (repo and (repo.private or repo.gate)):
+            return headers | _VARIES | dict(answer.headers) | _KEPT_BY_NOBODY
+        return headers | dict(answer.headers)
+
     async def _deliver(self, answer: Answer, file: BinaryIO | None) -> None:
         self._status = answer.status
-        headers = {REQUEST_ID: self._request_id, FEATURE_HEADER: FEATURE_VERSION, **answer.headers}
+        headers = self._all_headers(answer)
         if answer.status != 304 and not isinstance(answer.body, Pieces):
             length = answer.body.length if isinstance(answer.body, FileBody) else len(answer.body)
             headers["Content-Length"] = str(length)
@@ -301,6 +337,7 @@ class Exchange:
             while (piece := await self._app.in_thread(next, body.steps, None)) is not None:
                 if gone.done():
                     raise DisconnectedError
+                await self._between_turns()
                 await self._send({"type": "http.response.body", "body": piece, "more_body": True})
                 self._sent_bytes += len(piece)
             await self._send({"type": "http.response.body", "body": b""})
@@ -314,13 +351,13 @@ class Exchange:
         try:
             if body.length:
                 await self._send({"type": "http.response.body", "body": long, "more_body": True})
-                await long.send(self._app.in_thread)
+                await long.send(self._app.in_thread, self._between_turns)
         except TenutoError as error:
-            self._log_damage(error.message)
+            self._log_end("damage", error.message)
             raise DisconnectedError from error
         except OSError as error:
             if not isinstance(error, ConnectionError | TimeoutError):
-                self._log_damage(str(error))
+                self._log_end("damage", str(error))
             raise DisconnectedError from error
         finally:
             self._sent_bytes = body.length - long.left
@@ -345,9 +382,10 @@ class Exchange:
             id=self._request_id,
         )
 
-    def _log_damage(self, message: str) -> None:
+    def _log_end(self, kind: str, message: str) -> None:
+        """Say why a body ended before its end."""
         self._app.parts.log.write(
-            "damage", self._app.parts.now_ms(), message=message, path=self._raw_path, id=self._request_id
+            kind, self._app.parts.now_ms(), message=message, path=self._raw_path, id=self._request_id
         )
 
     def _log_bug(self, error: Exception) -> None:

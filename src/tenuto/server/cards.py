@@ -34,16 +34,26 @@ _DATASET_KEYS = (
 Card = dict[str, object]
 
 
-def card_of(git: GitReader, commit: CommitFacts) -> Card | None:
-    """The front matter of the README at a commit, or None."""
+def readme_of(git: GitReader, commit: CommitFacts) -> bytes | None:
+    """The README at a commit, or None if there is none that a card could be in."""
     item = git.find(commit.tree, "README.md")
     if item is None or item.mode & _FILE_KINDS != 0o100000:
         return None
-    facts = git.blob(item.oid)
+    facts, body = git.small_blob(item.oid)
     if facts.pointer or facts.size > CARD_BYTES:
         return None
+    return git.body(item.oid) if body is None else body
+
+
+def card_of(git: GitReader, commit: CommitFacts) -> Card | None:
+    """The front matter of the README at a commit, or None."""
+    return parse_card(readme_of(git, commit) or b"")
+
+
+def parse_card(readme: bytes) -> Card | None:
+    """The front matter of a README, or None."""
     try:
-        return read_card(git.body(item.oid).decode(errors="replace"))
+        return read_card(readme.decode(errors="replace"))
     except CardError:
         return None  # a card that cannot be read hides no repo; `validate-yaml` says what is wrong with it
 

@@ -17,6 +17,7 @@ from tenuto.core.paths import check_path
 from tenuto.server.access import Actor, Repo
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.db import chunks
+from tenuto.server.gates.terms import note_change
 from tenuto.server.gitstore import (
     DEFAULT_BRANCH,
     HEADS,
@@ -32,7 +33,7 @@ from tenuto.server.gitstore import (
 )
 from tenuto.server.hub import Parts
 from tenuto.server.patterns import default_attributes
-from tenuto.server.repos import find_repo_by_key, mark_modified
+from tenuto.server.repos import find_repo_by_key
 from tenuto.server.schema import lfs_objects
 from tenuto.server.trees import TreeEditor
 
@@ -314,7 +315,7 @@ def _apply(
     add_commit(parts.database, connection, repo.key, facts)
     if not move_ref(connection, repo.key, ref, head.oid, facts.oid):
         raise ConflictError(f"{revision} moved while the commit was made", hint="try again")
-    mark_modified(connection, repo.key, parts.now_ms())
+    note_change(parts, connection, repo.key)
     moved = {"old": head.oid, "new": facts.oid}
     record(connection, origin, Deed.COMMIT, parts.now_ms(), repo=repo, subject=ref, facts=moved)
     return facts.oid

@@ -1,6 +1,6 @@
 """Routes by which people find repos, talk about them, get access to them, and keep them in order (hub-protocol section 4.2)."""
 
-from tenuto.server import access_requests, device_login, discussion_api, moves, search, squash, storage
+from tenuto.server import device_login, discussion_api, moves, search, squash, storage
 from tenuto.server.access import Action
 from tenuto.server.people import profiles
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
@@ -11,7 +11,7 @@ _WEB = "/{W}/{namespace}/{name}"
 
 def community_routes() -> list[Route]:
     """The rows of the table."""
-    return [*_finding_routes(), *_login_routes(), *_keeping_routes(), *_gate_routes(), *_talk_routes()]
+    return [*_finding_routes(), *_login_routes(), *_keeping_routes(), *_talk_routes()]
 
 
 def _finding_routes() -> list[Route]:
@@ -49,18 +49,6 @@ def _keeping_routes() -> list[Route]:
         Route("GET", f"{_API}/lfs-files", Action.WRITE, storage.list_objects),
         Route("POST", f"{_API}/lfs-files/batch", Action.ADMINISTER, storage.purge, body_bytes=small),
         Route("POST", f"{_API}/lfs-files/duplicate", Action.READ, storage.duplicate, body_bytes=small),
-    ]
-
-
-def _gate_routes() -> list[Route]:
-    small, requests = SMALL_BODY_BYTES, f"{_API}/user-access-request"
-    return [
-        Route("POST", f"{_WEB}/ask-access", Action.ENGAGE, access_requests.ask, body_bytes=small),
-        Route("POST", f"{requests}/cancel", Action.ENGAGE, access_requests.withdraw, body_bytes=small),
-        Route("GET", f"{_WEB}/user-access-report", Action.ADMINISTER, access_requests.report),
-        Route("GET", f"{requests}/{{status}}", Action.ADMINISTER, access_requests.list_requests),
-        Route("POST", f"{requests}/handle", Action.ADMINISTER, access_requests.handle, body_bytes=small),
-        Route("POST", f"{requests}/grant", Action.ADMINISTER, access_requests.grant, body_bytes=small),
     ]
 
 

@@ -59,6 +59,11 @@ class Call:
         self._repo = repo
 
     @property
+    def target(self) -> Repo | None:
+        """The same, or None for a route without a target, and before the caller was let in."""
+        return self._repo
+
+    @property
     def origin(self) -> Origin:
         """What the audit log says of who asks."""
         return Origin(self.actor, self.address, self.request_id)

@@ -10,13 +10,14 @@ from tenuto.core.gitobj import Commit
 from tenuto.server.access import Repo
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.commits import held_sizes
+from tenuto.server.gates.terms import note_change
 from tenuto.server.git_check import Passed
 from tenuto.server.git_pack import Pack
 from tenuto.server.git_protocol import ZERO_ID, Update
 from tenuto.server.git_rows import GitRows
 from tenuto.server.gitstore import CommitFacts, GitReader, ObjectRow, Ref, add_commits, add_objects, add_ref, object_row
 from tenuto.server.hub import MIB, Parts
-from tenuto.server.repos import find_repo_by_key, mark_modified
+from tenuto.server.repos import find_repo_by_key
 
 _BATCH_BYTES = 16 * MIB
 _BATCH_ROWS = 10_000
@@ -73,7 +74,7 @@ def land(
             _move_all(parts, connection, repo, moves, faults)
             if len(faults) == len(moves) or (is_atomic and faults):
                 raise _NothingMovesError
-            mark_modified(connection, repo.key, parts.now_ms())
+            note_change(parts, connection, repo.key)
             for move in moves:
                 if move.update.ref not in faults and move.update.old != move.update.new:
                     _record(connection, origin, repo, move.update, parts.now_ms())

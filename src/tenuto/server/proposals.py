@@ -7,6 +7,7 @@ from tenuto.server.access import Actor, Repo, may_steer
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.commits import Enter, HeaderValue, new_commit
 from tenuto.server.discussions import PULL_REQUESTS, Discussion, Status, Thread, check_title
+from tenuto.server.gates.terms import note_change
 from tenuto.server.gitstore import (
     DEFAULT_BRANCH,
     HEADS,
@@ -21,7 +22,6 @@ from tenuto.server.gitstore import (
 )
 from tenuto.server.hub import Parts
 from tenuto.server.merging import Merge, apply, compare_sides, merge_base
-from tenuto.server.repos import mark_modified
 from tenuto.server.trees import TreeEditor
 
 BASE = HEADS + DEFAULT_BRANCH
@@ -138,7 +138,7 @@ def merge(parts: Parts, git: GitReader, repo: Repo, origin: Origin, found: Discu
     add_commit(parts.database, git.connection, repo.key, facts)
     if not move_ref(git.connection, repo.key, BASE, ours.oid, facts.oid):
         raise ConflictError(f"{DEFAULT_BRANCH} moved meanwhile", hint="try again")
-    mark_modified(git.connection, repo.key, parts.now_ms())
+    note_change(parts, git.connection, repo.key)
     moved = {"old": ours.oid, "new": facts.oid}
     record(git.connection, origin, Deed.COMMIT, parts.now_ms(), repo=repo, subject=BASE, facts=moved)
     return facts

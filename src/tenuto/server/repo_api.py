@@ -1,19 +1,32 @@
 """Identity, and repos as a whole: whoami, create, delete, settings (hub-protocol sections 5.1, 5.2)."""
 
-from typing import Literal
+import contextlib
+from typing import Literal, cast
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection
 
-from tenuto.core.errors import ConflictError, UsageError
+from tenuto.core.errors import ConflictError, IntegrityError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Gate, Repo, Right, Role
+from tenuto.server.access import Action, Gate, Repo, Right, Role
 from tenuto.server.accounts import check_namespace
-from tenuto.server.audit import Deed, record
+from tenuto.server.audit import Deed, Fact, record
 from tenuto.server.commits import begin
 from tenuto.server.exchange import Answer, Call, error_answer, json_answer
+from tenuto.server.gates.deciding import check_days
+from tenuto.server.gates.terms import keep_terms
 from tenuto.server.hub import Parts
-from tenuto.server.repos import create_repo, delete_repo, find_repo, set_gate, set_private
+from tenuto.server.permit import check_again
+from tenuto.server.repos import (
+    create_repo,
+    delete_repo,
+    find_repo,
+    set_gate,
+    set_grant_days,
+    set_private,
+    set_takes_requests,
+)
 
 _Visibility = Literal["public", "private", "protected"]
 
@@ -35,12 +48,14 @@ class RepoRequest(msgspec.Struct, frozen=True):
         return RepoId(kind, check_name(namespace, "namespace") if namespace else "", check_name(name, "repo name"))
 
 
-class SettingsRequest(msgspec.Struct, frozen=True):
-    """Settings to change; what is left out stays."""
+class SettingsRequest(msgspec.Struct, frozen=True, rename="camel"):
+    """Settings to change; what is left out stays. `grant_days` null: whoever is let in stays so."""
 
     visibility: _Visibility | None = None
     private: bool | None = None
     gated: bool | str | None = None
+    takes_requests: bool | None = None
+    grant_days: int | UnsetType | None = UNSET
 
     @property
     def gate(self) -> Gate | None:
@@ -99,17 +114,33 @@ def settings(parts: Parts, call: Call) -> Answer:
     """Change visibility and gate of a repo; the answer echoes what was asked."""
     request = call.json(SettingsRequest)
     private, gate = _wants_private(request), request.gate
+    days = request.grant_days if request.grant_days is UNSET else check_days(request.grant_days)
     answer: dict[str, object] = {}
     with parts.database.write() as connection:
+        repo = check_again(parts, connection, call, Action.ADMINISTER)
         if private is not None:
-            set_private(connection, call.repo.key, private)
+            set_private(connection, repo.key, private)
             answer |= {"private": private, "visibility": "private" if private else "public"}
         if gate is not None:
-            set_gate(connection, call.repo.key, gate)
+            set_gate(connection, repo.key, gate)
+            with contextlib.suppress(IntegrityError):  # a damaged repo can be closed all the same
+                keep_terms(parts, connection, repo.key)
             answer["gated"] = gate.value or False
-        facts = {"private": private, "gate": None if gate is None else gate.value or "none"}
-        record(connection, call.origin, Deed.REPO_SETTINGS, parts.now_ms(), repo=call.repo, facts=facts)
+        if request.takes_requests is not None:
+            set_takes_requests(connection, repo.key, request.takes_requests)
+            answer["takesRequests"] = request.takes_requests
+        if days is not UNSET:
+            set_grant_days(connection, repo.key, days)
+            answer["grantDays"] = days
+        record(connection, call.origin, Deed.REPO_SETTINGS, parts.now_ms(), repo=repo, facts=_told(answer))
     return json_answer(answer)
+
+
+def _told(answer: dict[str, object]) -> dict[str, Fact]:
+    """What the audit log says of settings that were changed."""
+    words = {"private": "private", "gated": "gate", "takesRequests": "requests", "grantDays": "days"}
+    values = {words[key]: value for key, value in answer.items() if key in words}
+    return {key: "none" if value is False and key == "gate" else cast("Fact", value) for key, value in values.items()}
 
 
 _TOKEN_ROLES = {Role.FINE: "fineGrained", Role.SESSION: "write"}

@@ -80,9 +80,14 @@ def set_gate(connection: Connection, key: int, gate: Gate) -> None:
     connection.execute(update(repos).where(repos.c.id == key).values(gate=gate.value))
 
 
-def mark_modified(connection: Connection, key: int, now_ms: int) -> None:
-    """Remember when a repo last changed."""
-    connection.execute(update(repos).where(repos.c.id == key).values(modified_ms=now_ms))
+def set_takes_requests(connection: Connection, key: int, takes_requests: bool) -> None:
+    """Let accounts ask for access to a gated repo, or not. Requests that were made before stay."""
+    connection.execute(update(repos).where(repos.c.id == key).values(takes_requests=takes_requests))
+
+
+def set_grant_days(connection: Connection, key: int, days: int | None) -> None:
+    """How long those stay who are let in from now on, None for as long as there is no other word."""
+    connection.execute(update(repos).where(repos.c.id == key).values(grant_days=days))
 
 
 def delete_repo(connection: Connection, key: int) -> None:

@@ -24,6 +24,7 @@ Recall: TypeAlias = Callable[[Parts, Call], Answer | None]
 Target: TypeAlias = Callable[[Parts, Connection, Call], Repo | None]
 SMALL_BODY_BYTES = 1 << 20
 _WORD = re.compile(r"\{(\w+)(\*?)\}(.*)")
+_CARD = ("main", "README.md")
 _SPECIAL_REFS = ("pr", "heads", "convert")
 
 
@@ -44,6 +45,7 @@ class Route:
         streams: bool = False,
         basic: bool = False,
         proposal: bool = False,
+        card: bool = False,
         plain: bool = False,
         page: bool = False,
     ) -> None:
@@ -60,10 +62,16 @@ class Route:
         """Whether failures are told as plain text, which is what git shows to its user."""
         self.page = page
         """Whether people come here with a browser, which shows them failures as a page."""
-        self._proposal = proposal
+        self._proposal, self._card = proposal, card
 
     def needed(self, call: Call) -> Action:
-        """The action that a call needs: on a route that takes proposals, to propose is enough with `create_pr` or for `refs/pr/N`."""
+        """The action that a call needs.
+
+        On a route that takes proposals, to propose is enough with `create_pr` or for `refs/pr/N`. On one for files (`card`), the README
+        on `main` is for whoever sees the repo: it is what people decide by whether they ask for the rest.
+        """
+        if self._card and (call.params["rev"], call.params["path"]) == _CARD:
+            return Action.SEE
         is_proposal = self._proposal and (call.flag("create_pr") or call.params.get("rev", "").startswith("refs/pr/"))
         return Action.PROPOSE if is_proposal else self.action
 

@@ -5,7 +5,8 @@ import contextlib
 import io
 import os
 import select
-from typing import BinaryIO
+from collections.abc import Awaitable, Callable
+from typing import BinaryIO, TypeAlias
 
 from tenuto.core.errors import IntegrityError
 from tenuto.server.passage import BLOCK_BYTES, PATIENCE_MS, InThread, Passage, Socket
@@ -13,6 +14,7 @@ from tenuto.store.xet.assemble import Assembled
 
 _TURN_BYTES = 16 << 20
 _MOST_VIEWS = 256
+BetweenTurns: TypeAlias = "Callable[[], Awaitable[None]]"
 
 
 class Outlet(Passage):
@@ -51,11 +53,12 @@ class LongBody:
         self._outlet = Outlet(transport)
         return self._outlet
 
-    async def send(self, in_thread: InThread) -> None:
+    async def send(self, in_thread: InThread, between_turns: BetweenTurns) -> None:
         """All bytes are in the socket.
 
         Raises ConnectionError if the client is gone, IntegrityError (CorruptObject) at the first byte that is not what it was,
-        OSError, StorageError. `in_thread` calls a function in a thread; none is held while the socket is full.
+        OSError, StorageError, and what `between_turns` raises, which is called at least every 16 MiB, and before bytes follow that
+        the socket had no room for. `in_thread` calls a function in a thread; none is held while the socket is full.
         """
         outlet = self._outlet
         if outlet is None:
@@ -65,6 +68,8 @@ class LongBody:
             while self.left:
                 if await outlet.turn(in_thread, self._push):
                     await outlet.room()
+                if self.left:
+                    await between_turns()
         finally:
             outlet.close()
 

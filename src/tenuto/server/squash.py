@@ -6,9 +6,9 @@ from tenuto.core.errors import ConflictError, UsageError
 from tenuto.server.audit import Deed, record
 from tenuto.server.commits import MESSAGE_BYTES, find_branch, new_commit
 from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.gates.terms import note_change
 from tenuto.server.gitstore import GitReader, add_commit, add_objects, move_ref
 from tenuto.server.hub import Parts
-from tenuto.server.repos import mark_modified
 
 
 class SquashRequest(msgspec.Struct, frozen=True):
@@ -30,7 +30,7 @@ def super_squash(parts: Parts, call: Call) -> Answer:
         add_commit(parts.database, connection, call.repo.key, facts)
         if not move_ref(connection, call.repo.key, ref, head.oid, facts.oid):
             raise ConflictError(f"{ref} moved meanwhile", hint="try again")
-        mark_modified(connection, call.repo.key, parts.now_ms())
+        note_change(parts, connection, call.repo.key)
         moved = {"old": head.oid, "new": facts.oid}
         record(connection, call.origin, Deed.SQUASH, parts.now_ms(), repo=call.repo, subject=ref, facts=moved)
     return json_answer({"commitOid": facts.oid})

@@ -9,10 +9,11 @@ from tenuto.server.schema import access_requests, repos
 
 
 class Stand(NamedTuple):
-    """A standing, and from when on it is another one; None is never."""
+    """A standing, and from when on it is another one; None is never. `reason` is what whoever decided so says."""
 
     standing: Standing = Standing.NONE
     until_ms: int | None = None
+    reason: str = ""
 
 
 _STAND = (
@@ -21,6 +22,7 @@ _STAND = (
         access_requests.c.status,
         access_requests.c.expires_ms,
         access_requests.c.terms,
+        access_requests.c.reason,
         repos.c.terms.label("terms_now"),
     )
     .join(repos, repos.c.id == access_requests.c.repo_id)
@@ -32,18 +34,27 @@ _STAND = (
 def find_stand(connection: Connection, repo_key: int, user_id: int, now_ms: int, owner_id: int = 0) -> Stand:
     """How an account stands with the gate of a repo at that time. A service with an owner that was let in is let in as well."""
     rows = connection.execute(_STAND, {"repo_key": repo_key, "user_id": user_id, "owner_id": owner_id}).all()
-    stands = {row.user_id: _stand(row.status, row.expires_ms, row.terms, row.terms_now, now_ms) for row in rows}
+    stands = {
+        row.user_id: stand_of(row.status, row.expires_ms, row.terms, row.terms_now, now_ms, row.reason) for row in rows
+    }
     own, owners = stands.get(user_id, Stand()), stands.get(owner_id, Stand())
     return owners if owners.standing is Standing.ACCEPTED and own.standing is not Standing.ACCEPTED else own
 
 
-def _stand(status: str, expires_ms: int | None, agreed: str | None, terms: str, now_ms: int) -> Stand:
+def stand_of(
+    status: str, expires_ms: int | None, agreed: str | None, terms: str, now_ms: int, reason: str | None = None
+) -> Stand:
+    """What the clock and the terms make of a request.
+
+    Whoever agreed to other terms than those that hold now has to agree again, unless there is nothing left to agree to. `agreed` is None
+    for an account that was let in without being asked.
+    """
     if status != Standing.ACCEPTED:
-        return Stand(Standing(status))
+        return Stand(Standing(status), reason=reason or "")
     if expires_ms is not None and expires_ms <= now_ms:
         return Stand(Standing.EXPIRED)
-    if agreed is not None and agreed != terms:
-        return Stand(Standing.OUTDATED)
+    if terms and agreed is not None and agreed != terms:
+        return Stand(Standing.OUTDATED, expires_ms)
     return Stand(Standing.ACCEPTED, expires_ms)
 
 
@@ -52,4 +63,4 @@ def stand_before(connection: Connection, actor: Actor, repo: Repo, now_ms: int) 
     if repo.gate is Gate.OPEN or not actor.is_known:
         return repo, None
     stand = find_stand(connection, repo.key, actor.user_id, now_ms, actor.owner_id)
-    return repo._replace(standing=stand.standing), stand.until_ms
+    return repo._replace(standing=stand.standing, reason=stand.reason), stand.until_ms

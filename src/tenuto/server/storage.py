@@ -13,9 +13,10 @@ from tenuto.server.access import Action, check
 from tenuto.server.audit import Deed, Fact, record
 from tenuto.server.db import chunks
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
+from tenuto.server.gates.terms import note_change
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
-from tenuto.server.repos import find_repo, mark_modified
+from tenuto.server.repos import find_repo
 from tenuto.server.rewriting import Rewriter
 from tenuto.server.schema import git_commits, git_objects, lfs_objects, purged_objects
 from tenuto.server.standing import stand_before
@@ -133,7 +134,7 @@ def purge(parts: Parts, call: Call) -> Answer:
             rewritten = Rewriter(parts.database, git, _pointers(connection, call.repo.key, names)).run()
         xorbs = drop_files(parts.database, connection, call.repo.key, held) if held else []
         _note(parts, connection, call.repo.key, held, now_ms)
-        mark_modified(connection, call.repo.key, now_ms)
+        note_change(parts, connection, call.repo.key)
         gone: dict[str, Fact] = {"objects": len(held), "names": held, "commits": len(rewritten)}
         record(connection, call.origin, Deed.PURGE, now_ms, repo=call.repo, facts=gone)
     parts.cache.forget(call.repo.key)

@@ -1,0 +1,68 @@
+"""The right by which something goes on: looked at again, since it may have ended while bytes were on their way."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from tenuto.core.errors import AuthenticationError
+from tenuto.server.access import Action, Actor, Repo, check, may
+from tenuto.server.exchange import Call
+from tenuto.server.hub import Parts
+from tenuto.server.identity import NOBODY, identify_token
+from tenuto.server.repos import find_repo_by_key
+from tenuto.server.standing import stand_before
+
+
+class _Facts(NamedTuple):
+    """Who it is and what repo, at one moment; and from when on that is no longer so."""
+
+    actor: Actor
+    repo: Repo | None
+    until_ms: int | None
+
+
+class Permit:
+    """What a caller was let in for, by the ids of its token and of the repo: names may change meanwhile."""
+
+    def __init__(self, parts: Parts, call: Call, action: Action) -> None:
+        self._parts, self._action = parts, action
+        self._token_id, self._repo_key = call.actor.token_id, call.repo.key
+        self._key = ("permit", self._token_id, self._repo_key)
+
+    def is_known(self) -> bool:
+        """Whether it is known, without waiting for anything, that the right holds."""
+        facts: _Facts | None = self._parts.database.known().get(self._key)
+        if facts is None or (facts.until_ms is not None and facts.until_ms <= self._parts.now_ms()):
+            return False
+        return may(facts.actor, self._action, facts.repo)
+
+    def check(self) -> None:
+        """Return if the right holds; raises what `access.check` does, AuthenticationError (BadToken) if the token is no longer good."""
+        known = self._parts.database.known()
+        with self._parts.database.read() as connection:
+            facts = _read(self._parts, connection, self._token_id, self._repo_key)
+        known.keep(self._key, facts)
+        check(facts.actor, self._action, facts.repo)
+
+
+def check_again(parts: Parts, connection: Connection, call: Call, action: Action) -> Repo:
+    """The repo of a call as this transaction sees it, if the caller still may; raises what `Permit.check` does.
+
+    A handler that decides something asks this inside its transaction: whoever was let in may have lost the right since.
+    """
+    facts = _read(parts, connection, call.actor.token_id, call.repo.key)
+    check(facts.actor, action, facts.repo)
+    assert facts.repo is not None, "the policy lets nobody act on a repo that is not there"
+    return facts.repo
+
+
+def _read(parts: Parts, connection: Connection, token_id: int, repo_key: int) -> _Facts:
+    now_ms = parts.now_ms()
+    identity = identify_token(connection, token_id, now_ms) if token_id else NOBODY
+    if identity is None:
+        raise AuthenticationError("this token is no longer good", code="BadToken", hint="log in again")
+    repo, until_ms = find_repo_by_key(connection, repo_key), None
+    if repo:
+        repo, until_ms = stand_before(connection, identity.actor, repo, now_ms)
+    ends = [one for one in (identity.until_ms, until_ms) if one is not None]
+    return _Facts(identity.actor, repo, min(ends, default=None))
