@@ -76,12 +76,15 @@ ROWS = {
         GET /static/{file}""",
     "browse": """
         GET /api/models | GET /api/datasets | GET /api/spaces | GET /api/users/{user}/overview | GET /api/users/{user}/likes
-        GET /api/organizations/{organization}/overview | GET /""",
+        GET /api/organizations/{organization}/overview | GET /
+        GET /models | GET /datasets | GET /spaces | GET /{namespace}""",
     "known": """
         GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",
     "see": """
         GET API | GET API/revision/{rev} | GET API/tree/{rev} | GET API/tree/{rev}/{path*} | POST API/paths-info/{rev} | GET API/refs
-        GET API/commits/{rev} | GET API/likers | GET API/access-form | GET API/discussions | GET API/discussions/{num}""",
+        GET API/commits/{rev} | GET API/likers | GET API/discussions | GET API/discussions/{num}
+        GET WEB | GET WEB/tree/{rev} | GET WEB/tree/{rev}/{path*} | GET WEB/blob/{rev}/{path*} | GET WEB/commits/{rev}
+        GET WEB/commit/{rev} | GET WEB/compare | GET WEB/discussions | GET WEB/discussions/{num}""",
     "read": """
         GET WEB/resolve/{rev}/{path*} | GET WEB/raw/{rev}/{path*} | GET API/auth-check | GET API/xet-read-token/{rev} | POST API/pack/{rev}
         POST API/lfs-files/duplicate | POST WEB.git/info/lfs/objects/batch | GET WEB.git/info/lfs/locks
@@ -100,7 +103,6 @@ ROWS = {
     "administer": """
         PUT API/settings | POST API/lfs-files/batch
         GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
-        POST API/user-access-request/handle-many
         GET WEB/user-access-report | POST /api/repos/move | DELETE /api/repos/delete""",
 }
 PROPOSALS = ("POST API/preupload/{rev}", "POST API/commit/{rev}", "GET API/xet-write-token/{rev}")
@@ -222,6 +224,7 @@ def ask(world: World, row: Row, sort: str, caller: str) -> httpx2.Response:
         "comment": "0" * 24,
         "lock": "1",
         "file": "style.css",
+        "namespace": "writer",
     }
     path = row.pattern.replace("/{W}", "").replace("{namespace}/{name}", repo)
     for word, value in words.items():

@@ -1,12 +1,13 @@
 """What every handler needs, handed in once: database, store, secret, limits, clock, log."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tenuto.server.db import Database
 from tenuto.server.gitstore import GitCache
 from tenuto.server.log import Log
 from tenuto.server.publisher import Publisher
+from tenuto.server.remembered import Remembered
 from tenuto.server.signing import Signer
 from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.base import Store
@@ -56,3 +57,4 @@ class Parts:
     spool: str
     """A folder for bodies and parts on their way in."""
     limits: Limits = Limits()
+    remembered: Remembered = field(default_factory=Remembered)

@@ -3,6 +3,7 @@
 import datetime
 from collections.abc import Mapping
 from functools import cache
+from typing import TypeAlias
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,6 +13,9 @@ from tenuto.core.ids import RepoId
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.pages.assets import asset_path
 from tenuto.server.pages.forms import CSRF_FIELD, csrf_token
+
+Html: TypeAlias = Markup
+"""HTML that is shown as it is."""
 
 PAGE_HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -50,7 +54,7 @@ def own_place(text: str) -> str:
     return text if text.startswith("/") and text[1:2] not in {"/", "\\"} and text.isprintable() else "/"
 
 
-def trusted(html: str) -> Markup:
+def trusted(html: str) -> Html:
     """HTML that a template shall show as it is: only what this hub made or cleaned itself."""
     return Markup(html)  # noqa: S704  # that is what this function is for
 

@@ -1,13 +1,38 @@
 """The routes of the pages. A page that fails tells so on a page, to a browser; other programs get JSON as everywhere."""
 
 from tenuto.server.access import Action
-from tenuto.server.pages import assets, home
-from tenuto.server.routing import Route
+from tenuto.server.pages import assets, file_page, finding, history_page, home, overview, profile, talk, tree
+from tenuto.server.routing import Handler, Route
+
+_REPO = "/{W}/{namespace}/{name}"
 
 
 def page_routes() -> list[Route]:
     """The table."""
     return [
         Route("GET", "/static/{file}", Action.SERVE, assets.serve_asset),
-        Route("GET", "/", Action.BROWSE, home.home, page=True),
+        _page("/", Action.BROWSE, home.home),
+        _page("/models", Action.BROWSE, finding.find_models),
+        _page("/datasets", Action.BROWSE, finding.find_datasets),
+        _page("/spaces", Action.BROWSE, finding.find_spaces),
+        _page("/{namespace}", Action.BROWSE, profile.profile),
+        *_repo_pages(),
     ]
+
+
+def _repo_pages() -> list[Route]:
+    return [
+        _page(_REPO, Action.SEE, overview.overview),
+        _page(f"{_REPO}/tree/{{rev}}", Action.SEE, tree.tree),
+        _page(f"{_REPO}/tree/{{rev}}/{{path*}}", Action.SEE, tree.tree),
+        _page(f"{_REPO}/blob/{{rev}}/{{path*}}", Action.SEE, file_page.blob),
+        _page(f"{_REPO}/commits/{{rev}}", Action.SEE, history_page.commits),
+        _page(f"{_REPO}/commit/{{rev}}", Action.SEE, history_page.commit),
+        _page(f"{_REPO}/compare", Action.SEE, history_page.compare),
+        _page(f"{_REPO}/discussions", Action.SEE, talk.discussions),
+        _page(f"{_REPO}/discussions/{{num}}", Action.SEE, talk.discussion),
+    ]
+
+
+def _page(pattern: str, action: Action, view: Handler) -> Route:
+    return Route("GET", pattern, action, view, page=True)

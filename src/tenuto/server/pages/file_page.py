@@ -1,0 +1,74 @@
+"""The page of a file: its facts, and as much of its content as can be shown without running anything of it."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from tenuto.core.errors import IntegrityError, NotFoundError
+from tenuto.inspect.findings import FormatError
+from tenuto.inspect.source import Source
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.pages import previews, weights
+from tenuto.server.pages.changed import last_changes
+from tenuto.server.pages.content import File, Shelf, find_file
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.gate_form import gate_box
+from tenuto.server.pages.previews import Preview
+from tenuto.server.pages.tree import ref_names
+
+Look: TypeAlias = Callable[[Source, File, Call], Preview | None]
+_LOOKS: dict[str, Look] = {
+    "csv": previews.table,
+    "tsv": previews.table,
+    "parquet": previews.inspected,
+    "json": previews.json_tree,
+    "safetensors": weights.tensors,
+    "md": previews.markdown,
+    **dict.fromkeys(("wav", "flac", "mp3", "ogg"), previews.sound),
+    **dict.fromkeys(("png", "jpg", "jpeg", "gif", "webp"), previews.picture),
+}
+
+
+def blob(parts: Parts, call: Call) -> Answer:
+    """The page of a file at a revision."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        commit = page.commit()
+        file = find_file(git, commit, call.params["path"])
+        if file is None:
+            raise NotFoundError(
+                f"there is no file {call.params['path'][:300]} at {page.revision[:100]}", code="EntryNotFound"
+            )
+        preview, fault = _preview(Shelf(parts, git), file, call) if page.rights.reads else (None, "")
+        return page.render(
+            "blob.html",
+            "files",
+            commit=commit,
+            revision=page.revision,
+            path=file.path,
+            file=file,
+            preview=preview,
+            fault=fault,
+            changed=_changed(git, commit, file),
+            names=ref_names(git),
+            gate=gate_box(call, page.card(commit)) if not page.rights.reads else None,
+        )
+
+
+def _changed(git: GitReader, commit: CommitFacts, file: File) -> CommitFacts | None:
+    folder = file.path.rpartition("/")[0]
+    return last_changes(git, commit, folder, [file.name]).get(file.name)
+
+
+def _preview(shelf: Shelf, file: File, call: Call) -> tuple[Preview | None, str]:
+    """What can be shown of a file, and why not more; whatever is in it."""
+    look = previews.text if call.text("as") == "text" else _LOOKS.get(file.ending, previews.text)
+    try:
+        with shelf.source(file) as source:
+            return look(source, file, call) or previews.inspected(source, file, call), ""
+    except FormatError as error:
+        return None, f"This file is not what its name says: {error}"
+    except (NotFoundError, IntegrityError) as error:
+        return None, error.message

@@ -1,0 +1,111 @@
+"""The commits of a revision, what one of them changed, and how two of them differ."""
+
+from typing import Any, NamedTuple
+
+from tenuto.core.gitobj import EMPTY_TREE
+from tenuto.server.differences import diff_text
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.merging import Change, changes
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.tree import ref_names
+
+_PAGE = 40
+_MOST_LISTED = 200
+_MOST_SHOWN = 20
+_DIFF_CHARACTERS = 36_000
+_MESSAGE_CHARACTERS = 4000
+_MARKS = {"+": "add", "-": "del", "@": "hunk"}
+
+
+class Changed(NamedTuple):
+    """A file that differs: its path, and whether it was added, changed or removed."""
+
+    path: str
+    what: str
+
+
+class Difference(NamedTuple):
+    """How a file differs, line by line; each line with its class. `is_cut` if it goes on."""
+
+    path: str
+    lines: list[tuple[str, str]]
+    is_cut: bool
+
+
+def commits(parts: Parts, call: Call) -> Answer:
+    """A page of the history of a revision, newest first."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        start = git.resolve(call.text("from") or page.revision)
+        line = git.history(start.oid, _PAGE + 1)
+        return page.render(
+            "commits.html",
+            "history",
+            revision=page.revision,
+            commits=line[:_PAGE],
+            after=line[_PAGE].oid if len(line) > _PAGE else "",
+            names=ref_names(git),
+        )
+
+
+def commit(parts: Parts, call: Call) -> Answer:
+    """What a commit changed."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        new = page.commit()
+        old = git.find_commit(new.parent) if new.parent else None
+        return _difference(page, "commit.html", old, new, message=new.message[:_MESSAGE_CHARACTERS])
+
+
+def compare(parts: Parts, call: Call) -> Answer:
+    """How two revisions differ: `from` and `to` of the query."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        base, other = call.text("from") or "main", call.text("to") or "main"
+        values: dict[str, Any] = {"base": base, "other": other, "names": ref_names(git)}
+        return _difference(page, "compare.html", git.resolve(base), git.resolve(other), **values)
+
+
+def _difference(page: RepoPage, template: str, old: CommitFacts | None, new: CommitFacts, **values: Any) -> Answer:
+    found = changes(page.git, old.tree if old else EMPTY_TREE, new.tree)
+    only = page.call.text("path")
+    wanted = {only: found[only]} if only in found else found
+    shown = _shown(page.git, wanted) if page.rights.reads else []
+    return page.render(
+        template,
+        "history",
+        old=old,
+        new=new,
+        changed=[Changed(path, _what(found[path])) for path in sorted(found)][:_MOST_LISTED],
+        count=len(found),
+        differences=shown,
+        **values,
+    )
+
+
+def _what(change: Change) -> str:
+    if change.old is None:
+        return "added"
+    return "removed" if change.new is None else "changed"
+
+
+def _shown(git: GitReader, wanted: dict[str, Change]) -> list[Difference]:
+    """The first differences, as far as a page goes."""
+    shown: list[Difference] = []
+    left = _DIFF_CHARACTERS
+    for path in sorted(wanted)[:_MOST_SHOWN]:
+        if left <= 0:
+            break
+        text = diff_text(git, {path: wanted[path]})
+        shown.append(Difference(path, [(_class_of(line), line) for line in text[:left].splitlines()], len(text) > left))
+        left -= len(text)
+    return shown
+
+
+def _class_of(line: str) -> str:
+    return "" if line.startswith(("+++", "---")) else _MARKS.get(line[:1], "")

@@ -1,0 +1,134 @@
+"""The page of a repo: what its card says, what it holds, how it is used, and what stands before it."""
+
+from itertools import islice
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+
+from tenuto.core.ids import RepoKind
+from tenuto.server.card import CardError, front_matter
+from tenuto.server.cards import Card, tags_of
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.listing_api import is_file
+from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
+from tenuto.server.pages.content import Shelf, find_file
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.gate_form import gate_box
+from tenuto.server.pages.markdown import markdown_html
+from tenuto.server.pages.render import Html
+from tenuto.server.pages.snippets import snippets
+from tenuto.server.schema import lfs_objects
+from tenuto.server.trees import Walk
+
+README = "README.md"
+_README_BYTES = 1 << 20
+_MOST_FILES = 2000
+_MOST_ADAPTERS = 30
+_FACTS = {
+    "license": "Licence",
+    "language": "Language",
+    "pipeline_tag": "Task",
+    "task_categories": "Task",
+    "library_name": "Library",
+    "base_model": "Base model",
+    "datasets": "Trained on",
+    "size_categories": "Size",
+    "pretty_name": "Name",
+}
+_FACT_CHARACTERS = 200
+_MOST_TAGS = 30
+
+
+class Totals(NamedTuple):
+    """How much a commit holds. Of very many files only the first are counted; `is_all` says whether it were all."""
+
+    files: int
+    size_bytes: int
+    is_all: bool
+    adapters: tuple[str, ...]
+    """Folders with an adapter in them."""
+
+
+def overview(parts: Parts, call: Call) -> Answer:
+    """The page of a repo."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        head = page.head()
+        card, totals = page.card(head), _totals(parts, git, head)
+        adapter = _adapter(parts, page, head)
+        lines = snippets(call.repo.id, call.base_url, base_model=adapter.base_model if adapter else "")
+        return page.render(
+            "overview.html",
+            "card",
+            head=head,
+            totals=totals,
+            stored_bytes=_stored_bytes(git),
+            text=_readme(parts, page, head),
+            facts=_facts(card),
+            tags=[tag for tag in tags_of(call.repo.id.kind, card) if ":" not in tag][:_MOST_TAGS],
+            adapter=adapter,
+            snippets=lines,
+            gate=gate_box(call, card),
+        )
+
+
+def _totals(parts: Parts, git: GitReader, head: CommitFacts | None) -> Totals:
+    if head is None:
+        return Totals(0, 0, True, ())
+    return parts.remembered.once(("totals", git.repo_key, head.tree), lambda: _count(git, head))
+
+
+def _count(git: GitReader, head: CommitFacts) -> Totals:
+    walked = list(islice(Walk(git.trees, recursive=True).entries(head.tree), _MOST_FILES + 1))
+    files = [(path, item) for path, item in walked[:_MOST_FILES] if is_file(item)]
+    blobs = git.blobs(item.oid for _, item in files)
+    size = sum(blobs[item.oid].true_size for _, item in files if item.oid in blobs)
+    folders = [path.removesuffix(CONFIG).rstrip("/") for path, _ in files if path.endswith("/" + CONFIG)]
+    return Totals(len(files), size, len(walked) <= _MOST_FILES, tuple(folders[:_MOST_ADAPTERS]))
+
+
+def _stored_bytes(git: GitReader) -> int:
+    """What all large files of all versions take up."""
+    total = select(func.coalesce(func.sum(lfs_objects.c.size), 0)).where(lfs_objects.c.repo_id == git.repo_key)
+    return int(git.connection.execute(total).scalar_one())
+
+
+def _adapter(parts: Parts, page: RepoPage, head: CommitFacts | None) -> Adapter | None:
+    """The adapter in the topmost folder, for those who may read it."""
+    if head is None or page.repo.id.kind is not RepoKind.MODEL or not page.rights.reads:
+        return None
+    file = find_file(page.git, head, CONFIG)
+    return read_adapter(Shelf(parts, page.git), file) if file else None
+
+
+def _readme(parts: Parts, page: RepoPage, head: CommitFacts | None) -> Html | None:
+    """The card, which everybody reads who sees the repo: people decide by it whether to ask for access."""
+    file = find_file(page.git, head, README) if head else None
+    if file is None or file.size > _README_BYTES:
+        return None
+    text = Shelf(parts, page.git).head(file, _README_BYTES).decode(errors="replace")
+    return markdown_html(without_front_matter(text), page.repo.id, "main")
+
+
+def without_front_matter(text: str) -> str:
+    """What stands behind the front matter of a card; all of it where there is none that can be read."""
+    try:
+        found = front_matter(text)
+    except CardError:
+        return text
+    return text if found is None else text.partition("---")[2][len(found) :].partition("---")[2]
+
+
+def _facts(card: Card) -> list[tuple[str, str]]:
+    """What the front matter says, as pairs of a word and a text."""
+    found = []
+    for key, word in _FACTS.items():
+        value = card.get(key)
+        values = value if isinstance(value, list) else [value]
+        text = ", ".join(str(one) for one in values[:10] if isinstance(one, str | int | float) and one != "")
+        if text:
+            found.append((word, text[:_FACT_CHARACTERS]))
+    return found

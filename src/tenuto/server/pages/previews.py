@@ -1,0 +1,206 @@
+"""Looks into files, for their pages. Each reads a bounded part and gives what a template shows, or nothing."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from tenuto.inspect.findings import Inspection, Limits
+from tenuto.inspect.look import look_at
+from tenuto.inspect.source import Source
+from tenuto.server.exchange import Call
+from tenuto.server.pages.content import File
+from tenuto.server.pages.highlight import HIGHLIGHT_BYTES, Piece, lines
+from tenuto.server.pages.markdown import markdown_html
+
+TEXT_BYTES = 2 << 20
+_PAGE_LINES = 500
+_PAGE_CHARACTERS = 24_000
+_LINE_CHARACTERS = 1000
+_TABLE_BYTES = 256 << 10
+_ROWS, _COLUMNS, _CELL_CHARACTERS, _TABLE_CHARACTERS = 50, 30, 120, 20_000
+_JSON_BYTES = 1 << 20
+_NODES, _JSON_CHARACTERS, _KEY_CHARACTERS, _VALUE_CHARACTERS = 600, 16_000, 120, 200
+
+
+_LIMITS = Limits(content_bytes=0, text_bytes=4 << 20, items=5000, steps=100_000, listed=100, findings=20)
+_MOST_FINDINGS, _FACT_CHARACTERS = 20, 2000
+
+
+class Preview(NamedTuple):
+    """What a template shows: the name of the piece of it, and values for that."""
+
+    kind: str
+    values: dict[str, object]
+
+
+def text(source: Source, file: File, call: Call) -> Preview | None:
+    """A page of the lines of a text, with colours if its language is known; nothing for what is no text."""
+    if file.size > TEXT_BYTES:
+        return None
+    try:
+        whole = source.read(0, source.size).decode()
+    except UnicodeDecodeError:
+        return None
+    if "\0" in whole:
+        return None
+    first = call.number("line", 1, 10**9) - 1
+    found = lines(whole.removesuffix("\n").replace("\r\n", "\n"), file.ending if file.size <= HIGHLIGHT_BYTES else "")
+    shown: list[list[Piece]] = []
+    room = _PAGE_CHARACTERS
+    for line in found[first : first + _PAGE_LINES]:
+        shown.append(_cut(line))
+        room -= sum(len(part) + (20 if word else 0) for word, part in shown[-1]) + 40
+        if room <= 0:
+            break
+    following = first + len(shown)
+    return Preview(
+        "text",
+        {
+            "lines": list(enumerate(shown, first + 1)),
+            "count": len(found),
+            "next": following + 1 if following < len(found) else 0,
+            "previous": max(first - _PAGE_LINES, 0) + 1 if first else 0,
+        },
+    )
+
+
+def _cut(line: list[Piece]) -> list[Piece]:
+    """A line, as far as it is shown."""
+    shown: list[Piece] = []
+    left = _LINE_CHARACTERS
+    for word, part in line:
+        if left <= 0:
+            return [*shown, ("c", " …")]
+        shown.append((word, part[:left]))
+        left -= len(part)
+    return shown
+
+
+def markdown(source: Source, file: File, call: Call) -> Preview | None:
+    """Markdown as it is meant to be read."""
+    if file.size > TEXT_BYTES:
+        return None
+    whole = source.read(0, source.size).decode(errors="replace")
+    folder = file.path.rpartition("/")[0]
+    return Preview("prose", {"text": markdown_html(whole, call.repo.id, call.params["rev"], folder)})
+
+
+def table(source: Source, file: File, call: Call) -> Preview | None:
+    """The first rows of a table."""
+    head = source.head(_TABLE_BYTES).decode(errors="replace")
+    if source.size > _TABLE_BYTES:
+        head = head.rpartition("\n")[0]
+    delimiter = "\t" if file.ending == "tsv" else _delimiter(head)
+    try:
+        rows = list(_rows(csv.reader(io.StringIO(head), delimiter=delimiter)))
+    except csv.Error:
+        return text(source, file, call)
+    if not rows:
+        return None
+    return Preview(
+        "table", {"head": rows[0], "rows": rows[1:], "is_all": source.size <= _TABLE_BYTES and len(rows) <= _ROWS}
+    )
+
+
+def _delimiter(head: str) -> str:
+    first = head.partition("\n")[0]
+    return max(",;\t|", key=first.count)
+
+
+def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
+    room = _TABLE_CHARACTERS
+    for index, row in enumerate(reader):
+        shown = [_short(cell, _CELL_CHARACTERS) for cell in row[:_COLUMNS]]
+        room -= sum(len(cell) + 10 for cell in shown)
+        if index > _ROWS or room <= 0:
+            return
+        yield shown
+
+
+def _short(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[:characters]}…"
+
+
+def inspected(source: Source, file: File, call: Call) -> Preview | None:
+    """What a look at the structure of a file tells, without running anything of it: a Parquet footer, a pickle, an archive."""
+    found = look_at(source, file.name, _LIMITS)
+    if found.format == "unknown":
+        return None
+    return Preview(
+        "facts", {"format": found.format, "facts": _facts(found), "findings": found.findings[:_MOST_FINDINGS]}
+    )
+
+
+def _facts(found: Inspection) -> list[tuple[str, str]]:
+    """What a look found, as pairs of a word and a text."""
+    facts = []
+    for key, value in found.facts.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        facts.append((key.replace("_", " "), _short(shown, _FACT_CHARACTERS)))
+    return facts
+
+
+class Node(NamedTuple):
+    """A value in a tree: its key, and its text or what is below it."""
+
+    key: str
+    text: str
+    below: "list[Node] | None"
+
+
+def json_tree(source: Source, file: File, call: Call) -> Preview | None:
+    """The values of a JSON file as a tree that opens; as text if it is large or no JSON."""
+    if file.size > _JSON_BYTES:
+        return text(source, file, call)
+    try:
+        value = msgspec.json.decode(source.read(0, source.size))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return text(source, file, call)
+    budget = _Budget()
+    return Preview("tree", {"root": _node("", value, budget, 0), "is_all": not budget.is_spent})
+
+
+class _Budget:
+    """How much of a tree may still be shown."""
+
+    def __init__(self) -> None:
+        self._nodes, self._characters = _NODES, _JSON_CHARACTERS
+        self.is_spent = False
+
+    def take(self, characters: int) -> bool:
+        """Whether there is room for one more node with that much text."""
+        self._nodes, self._characters = self._nodes - 1, self._characters - characters
+        self.is_spent = self.is_spent or self._nodes < 0 or self._characters < 0
+        return not self.is_spent
+
+
+_DEPTH = 20
+
+
+def _node(key: str, value: object, budget: _Budget, depth: int) -> Node:
+    key = _short(key, _KEY_CHARACTERS)
+    if isinstance(value, dict | list) and depth < _DEPTH:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        below = []
+        for name, one in items:
+            if not budget.take(len(str(name)) + 30):
+                break
+            below.append(_node(str(name), one, budget, depth + 1))
+        size = len(value)
+        return Node(key, f"{size} {'keys' if isinstance(value, dict) else 'items'}", below)
+    shown = _short(msgspec.json.encode(value).decode(), _VALUE_CHARACTERS) if depth < _DEPTH else "…"
+    budget.take(len(shown))
+    return Node(key, shown, None)
+
+
+def sound(source: Source, file: File, call: Call) -> Preview | None:
+    """A recording that can be heard and looked at."""
+    return Preview("sound", {"facts": _facts(look_at(source, file.name, _LIMITS))})
+
+
+def picture(source: Source, file: File, call: Call) -> Preview | None:
+    """A picture."""
+    return Preview("picture", {})

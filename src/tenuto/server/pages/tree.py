@@ -1,0 +1,99 @@
+"""The files of a folder, with their sizes and when they were last changed; and what a folder is for, if that shows."""
+
+from itertools import islice
+from typing import NamedTuple
+
+from tenuto.core.errors import NotFoundError
+from tenuto.core.gitobj import TreeItem
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import HEADS, TAGS, CommitFacts, GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.listing_api import is_file
+from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
+from tenuto.server.pages.changed import last_changes
+from tenuto.server.pages.content import File, Shelf, files_among
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.gate_form import gate_box
+from tenuto.server.pages.snippets import snippets
+from tenuto.server.trees import Walk
+
+_PAGE = 100
+_MOST_REFS = 60
+
+
+class Entry(NamedTuple):
+    """A line of a folder; `size` is None for a folder."""
+
+    name: str
+    path: str
+    size: int | None
+    changed: CommitFacts | None
+
+
+class Names(NamedTuple):
+    """Branches and tags that the page may be switched to; `is_all` says whether they are all."""
+
+    branches: list[str]
+    tags: list[str]
+    is_all: bool
+
+
+def tree(parts: Parts, call: Call) -> Answer:
+    """A folder at a revision."""
+    path = call.params.get("path", "").strip("/")
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        commit = page.commit()
+        root = git.find(commit.tree, path)
+        if root is None or not root.is_tree:
+            raise NotFoundError(f"there is no folder {path[:300]} at {page.revision[:100]}", code="EntryNotFound")
+        listed, after = _page_of(git, root, path, call.text("after") or "")
+        files = files_among(git, listed)
+        adapter = _adapter(parts, page, files.get(f"{path}/{CONFIG}".lstrip("/")))
+        return page.render(
+            "tree.html",
+            "files",
+            commit=commit,
+            revision=page.revision,
+            path=path,
+            entries=_entries(git, commit, path, listed, files),
+            after=after,
+            names=ref_names(git),
+            adapter=adapter,
+            snippets=snippets(call.repo.id, call.base_url, None, path, adapter.base_model if adapter else ""),
+            gate=gate_box(call, page.card(commit)) if not page.rights.reads else None,
+        )
+
+
+def _page_of(git: GitReader, root: TreeItem, path: str, after: str) -> tuple[list[tuple[str, TreeItem]], str]:
+    """The entries behind the name `after`, folders and files, and the name behind which the next page begins."""
+    behind = f"{path}/{after}".lstrip("/") if after else ""
+    entries = Walk(git.trees, recursive=False).entries(root.oid, path, behind)
+    listed = list(islice(((name, item) for name, item in entries if item.is_tree or is_file(item)), _PAGE + 1))
+    return listed[:_PAGE], listed[_PAGE - 1][1].name if len(listed) > _PAGE else ""
+
+
+def _entries(
+    git: GitReader, commit: CommitFacts, folder: str, listed: list[tuple[str, TreeItem]], files: dict[str, File]
+) -> list[Entry]:
+    changes = last_changes(git, commit, folder, [item.name for _, item in listed])
+    entries = [
+        Entry(item.name, path, files[path].size if path in files else None, changes.get(item.name))
+        for path, item in listed
+        if item.is_tree or path in files
+    ]
+    return sorted(entries, key=lambda entry: entry.size is not None)
+
+
+def _adapter(parts: Parts, page: RepoPage, file: File | None) -> Adapter | None:
+    return read_adapter(Shelf(parts, page.git), file) if file and page.rights.reads else None
+
+
+def ref_names(git: GitReader) -> Names:
+    """Branches and tags of a repo, the first of them."""
+    refs = [ref.name for ref in git.refs()]
+    branches = [name.removeprefix(HEADS) for name in refs if name.startswith(HEADS)]
+    tags = [name.removeprefix(TAGS) for name in refs if name.startswith(TAGS)]
+    is_all = len(branches) <= _MOST_REFS and len(tags) <= _MOST_REFS
+    return Names(branches[:_MOST_REFS], tags[-_MOST_REFS:], is_all)
