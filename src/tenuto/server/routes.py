@@ -4,6 +4,7 @@ from tenuto.server import files, lfs, listing_api, packs, repo_api, upload_api
 from tenuto.server.absent import absent_routes
 from tenuto.server.access import Action
 from tenuto.server.community_routes import community_routes
+from tenuto.server.gates.routes import gate_routes
 from tenuto.server.git_routes import make_git_routes
 from tenuto.server.pages.routes import page_routes
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
@@ -25,6 +26,7 @@ def make_routes() -> list[Route]:
         *_lfs_routes(),
         *xet_routes(),
         *community_routes(),
+        *gate_routes(),
         *absent_routes(),
         *make_git_routes(),
         *page_routes(),
@@ -76,7 +78,14 @@ def _content_routes() -> list[Route]:
         Route("POST", f"{_API}/paths-info/{{rev}}", Action.SEE, listing_api.paths_info, body_bytes=_MANY_PATHS_BYTES),
         Route("GET", f"{_API}/refs", Action.SEE, listing_api.refs),
         Route("GET", f"{_API}/commits/{{rev}}", Action.SEE, listing_api.commits),
-        Route("GET", f"{_WEB}/resolve/{{rev}}/{{path*}}", Action.READ, files.resolve, recall=files.recall_resolve),
+        Route(
+            "GET",
+            f"{_WEB}/resolve/{{rev}}/{{path*}}",
+            Action.READ,
+            files.resolve,
+            recall=files.recall_resolve,
+            card=True,
+        ),
         Route("POST", f"{_API}/pack/{{rev}}", Action.READ, packs.send, body_bytes=_MANY_PATHS_BYTES),
         Route("GET", f"{_WEB}/raw/{{rev}}/{{path*}}", Action.READ, files.raw, recall=files.recall_raw),
     ]
