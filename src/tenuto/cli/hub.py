@@ -9,7 +9,7 @@ from tenuto.cli.frame import LazyGroup, command, invocation
 if TYPE_CHECKING:
     from tenuto.server.service import Hub
 
-_HERE, _UPKEEP = "tenuto.cli.hub", "tenuto.cli.upkeep"
+_HERE, _UPKEEP, _AUDIT = "tenuto.cli.hub", "tenuto.cli.upkeep", "tenuto.cli.audit"
 
 hub = LazyGroup(
     "hub",
@@ -24,6 +24,7 @@ hub = LazyGroup(
         "backup": (_UPKEEP, "Write a snapshot of the hub to a folder."),
         "restore": (_UPKEEP, "Make a hub from a snapshot."),
         "usage": (_UPKEEP, "Say what each user and repo costs."),
+        "audit": (_AUDIT, "Who did what on the hub."),
     },
     help="Run a hub of your own.",
 )
@@ -78,4 +79,4 @@ def serve(data: str | None, host: str | None, port: int | None) -> None:
 
             run.printer.serving({"url": url, "token": first_token}, lines())
 
-        carry_out(opened, settings.hub_host, settings.hub_port, ready)
+        carry_out(opened, settings.hub_host, settings.hub_port, ready, proxies=settings.hub_proxies or "")

@@ -28,7 +28,7 @@ def _folder(data: str | None) -> str:
 
 
 @contextmanager
-def _existing(data: str | None) -> "Iterator[tuple[Hub, str]]":
+def existing_hub(data: str | None) -> "Iterator[tuple[Hub, str]]":
     """The hub in a folder, with that folder. Raises NotFoundError: nobody wants to check or back up a hub that was made just now."""
     from tenuto.core.errors import NotFoundError
 
@@ -59,7 +59,7 @@ def check(data: str | None, quick: bool, sample: str | None, aside: bool) -> int
     from tenuto.server.upkeep_copy import read_needs
 
     run, depth = invocation(), _depth(quick, sample)
-    with _existing(data) as (hub, folder):
+    with existing_hub(data) as (hub, folder):
         total = int(read_needs(os.path.join(folder, "hub.sqlite3")).total_bytes * depth.share)
         with run.printer.watch("check", total) as progress:
             report = check_hub(hub.parts, folder, depth, progress)
@@ -137,7 +137,7 @@ def gc(data: str | None, dry_run: bool, keep_days: float, trash_days: float) -> 
     from tenuto.server.upkeep_gc import Collector
 
     run, day_s = invocation(), 24 * 3600
-    with _existing(data) as (hub, folder):
+    with existing_hub(data) as (hub, folder):
         collector = Collector(hub.parts, folder, keep_s=keep_days * day_s, trash_s=trash_days * day_s)
         report = collector.plan() if dry_run else collector.run()
     run.printer.report(report, lambda: _gc_lines(report))
@@ -186,7 +186,7 @@ def backup(target: str, data: str | None) -> int:
     from tenuto.server.upkeep_copy import read_needs
 
     run = invocation()
-    with _existing(data) as (hub, folder):
+    with existing_hub(data) as (hub, folder):
         total = read_needs(os.path.join(folder, "hub.sqlite3")).total_bytes
         with run.printer.watch("backup", total) as progress:
             report = back_up(hub.parts.database, folder, target, hub.parts.now_ms(), progress)
@@ -267,7 +267,7 @@ def usage(data: str | None) -> None:
     from tenuto.server.upkeep_usage import measure
 
     run = invocation()
-    with _existing(data) as (hub, folder):
+    with existing_hub(data) as (hub, folder):
         report = measure(hub.parts, folder)
     run.printer.report(report, lambda: _usage_lines(report))
 

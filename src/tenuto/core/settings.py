@@ -105,6 +105,13 @@ SETTINGS = (
         "the port that `tenuto hub serve` listens on; 0 takes a free one",
         most=65535,
     ),
+    Setting(
+        "hub_proxies",
+        str,
+        ("TENUTO_HUB_PROXIES",),
+        None,
+        "the proxies before the hub, such as 127.0.0.1,10.0.0.0/8: what they say of the client's address and of https is believed",
+    ),
 )
 _ENDPOINT = re.compile(r"https?://[^\s/@?#\\\x00-\x1f\x7f]+(?:/[^\s@?#\\\x00-\x1f\x7f]*)?")
 XET_MODES = ("auto", "always", "off")
@@ -147,6 +154,7 @@ class Settings(NamedTuple):
     hub_data: str
     hub_host: str
     hub_port: int
+    hub_proxies: str | None
     origins: Mapping[str, str]
 
     def __repr__(self) -> str:

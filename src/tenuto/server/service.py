@@ -142,9 +142,11 @@ def _sweep_spool(spool: str, before_s: float) -> None:
             os.rmdir(folder.path)
 
 
-def serve(hub: Hub, host: str, port: int, on_ready: Callable[[str], None] | None = None) -> None:
+def serve(hub: Hub, host: str, port: int, on_ready: Callable[[str], None] | None = None, *, proxies: str = "") -> None:
     """Serve `hub` until SIGTERM or SIGINT, then let running requests end. Port 0 takes a free one; `on_ready` gets the base URL.
+
+    `proxies` are believed when they say for whom they ask.
 
     Raises UsageError (BadCommand) if the address cannot be listened on.
     """
-    Service(hub.app, hub.parts.log, host, port).run(on_ready)
+    Service(hub.app, hub.parts.log, host, port, proxies).run(on_ready)

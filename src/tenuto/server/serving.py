@@ -26,9 +26,12 @@ _BACKLOG = 1024
 
 
 class Service:
-    """An application on an address. The address is taken at once; nothing is answered before `run`."""
+    """An application on an address. The address is taken at once; nothing is answered before `run`.
 
-    def __init__(self, app: Any, log: Log, host: str, port: int) -> None:
+    `proxies`, addresses and networks with commas between, are believed when they say for whom they ask, and whether by https.
+    """
+
+    def __init__(self, app: Any, log: Log, host: str, port: int, proxies: str = "") -> None:
         self._log = log
         self._socket = _listen(host, port)
         shown = f"[{host}]" if ":" in host else host
@@ -43,6 +46,8 @@ class Service:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
             backlog=_BACKLOG,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=proxies,
         )
         self._server = _Server(config)
 

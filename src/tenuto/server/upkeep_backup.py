@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from tenuto.core.errors import ConflictError, IntegrityError, NotFoundError, UsageError
+from tenuto.server.audit import Deed, command_line, record
 from tenuto.server.db import Database
 from tenuto.server.migrate import migrate
 from tenuto.server.upkeep_copy import Copied, Copier, Lack, Progress, read_needs
@@ -177,7 +178,7 @@ def restore(
             raise ConflictError(
                 f"there is a hub in {data_dir} already", code="Exists", hint="restore to another folder"
             )
-        with _database_copy(os.path.join(source, "snapshots", name), data_dir) as file:
+        with _database_copy(os.path.join(source, "snapshots", name), data_dir, now_ms) as file:
             copier = Copier(LocalStore(source), LocalStore(data_dir), progress, is_careful=True)
             lacking = copier.run(read_needs(file))
             if lacking and not partial:
@@ -191,8 +192,11 @@ def restore(
 
 
 @contextmanager
-def _database_copy(snapshot: str, data_dir: str) -> Iterator[str]:
-    """A checked copy of the database of a snapshot, with the tables of this version; it is gone afterwards if it was not renamed."""
+def _database_copy(snapshot: str, data_dir: str, now_ms: int) -> Iterator[str]:
+    """A checked copy of the database of a snapshot, with the tables of this version, whose audit log tells of the restore.
+
+    It is gone afterwards if it was not renamed.
+    """
     source, file = os.path.join(snapshot, DATABASE), os.path.join(data_dir, "restoring.sqlite3")
     facts = read_facts(snapshot)
     leftovers = [file, *(f"{file}-{end}" for end in ("wal", "shm", "journal"))]
@@ -210,6 +214,9 @@ def _database_copy(snapshot: str, data_dir: str) -> Iterator[str]:
         database = Database(f"sqlite:///{file}", connections=1)
         try:
             migrate(database)
+            with database.write() as connection:
+                taken = {"snapshot": os.path.basename(snapshot)}
+                record(connection, command_line(), Deed.HUB_RESTORE, now_ms, facts=taken)
         finally:
             database.close()
         yield file

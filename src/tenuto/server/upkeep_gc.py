@@ -8,11 +8,14 @@ from sqlalchemy import Connection, delete, select
 
 from tenuto.core.errors import IntegrityError
 from tenuto.core.ids import RepoId, RepoKind
+from tenuto.server.access import Repo
+from tenuto.server.audit import Deed, command_line, record
 from tenuto.server.db import chunks
 from tenuto.server.hub import Parts
+from tenuto.server.repos import find_repo_by_key
 from tenuto.server.schema import lfs_objects, repo_xorbs, repos, xorbs
 from tenuto.server.upkeep_git import Litter
-from tenuto.server.upkeep_rows import CLIENTS_REMEMBER_S, Verdict, apply, git_bytes, judge
+from tenuto.server.upkeep_rows import BATCH_ROWS, CLIENTS_REMEMBER_S, Verdict, apply, git_bytes, judge
 from tenuto.server.upkeep_trash import Batch, Shelf, Trash, one_at_a_time
 from tenuto.store.local import LocalStore
 from tenuto.store.xet.folder import XorbFolder
@@ -166,13 +169,21 @@ class Collector:
         is_done = False
         while not is_done:
             with database.write() as connection:
-                if connection.execute(select(repos.c.id).where(repos.c.id == litter.repo_key)).first() is None:
+                repo = find_repo_by_key(connection, litter.repo_key)
+                if repo is None:
                     return
                 litter.follow(connection)
                 verdict = judge(connection, litter, self._before_ms)
                 forgets = self._keep_s < CLIENTS_REMEMBER_S
                 is_done = apply(database, connection, litter, verdict, self._now_ms, forgets=forgets)
+                self._record(connection, repo, verdict, is_done)
         self._parts.cache.forget(litter.repo_key)
+
+    def _record(self, connection: Connection, repo: Repo, verdict: Verdict, is_done: bool) -> None:
+        counts = (len(verdict.git), len(verdict.objects), len(verdict.xorbs)) if is_done else (BATCH_ROWS, 0, 0)
+        if any(counts):
+            facts = dict(zip(("git_objects", "objects", "xorbs"), counts, strict=True))
+            record(connection, command_line(), Deed.HUB_GC, self._now_ms, repo=repo, facts=facts)
 
     def _loose_objects(self, lost: Mapping[str, set[int]]) -> dict[str, int]:
         """Objects of the store that no repo holds, with their bytes; `lost` says which repos are about to lose one."""

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, select
 
 from tenuto.core.wire import timestamp_text
+from tenuto.server.audit.deeds import Deed
 from tenuto.server.audit.trail import COLUMNS, NO_HASH, chain, values
 from tenuto.server.schema import audit_log
 
@@ -45,15 +46,20 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entries(connection: Connection, wanted: Wanted | None = None) -> Iterator[Entry]:
-    """The rows that are wanted: all in their order, or with a limit the last ones, newest first. `repo` is a name of that time."""
+    """The rows that are wanted: all in their order, or with a limit the last ones, newest first.
+
+    `repo` is the address of one or more repos, now or at some time: all that was done to them, under whatever name.
+    """
     wanted = wanted or Wanted()
     query = select(audit_log).where(audit_log.c.time_ms >= wanted.since_ms)
-    for column, value in (
-        (audit_log.c.repo, wanted.repo),
-        (audit_log.c.repo_id, wanted.repo_key),
-        (audit_log.c.actor, wanted.actor),
-    ):
-        query = query if value is None else query.where(column == value)
+    if wanted.repo is not None:
+        moved = (audit_log.c.deed == Deed.REPO_MOVE.value) & (audit_log.c.subject == wanted.repo)
+        named = select(audit_log.c.repo_id).where((audit_log.c.repo == wanted.repo) | moved)
+        query = query.where(audit_log.c.repo_id.in_(named))
+    if wanted.repo_key is not None:
+        query = query.where(audit_log.c.repo_id == wanted.repo_key)
+    if wanted.actor is not None:
+        query = query.where(audit_log.c.actor == wanted.actor)
     if wanted.before is not None:
         query = query.where(audit_log.c.number < wanted.before)
     number = audit_log.c.number
