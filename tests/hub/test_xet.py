@@ -1,16 +1,20 @@
 """Large files by their chunks: what the hub has of them is not sent again, and the plain way is there whenever that one fails."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tenuto.core.errors import IntegrityError
+from tenuto.core.ids import RepoId, RepoKind
 from tenuto.hub import xet
 from tenuto.hub.remote import Remote
+from tenuto.hub.session import Session
 from tenuto.hub.upload import Upload, upload
 from tenuto.testing.lies import Lie, Status
+from tenuto.testing.live_hub import LiveHub
 from tenuto.testing.lying_hub import LyingHub
 from tests.hub.place import Place, asked, noise
 
@@ -63,16 +67,49 @@ class TestWhatIsSent:
         assert sent_bytes(liar) < 500_000
         assert plainly(liar) == 0
 
-    def test_auto_is_for_files_that_have_an_earlier_version(self, proxied: tuple[Place, Remote, LyingHub]) -> None:
+    def test_auto_is_for_files_whose_earlier_version_the_hub_has_cut_meanwhile(
+        self, proxied: tuple[Place, Remote, LyingHub]
+    ) -> None:
         place, remote, liar = proxied
+        remote.session.sleep = time.sleep
         push(place, remote, BASE, "auto")
         assert asked(liar, "POST", "/xorbs/") == []
         liar.requests.clear()
         push(place, remote, EDITED, "auto")
         assert plainly(liar) == 0
-        liar.requests.clear()
-        push(place, remote, EDITED[:2_000_000] + EDITED[3_000_000:], "auto")
         assert sent_bytes(liar) < 500_000
+
+    def test_a_file_that_has_little_in_common_with_the_earlier_one_goes_plainly(
+        self, proxied: tuple[Place, Remote, LyingHub]
+    ) -> None:
+        place, remote, liar = proxied
+        push(place, remote, BASE[:1_000_000], "auto")
+        push(place, remote, BASE, "auto")
+        assert asked(liar, "POST", "/xorbs/") == []
+
+    def test_a_hub_that_does_not_come_to_an_end_with_cutting_is_sent_the_whole(self, tmp_path: Path) -> None:
+        waits: list[float] = []
+        with LiveHub() as hub, Session(hub.url, hub.user("ann"), sleep=waits.append) as session:
+            hub.hub.cutter.stop()
+            remote = Remote(session)
+            place = Place(remote, RepoId(RepoKind.MODEL, "ann", "repo"), "", tmp_path)
+            remote.create_repo(place.repo, private=True)
+            push(place, remote, BASE, "auto")
+            push(place, remote, EDITED, "auto")
+            assert "/xorbs/" not in hub.log()
+        assert 5 <= sum(waits) < 7
+
+    def test_who_has_no_hf_xet_is_told_what_it_would_spare(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        notices: list[str] = []
+        monkeypatch.setattr(xet, "is_installed", lambda: False)
+        with place.through() as (remote, liar):
+            remote.session.notice = notices.append
+            push(place, remote, BASE, "auto")
+            assert notices == []
+            push(place, remote, EDITED, "auto")
+            assert asked(liar, "POST", "/xorbs/") == []
+        assert len(notices) == 1
+        assert "tenuto[xet]" in notices[0]
 
     def test_off_is_off_and_small_files_go_plainly(self, proxied: tuple[Place, Remote, LyingHub]) -> None:
         place, remote, liar = proxied

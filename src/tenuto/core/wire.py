@@ -85,12 +85,16 @@ class PreuploadRequest(msgspec.Struct, frozen=True):
 
 
 class PreuploadAnswer(msgspec.Struct, frozen=True):
-    """How one file is to be sent; `oid` is what the path holds now (sha256 for LFS, git id for regular), if anything."""
+    """How one file is to be sent; `oid` is what the path holds now (sha256 for LFS, git id for regular), if anything.
+
+    A hub of ours says in `chunks` whether it knows that by its chunks, or is about to: then only what is new has to be sent by Xet.
+    """
 
     path: str
     mode: Literal["lfs", "regular"] = msgspec.field(name="uploadMode")
     should_ignore: bool = msgspec.field(name="shouldIgnore", default=False)
     oid: str | None = None
+    chunks: Literal["known", "soon"] | msgspec.UnsetType = msgspec.UNSET
 
 
 class PreuploadResult(msgspec.Struct, frozen=True):

@@ -53,7 +53,7 @@ class Session:
     """A conversation with the hub at `endpoint`. Safe for use from many threads; close it when done.
 
     The token is sent to the origin of `endpoint` and nowhere else. `timeout_s` seconds without a byte are a stall. `notice` is told
-    in a line what is waited for. Raises AuthenticationError (BadToken) for a token that no header can carry.
+    in a line what is waited for, `sleep` waits. Raises AuthenticationError (BadToken) for a token that no header can carry.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Session:
         """Whether the hub takes and sends packs, as its last answer said; None until it has answered."""
         self._counting = threading.Lock()
         self._token = token
+        self.sleep, self.notice = sleep, notice
         self._patience = Patience(retries, sleep, notice)
         self._bandwidth = bandwidth or Bandwidth()
         with _surroundings():

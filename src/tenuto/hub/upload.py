@@ -1,17 +1,15 @@
 """Files of a folder into a repo: only what the repo lacks, in one commit, or in several where a hub takes no more at once."""
 
 import base64
-import functools
 import hashlib
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from tenuto.core import wire
 from tenuto.core.errors import UnavailableError
 from tenuto.core.gitobj import blob_id
 from tenuto.core.ids import RepoId
-from tenuto.hub import xet
+from tenuto.hub.chunked import ChunkSender
 from tenuto.hub.objects import Outgoing, Progress, changed, send_objects
 from tenuto.hub.remote import Deleted, Large, Operation, Regular, Remote
 from tenuto.store.disk import disk_errors
@@ -54,11 +52,14 @@ def upload(
     sends what a failure left out. Raises ConflictError (StaleParent) if the branch moved: nothing but unreferenced objects, or the first
     of several commits, is on the hub then. Raises IntegrityError (HashMismatch) for a file that changed since it was looked at.
     """
-    modes = remote.preupload(repo, revision, [_announce(file) for file in wanted.files])
+
+    def ask(files: Sequence[Outgoing]) -> dict[str, wire.PreuploadAnswer]:
+        return remote.preupload(repo, revision, [_announce(file) for file in files])
+
+    modes = ask(wanted.files)
     large = {file.path: file for file in wanted.files if _mode(modes, file) == "lfs"}
-    earlier = {path for path in large if modes[path].oid}
-    send_chunks = functools.partial(_send_chunks, remote, repo, revision, earlier, progress)
-    send_objects(remote, repo, list(large.values()), jobs, progress, send_chunks)
+    by_chunks = ChunkSender(remote, repo, revision, modes, ask, progress)
+    send_objects(remote, repo, list(large.values()), jobs, progress, by_chunks.send)
     changes: list[_Change] = [
         Large(file.path, file.sha256, file.size) if file.path in large else file for file in wanted.files
     ]
@@ -70,34 +71,6 @@ def upload(
         parent = remote.commit(repo, revision, operations, title=title, parent=parent).commit
         progress(sum(map(_inside_bytes, part)))
     return Uploaded(parent, git_ids)
-
-
-def _send_chunks(
-    remote: Remote,
-    repo: RepoId,
-    revision: str,
-    earlier: AbstractSet[str],
-    progress: Progress,
-    lacking: Sequence[Outgoing],
-    must: bool,
-) -> set[str]:
-    """Send by chunks what that pays for, or all if it must be; what does not go that way is left to the plain way, which says why."""
-    chosen = [file for file in lacking if must or _goes_by_chunks(remote, file, earlier)]
-    if not chosen or not xet.is_installed():
-        return set()
-    try:
-        token = remote.xet_token(repo, revision)
-        if token is None:
-            return set()
-        xet.send_chunks(remote, repo, revision, token, chosen, progress)
-    except UnavailableError:
-        return set()
-    return {file.sha256 for file in chosen}
-
-
-def _goes_by_chunks(remote: Remote, file: Outgoing, earlier: AbstractSet[str]) -> bool:
-    is_wanted = remote.xet == "always" or (remote.xet == "auto" and file.path in earlier)
-    return is_wanted and file.size >= xet.FROM_BYTES
 
 
 def _parts(remote: Remote, changes: Sequence[_Change]) -> list[list[_Change]]:

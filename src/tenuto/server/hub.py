@@ -29,6 +29,8 @@ class Limits:
     object: int = 1 << 40
     xet_download_from: int = 64 * MIB
     """Clients are told to download files of chunks by Xet from this size on; smaller ones arrive sooner without."""
+    cut_from: int = 8 * MIB
+    """Whole objects from this size on are cut into chunks, so that their next version need not be sent as a whole."""
     page_entries: int = 1000
     request_stall_s: float = 120.0
     request_least_rate: int = 4096

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError as RowRefused
 
 from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UnavailableError
+from tenuto.server import uncut
 from tenuto.server.db import Database
 from tenuto.server.schema import lfs_objects
 from tenuto.server.unneeded import spare
@@ -17,6 +18,7 @@ class _Entry:
 
     def __init__(self, repo_key: int, sealed: Sealed, now_ms: int) -> None:
         self.sealed, self.repo_key = sealed, repo_key
+        self.now_ms = now_ms
         self.row = {"repo_id": repo_key, "sha256": sealed.sha256, "size": sealed.size, "created_ms": now_ms}
         self.done = threading.Event()
         self.error: Exception | None = None
@@ -24,10 +26,10 @@ class _Entry:
 
 
 class Publisher:
-    """The first thread that comes works for all that come while it is busy."""
+    """The first thread that comes works for all that come while it is busy. What has `cut_from` bytes or more is noted as uncut."""
 
-    def __init__(self, database: Database, store: Store) -> None:
-        self._database, self._store = database, store
+    def __init__(self, database: Database, store: Store, cut_from: int) -> None:
+        self._database, self._store, self._cut_from = database, store, cut_from
         self._lock = threading.Lock()
         self._waiting: list[_Entry] = []
         self._busy = False
@@ -95,7 +97,10 @@ class Publisher:
         with self._database.write() as connection:
             connection.execute(self._database.insert_new(lfs_objects), [entry.row for entry in batch])
             for repo_key in {entry.repo_key for entry in batch}:
-                spare(connection, repo_key, [one.sealed.sha256 for one in batch if one.repo_key == repo_key])
+                own = [one for one in batch if one.repo_key == repo_key]
+                spare(connection, repo_key, [one.sealed.sha256 for one in own])
+                long = [one.sealed.sha256 for one in own if one.sealed.size >= self._cut_from]
+                uncut.add(self._database, connection, repo_key, long, own[0].now_ms)
             # An object that was here already may have been deleted just before its row was there to keep it.
             if not all(self._store.has(entry.sealed.sha256) for entry in batch):
                 raise UnavailableError("an object was deleted meanwhile", code="HubUnavailable", hint="send it again")

@@ -188,7 +188,8 @@ xet_scopes = Table(
     Column("generation", Integer, nullable=False),
 )
 
-# A stored xorb and its packed table of chunks (docs/formats/xet.md), the same for all repos that hold it.
+# A stored xorb and its packed table of chunks (docs/formats/xet.md), the same for all repos that hold it. One with a source has no file of
+# its own: its chunks are the bytes of that whole object from `source_start` on.
 xorbs = Table(
     "xorbs",
     metadata,
@@ -196,6 +197,10 @@ xorbs = Table(
     Column("stored_bytes", BigInteger, nullable=False),
     Column("raw_bytes", BigInteger, nullable=False),
     Column("chunks", LargeBinary, nullable=False),
+    Column("source_sha256", String(64)),
+    Column("source_size", BigInteger),
+    Column("source_start", BigInteger),
+    Index(None, "source_sha256"),
 )
 
 # Which xorbs a repo holds; as with large objects, only a row here gives a right to the bytes.
@@ -383,4 +388,15 @@ unneeded = Table(
     Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
     Column("name", String(64), primary_key=True),
     Column("since_ms", BigInteger, nullable=False),
+)
+
+# Large objects that came whole and are not cut into chunks yet.
+uncut_objects = Table(
+    "uncut_objects",
+    metadata,
+    Column("repo_id", Integer, primary_key=True),
+    Column("sha256", String(64), primary_key=True),
+    Column("queued_ms", BigInteger, nullable=False),
+    ForeignKeyConstraint(["repo_id", "sha256"], ["lfs_objects.repo_id", "lfs_objects.sha256"], ondelete="CASCADE"),
+    Index(None, "queued_ms"),
 )

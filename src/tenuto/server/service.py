@@ -23,6 +23,8 @@ from tenuto.server.people.tokens import TokenFacts, TokenWish, list_tokens, make
 from tenuto.server.publisher import Publisher
 from tenuto.server.serving import Service
 from tenuto.server.signing import Signer, load_secret
+from tenuto.server.traffic import Traffic
+from tenuto.server.xet_cutting import Cutter
 from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.disk import disk_errors
 from tenuto.store.local import LocalStore
@@ -45,7 +47,8 @@ class Hub:
         self.first_token = first_token
         """The token of the administrator, if it was made just now; it is shown nowhere else."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hub")
-        self.app = App(parts, self._threads)
+        self.app = Traffic(App(parts, self._threads))
+        self.cutter = Cutter(parts, lambda: self.app.is_busy)
 
     @classmethod
     def open(
@@ -60,7 +63,7 @@ class Hub:
 
         The log goes to `log`, else to standard error. Raises StorageError (DiskFull, LocalFile).
         """
-        data_dir = os.path.abspath(os.path.expanduser(data_dir))
+        data_dir, limits = os.path.abspath(os.path.expanduser(data_dir)), limits or Limits()
         spool = os.path.join(data_dir, "spool")
         file = os.path.join(data_dir, "hub.sqlite3")
         with disk_errors(data_dir):
@@ -76,14 +79,14 @@ class Hub:
         parts = Parts(
             database=database,
             store=store,
-            publisher=Publisher(database, store),
-            xorbs=Xorbs(database, XorbFolder(store.root)),
+            publisher=Publisher(database, store, limits.cut_from),
+            xorbs=Xorbs(database, XorbFolder(store.root, store)),
             signer=Signer(secret),
             cache=GitCache(),
             log=Log(log or sys.stderr),
             now_ms=now_ms,
             spool=spool,
-            limits=limits or Limits(),
+            limits=limits,
         )
         return cls(parts, _first_token(parts))
 
@@ -113,6 +116,7 @@ class Hub:
 
     def close(self) -> None:
         """Wait for what is running, then close database and threads."""
+        self.cutter.stop()
         self._threads.shutdown()
         self.parts.database.close()
 
@@ -149,4 +153,6 @@ def serve(hub: Hub, host: str, port: int, on_ready: Callable[[str], None] | None
 
     Raises UsageError (BadCommand) if the address cannot be listened on.
     """
-    Service(hub.app, hub.parts.log, host, port, proxies).run(on_ready)
+    service = Service(hub.app, hub.parts.log, host, port, proxies)
+    hub.cutter.start()
+    service.run(on_ready)

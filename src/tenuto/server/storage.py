@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from tenuto.core.errors import UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name, check_sha256
 from tenuto.core.wire import timestamp_text
+from tenuto.server import uncut
 from tenuto.server.access import Action, check
 from tenuto.server.audit import Deed, Fact, record
 from tenuto.server.db import chunks
@@ -30,6 +31,8 @@ from tenuto.server.xet_rows import (
     find_file,
     generation,
     hold_xorb,
+    needed_sources,
+    sources_of,
 )
 
 MOST_OBJECTS = 1000
@@ -133,12 +136,13 @@ def purge(parts: Parts, call: Call) -> Answer:
             git = GitReader(connection, call.repo.key, parts.cache)
             rewritten = Rewriter(parts.database, git, _pointers(connection, call.repo.key, names)).run()
         xorbs = drop_files(parts.database, connection, call.repo.key, held) if held else []
+        freeable = sorted({*held, *sources_of(connection, xorbs)})
         _note(parts, connection, call.repo.key, held, now_ms)
         note_change(parts, connection, call.repo.key)
         gone: dict[str, Fact] = {"objects": len(held), "names": held, "commits": len(rewritten)}
         record(connection, call.origin, Deed.PURGE, now_ms, repo=call.repo, facts=gone)
     parts.cache.forget(call.repo.key)
-    freed = free_objects(parts, held) + (parts.xorbs.free(xorbs) if xorbs else 0)
+    freed = free_objects(parts, freeable) + (parts.xorbs.free(xorbs) if xorbs else 0)
     return json_answer({"deleted": len(held), "freedBytes": freed, "rewrittenCommits": len(rewritten)})
 
 
@@ -158,7 +162,7 @@ def _note(parts: Parts, connection: Connection, repo_key: int, names: Sequence[s
 
 
 def free_objects(parts: Parts, names: Sequence[str]) -> int:
-    """Remove the bytes of those whole objects that no repo holds any more; how many bytes that were.
+    """Remove the bytes of those whole objects that no repo holds any more, not even by a slice; how many bytes that were.
 
     The transaction keeps others from beginning to hold one of them meanwhile: `Publisher` looks, inside its own, that the bytes are there.
     """
@@ -166,9 +170,9 @@ def free_objects(parts: Parts, names: Sequence[str]) -> int:
     with parts.database.write() as connection:
         for some in chunks(names):
             rows = connection.execute(select(lfs_objects.c.sha256).where(lfs_objects.c.sha256.in_(some))).scalars()
-            held = set(rows)
+            needed = {*rows, *needed_sources(connection, some)}
             for name in some:
-                if name not in held and parts.store.has(name):
+                if name not in needed and parts.store.has(name):
                     freed += parts.store.size(name)
                     parts.store.delete(name)
     return freed
@@ -233,6 +237,7 @@ def _hold_too(parts: Parts, connection: Connection, source: int, target: int, na
         ]
         connection.execute(parts.database.insert_new(lfs_objects), rows)
     spare(connection, target, names)
+    uncut.add(parts.database, connection, target, uncut.listed(connection, source, names), now_ms)
     files = []
     for sha256, name in file_hashes(connection, source, names).items():
         table = find_file(connection, source, name)

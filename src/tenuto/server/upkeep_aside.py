@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tenuto.core.errors import TenutoError
 from tenuto.server.hub import Parts
-from tenuto.server.schema import repo_xorbs
+from tenuto.server.schema import repo_xorbs, xorbs
 from tenuto.server.upkeep_report import Finding
 from tenuto.server.upkeep_trash import Shelf, Trash
 from tenuto.server.xet_rows import next_generation
@@ -22,7 +22,7 @@ _SHELVES: dict[str, Shelf] = {"large object": "objects", "xorb": "xorbs"}
 def set_aside(parts: Parts, data_dir: str, findings: Iterable[Finding]) -> int:
     """Move the files of damaged large objects and xorbs to the trash; how many. The rows stay: the next upload brings the bytes back.
 
-    Xet clients remember for weeks what they sent: those of a repo that lost a xorb are led to a new address. Each file is read once
+    Xet clients remember for weeks what they sent: those of a repo that lost a xorb, or a slice, are led to a new address. Each file is read once
     more: one that was mended meanwhile stays. Raises StorageError.
     """
     store, count = LocalStore(data_dir), 0
@@ -42,9 +42,10 @@ def _move(parts: Parts, trash: Trash, shelf: Shelf, file: str, name: str) -> boo
         with parts.database.write() as connection:  # nothing is put in its place meanwhile
             if not os.path.samestat(before, os.stat(file)):
                 return False
-            if shelf == "xorbs":
-                for repo in connection.execute(select(repo_xorbs.c.repo_id).where(repo_xorbs.c.hash == name)).all():
-                    next_generation(parts.database, connection, repo.repo_id)
+            lost = xorbs.c.hash == name if shelf == "xorbs" else xorbs.c.source_sha256 == name
+            users = select(repo_xorbs.c.repo_id).join(xorbs).where(lost).distinct()
+            for repo in connection.execute(users).scalars().all():
+                next_generation(parts.database, connection, repo)
             return trash.put(file, shelf, name, parts.now_ms()) > 0
     except FileNotFoundError:
         return False

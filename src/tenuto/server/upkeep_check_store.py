@@ -12,7 +12,7 @@ from tenuto.core.errors import IntegrityError, NotFoundError, StorageError, Tenu
 from tenuto.server.hub import Parts
 from tenuto.server.schema import lfs_objects, repo_xorbs, xet_files, xorbs
 from tenuto.server.upkeep_report import Counts, Damage, Depth, Fault
-from tenuto.server.xet_rows import find_file
+from tenuto.server.xet_rows import find_file, needed_sources
 from tenuto.store.disk import BLOCK_BYTES
 from tenuto.store.xet.hashes import MerkleTree, file_hash_of_root, merkle_root, to_text
 from tenuto.store.xet.table import FileTable, XorbTable
@@ -44,7 +44,12 @@ class StoreCheck:
         self._rights: set[tuple[int, str]] = set()
         self._broken: dict[str, str] = {}
         """Xorbs that cannot be used, with the reason."""
+        self._lost: set[str] = set()
+        """Those of the slices whose object cannot be used."""
         self._victims: dict[str, set[tuple[int, str]]] = {}
+        self._slices: dict[str, set[str]] = {}
+        """The xorbs that have no file of their own, by the object that they are a part of."""
+        self._source_sizes: dict[str, int] = {}
         self._files: list[_File] = []
         self._whole: list[str] = []
         self._sound: list[str] = []
@@ -62,6 +67,7 @@ class StoreCheck:
             self._check_xorb_rows(connection)
             self._check_file_rows(connection)
         self._check_objects()
+        self._check_sources()
         self._read_all()
         for name, reason in self._broken.items():
             fault: Fault = "missing" if reason.startswith("it is not in") else "damaged"
@@ -74,21 +80,26 @@ class StoreCheck:
     def _check_xorb_rows(self, connection: Connection) -> None:
         held = {name for _, name in self._rights}
         columns = (xorbs.c.hash, xorbs.c.stored_bytes, xorbs.c.raw_bytes, xorbs.c.chunks)
-        for name, stored, raw, packed in connection.execute(select(*columns).order_by(xorbs.c.hash)):
+        source = (xorbs.c.source_sha256, xorbs.c.source_size)
+        query = select(*columns, *source).order_by(xorbs.c.hash)
+        for name, stored, raw, packed, sha256, size in connection.execute(query):
             if name not in held:
                 continue  # left over from a deleted repo
             held.discard(name)
             self._counts.xorbs += 1
-            reason = self._xorb_fault(name, stored, raw, packed)
+            reason = self._xorb_fault(name, stored, raw, packed, is_slice=sha256 is not None)
             if reason:
                 self._broken[name] = reason
+            elif sha256 is not None:
+                self._slices.setdefault(sha256, set()).add(name)
+                self._source_sizes[sha256] = size
             elif self._depth.takes(name):
                 self._sound.append(name)
         for name in held:
             self._broken[name] = "it is not in the database: the row with its chunks is gone"
 
-    def _xorb_fault(self, name: str, stored: int, raw: int, packed: bytes) -> str:
-        """What is wrong with the row of a xorb or the size of its file; empty if nothing is."""
+    def _xorb_fault(self, name: str, stored: int, raw: int, packed: bytes, *, is_slice: bool) -> str:
+        """What is wrong with the row of a xorb or the size of its file, if it has one; empty if nothing is."""
         try:
             table = XorbTable.unpack(packed)
         except IntegrityError as error:
@@ -97,6 +108,8 @@ class StoreCheck:
             return "the row with its chunks makes another hash"
         if (table.stored[-1], table.raw[-1]) != (stored, raw):
             return "its row says other sizes than the table of its chunks"
+        if is_slice:
+            return ""
         try:
             size = os.stat(self._parts.xorbs.folder.file(name)).st_size
         except FileNotFoundError:
@@ -157,7 +170,7 @@ class StoreCheck:
                 size = None
             if size is not None and self._depth.takes(sha256):
                 self._whole.append(sha256)
-            if size is None:
+            if size is None and sha256 not in self._slices:
                 chunked = self._chunked.get(sha256, {})
                 without = [repo for repo, _ in holders if repo not in chunked]
                 if without:
@@ -167,6 +180,27 @@ class StoreCheck:
             if wrong:
                 detail = f"its row says {wrong[0][1]} bytes, it has {size}"
                 self._tell_object("wrong row", sha256, detail, [repo for repo, _ in wrong])
+
+    def _check_sources(self) -> None:
+        """Every object that xorbs are parts of lies in the store as a whole, whoever holds it."""
+        for sha256, expected in self._source_sizes.items():
+            try:
+                size = self._parts.store.size(sha256)
+            except NotFoundError:
+                self._tell_source("missing", sha256, "it is not in the store")
+                continue
+            if size != expected:
+                self._tell_source("damaged", sha256, f"it has {size} bytes, expected {expected}")
+            elif sha256 not in self._holders and self._depth.takes(sha256):
+                self._whole.append(sha256)
+
+    def _tell_source(self, fault: Fault, sha256: str, detail: str) -> None:
+        """The files that need a slice of it need not be looked at any more."""
+        users = {(repo, sha256) for repo, _ in self._holders.get(sha256, ())}
+        for name in self._slices.get(sha256, ()):
+            users |= self._victims.get(name, set())
+            self._lost.add(name)
+        self.damage.append(Damage(fault, "large object", sha256, detail, tuple(sorted(users))))
 
     def _tell_object(self, fault: Fault, sha256: str, detail: str, holders: Iterable[int]) -> None:
         users = tuple((repo, sha256) for repo in holders)
@@ -178,8 +212,8 @@ class StoreCheck:
                 if reason and self._is_held(select(repo_xorbs.c.hash).where(repo_xorbs.c.hash == name)):
                     self._broken[name] = reason
             for sha256, reason in zip(self._whole, pool.map(self._read_object, self._whole), strict=True):
-                if reason and self._is_held(select(lfs_objects.c.sha256).where(lfs_objects.c.sha256 == sha256)):
-                    self._tell_object("damaged", sha256, reason, [repo for repo, _ in self._holders[sha256]])
+                if reason and self._is_object_held(sha256):
+                    self._tell_source("damaged", sha256, reason)
             files = list(self._usable_files())
             for file, reason in zip(files, pool.map(self._read_file, files), strict=True):
                 held = select(xet_files.c.hash).where(xet_files.c.repo_id == file.repo, xet_files.c.hash == file.hash)
@@ -192,9 +226,15 @@ class StoreCheck:
         with self._parts.database.read() as connection:
             return connection.execute(query.limit(1)).first() is not None
 
+    def _is_object_held(self, sha256: str) -> bool:
+        with self._parts.database.read() as connection:
+            if needed_sources(connection, [sha256]):
+                return True
+        return self._is_held(select(lfs_objects.c.sha256).where(lfs_objects.c.sha256 == sha256))
+
     def _usable_files(self) -> Iterator[_File]:
         """The files whose xorbs are all whole; each content once."""
-        spoilt = {user for name in self._broken for user in self._victims.get(name, ())}
+        spoilt = {user for name in {*self._broken, *self._lost} for user in self._victims.get(name, ())}
         seen: set[tuple[str, str]] = set()
         for file in self._files:
             if (file.repo, file.sha256) not in spoilt and (file.hash, file.sha256) not in seen:

@@ -38,14 +38,15 @@ def read_needs(file: str) -> Needs:
     try:
         with closing(sqlite3.connect(f"file:{quote(file)}?mode=ro", uri=True)) as connection:
             objects = dict(connection.execute("SELECT sha256, max(size) FROM lfs_objects GROUP BY sha256"))
-            held = "SELECT hash, stored_bytes FROM xorbs WHERE hash IN (SELECT hash FROM repo_xorbs)"
-            xorbs = dict(connection.execute(held))
+            held = "FROM xorbs WHERE hash IN (SELECT hash FROM repo_xorbs) AND source_sha256 IS"
+            xorbs = dict(connection.execute(f"SELECT hash, stored_bytes {held} NULL"))
+            sources = dict(connection.execute(f"SELECT source_sha256, source_size {held} NOT NULL"))
             # Whole for one repo and in chunks for another one: then it must be here as a whole.
             chunked = connection.execute(
                 "SELECT sha256 FROM lfs_objects EXCEPT SELECT l.sha256 FROM lfs_objects l LEFT JOIN xet_files x "
                 "ON x.repo_id = l.repo_id AND x.sha256 = l.sha256 WHERE x.sha256 IS NULL"
             )
-            return Needs(objects, xorbs, frozenset(name for (name,) in chunked))
+            return Needs({**objects, **sources}, xorbs, frozenset(name for (name,) in chunked) - sources.keys())
     except sqlite3.Error as error:
         raise StorageError(f"the database {file} cannot be read: {error}") from error
 

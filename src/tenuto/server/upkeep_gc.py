@@ -17,6 +17,7 @@ from tenuto.server.schema import lfs_objects, repo_xorbs, repos, xorbs
 from tenuto.server.upkeep_git import Litter
 from tenuto.server.upkeep_rows import BATCH_ROWS, CLIENTS_REMEMBER_S, Verdict, apply, git_bytes, judge
 from tenuto.server.upkeep_trash import Batch, Shelf, Trash, one_at_a_time
+from tenuto.server.xet_rows import needed_sources
 from tenuto.store.local import LocalStore
 from tenuto.store.xet.folder import XorbFolder
 
@@ -94,7 +95,7 @@ class Collector:
                 continue
             if one:
                 found.append(one)
-        objects, names = self._loose_objects(self._lost_objects), self._loose_xorbs(self._lost_xorbs)
+        objects, names = self._loose_objects(self._lost_objects, self._lost_xorbs), self._loose_xorbs(self._lost_xorbs)
         old, young = self._batches()
         return Collected(
             True,
@@ -103,7 +104,7 @@ class Collector:
             found,
             skipped,
             Tally(len(objects), sum(objects.values())),
-            Tally(len(names), sum(names.values())),
+            Tally(sum(size > 0 for size in names.values()), sum(names.values())),
             _tally(young),
             _tally(old),
         )
@@ -121,7 +122,7 @@ class Collector:
                     self._settle(litter)
                 except IntegrityError as error:
                     skipped.append(f"repo {litter.repo_key}: {error.message}")
-            objects = self._throw_away("objects", self._loose_objects({}))
+            objects = self._throw_away("objects", self._loose_objects({}, {}))
             names = self._throw_away("xorbs", self._loose_xorbs({}))
             emptied = self._empty()
         return msgspec.structs.replace(
@@ -185,11 +186,14 @@ class Collector:
             facts = dict(zip(("git_objects", "objects", "xorbs"), counts, strict=True))
             record(connection, command_line(), Deed.HUB_GC, self._now_ms, repo=repo, facts=facts)
 
-    def _loose_objects(self, lost: Mapping[str, set[int]]) -> dict[str, int]:
-        """Objects of the store that no repo holds, with their bytes; `lost` says which repos are about to lose one."""
+    def _loose_objects(self, lost: Mapping[str, set[int]], lost_xorbs: Mapping[str, set[int]]) -> dict[str, int]:
+        """Objects of the store that no repo holds, nor a slice of them, with their bytes; the rest says which repos are about to lose one."""
         with self._parts.database.read() as connection:
             rows = connection.execute(select(lfs_objects.c.sha256, lfs_objects.c.repo_id))
             held = {sha256 for sha256, repo in rows if repo not in lost.get(sha256, ())}
+            slices = select(xorbs.c.source_sha256, xorbs.c.hash, repo_xorbs.c.repo_id).join(repo_xorbs)
+            used = connection.execute(slices.where(xorbs.c.source_sha256.is_not(None)))
+            held |= {sha256 for sha256, name, repo in used if repo not in lost_xorbs.get(name, ())}
         return {one.sha256: one.size for one in self._store if one.sha256 not in held and self._is_old(one.sha256)}
 
     def _is_old(self, sha256: str) -> bool:
@@ -244,6 +248,8 @@ def _tally(batches: list[Batch]) -> Tally:
 def _unheld(connection: Connection, shelf: Shelf, names: Sequence[str]) -> Iterator[str]:
     holders = lfs_objects.c.sha256 if shelf == "objects" else repo_xorbs.c.hash
     held = set(connection.execute(select(holders).where(holders.in_(names))).scalars())
+    if shelf == "objects":
+        held |= needed_sources(connection, names)
     loose = [name for name in names if name not in held]
     if shelf == "xorbs" and loose:
         connection.execute(delete(xorbs).where(xorbs.c.hash.in_(loose)))

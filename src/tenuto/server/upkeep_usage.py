@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
-from tenuto.server.schema import git_objects, lfs_objects, repo_xorbs, repos
+from tenuto.server.schema import git_objects, lfs_objects, repo_xorbs, repos, xorbs
 from tenuto.server.trees import Walk
 from tenuto.server.upkeep_trash import Trash
 from tenuto.store.local import LocalStore
@@ -117,8 +117,9 @@ def _holdings(connection: Connection, keys: Iterable[int]) -> dict[int, _Holding
     for key, sha256, size in connection.execute(large):
         held[key].contents.add(("object", sha256))
         held[key].large_bytes += size
-    for key, name in connection.execute(select(repo_xorbs.c.repo_id, repo_xorbs.c.hash)):
-        held[key].contents.add(("xorb", name))
+    chunked = select(repo_xorbs.c.repo_id, xorbs.c.hash, xorbs.c.source_sha256).join(xorbs)
+    for key, name, sha256 in connection.execute(chunked):
+        held[key].contents.add(("object", sha256) if sha256 else ("xorb", name))
     sizes = select(git_objects.c.repo_id, func.sum(git_objects.c.size)).group_by(git_objects.c.repo_id)
     for key, total in connection.execute(sizes):
         held[key].git_bytes = int(total)

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import tempfile
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import msgspec
 from sqlalchemy import Connection
@@ -39,6 +39,7 @@ from tenuto.server.gitstore import (
 from tenuto.server.hub import Parts
 from tenuto.server.patterns import IgnoreRules, LargeFileRules
 from tenuto.server.proposals import Opening, continue_proposal
+from tenuto.server.xet_rows import chunk_knowledge
 
 RULES_BYTES = 1 << 18
 _MEMORY_BYTES = 1 << 20
@@ -75,13 +76,19 @@ def preupload(parts: Parts, call: Call) -> Answer:
         ignore = IgnoreRules(_rules(git, head.tree, ".gitignore") if request.git_ignore is None else request.git_ignore)
         items = {one.path: git.find(head.tree, one.path) for one in request.files}
         facts = git.blobs(item.oid for item in items.values() if item and not item.is_tree)
+        earlier = [blob.pointer.sha256 for blob in facts.values() if blob.pointer]
+        chunks = chunk_knowledge(connection, call.repo.key, earlier)
     answers = []
     for one in request.files:
         item = items[one.path]
         blob = facts.get(item.oid) if item else None
         is_large = one.size > 0 and (one.size > parts.limits.large_file or large.is_large(one.path))
         oid = (blob.pointer.sha256 if blob.pointer else blob.oid) if blob else None
-        answers.append(PreuploadAnswer(one.path, "lfs" if is_large else "regular", ignore.ignores(one.path), oid))
+        # Chunks of something much smaller are no reason to send all of this by chunks.
+        is_alike = blob is not None and one.size <= 2 * blob.true_size
+        known = chunks.get(oid or "", msgspec.UNSET) if is_alike else msgspec.UNSET
+        mode: Literal["lfs", "regular"] = "lfs" if is_large else "regular"
+        answers.append(PreuploadAnswer(one.path, mode, ignore.ignores(one.path), oid, known))
     return json_answer(PreuploadResult(answers, head.oid))
 
 

@@ -12,11 +12,12 @@ from tenuto.server.xet_rows import (
     NewFile,
     Scope,
     add_files,
+    asked_chunks,
     check_generation,
     held_xorbs,
     write_for_repo,
 )
-from tenuto.store.xet.hashes import HASH_BYTES, MerkleTree, file_hash_of_root, find_marked, term_hash, to_text
+from tenuto.store.xet.hashes import HASH_BYTES, MerkleTree, file_hash_of_root, term_hash, to_text
 from tenuto.store.xet.shard import FileBlock, XorbBlock, read_shard
 from tenuto.store.xet.table import FileTable, XorbTable
 
@@ -138,9 +139,8 @@ class ShardCheck:
         chunks = 0
         for index in range(block.table.terms):
             part = self._check_term(block, index, tree)
-            marked = find_marked(part)
-            for at in [0, *marked] if index == 0 else marked:
-                hints.setdefault(to_text(part[HASH_BYTES * at : HASH_BYTES * (at + 1)]), index)
+            for chunk in asked_chunks(part, is_first=index == 0):
+                hints.setdefault(chunk, index)
             chunks += len(part) // HASH_BYTES
             if chunks > _STEP_CHUNKS:
                 chunks = 0

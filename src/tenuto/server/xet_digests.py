@@ -9,16 +9,18 @@ from tenuto.store.xet.table import FileTable
 _BLOCK_BYTES = 1 << 20
 
 
-def sha256s(xorbs: Xorbs, tables: Iterable[FileTable], step_bytes: int) -> Generator[str, None, None]:
+def sha256s(
+    xorbs: Xorbs, tables: Iterable[FileTable], step_bytes: int, *, checked: bool = False
+) -> Generator[str, None, None]:
     """The sha256 of each file, in order; an empty text in between whenever that many bytes were hashed.
 
-    That chunks are whole is not looked at, only their lengths: a right sha256 says the same. Raises IntegrityError (CorruptObject),
-    StorageError.
+    Unless `checked`, that chunks are whole is not looked at, only their lengths: a right sha256 says the same. Raises IntegrityError
+    (CorruptObject), StorageError.
     """
     done = 0
     for table in tables:
         hasher = hashlib.sha256()
-        with xorbs.file(table, checked=False) as file:
+        with xorbs.file(table, checked=checked) as file:
             while views := file.take(_BLOCK_BYTES):
                 for view in views:
                     hasher.update(view)

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError as RowRefused
 
 from tenuto.core.errors import ConflictError, NotFoundError
+from tenuto.server import uncut
 from tenuto.server.db import Database, chunks
 from tenuto.server.schema import lfs_objects, repo_xorbs, xet_files, xet_hints, xet_scopes, xorbs
-from tenuto.store.xet.table import FileTable, XorbTable
+from tenuto.store.xet.hashes import HASH_BYTES, find_marked, to_text
+from tenuto.store.xet.table import FileTable, Slice, XorbTable
 
 _FIRST_GENERATION = 1
 
@@ -47,7 +49,8 @@ class Hint(NamedTuple):
 
 
 _GENERATION = select(xet_scopes.c.generation).where(xet_scopes.c.repo_id == bindparam("repo"))
-_TABLE = select(xorbs.c.chunks).where(xorbs.c.hash == bindparam("hash"))
+_SOURCE = (xorbs.c.source_sha256, xorbs.c.source_size, xorbs.c.source_start)
+_TABLE = select(xorbs.c.chunks, *_SOURCE).where(xorbs.c.hash == bindparam("hash"))
 _TERMS = select(xet_files.c.terms).where(
     xet_files.c.repo_id == bindparam("repo"), xet_files.c.hash == bindparam("hash")
 )
@@ -95,13 +98,18 @@ def held_xorbs(connection: Connection, repo_key: int, names: Iterable[str]) -> s
 
 def xorb_table(connection: Connection, name: str) -> XorbTable | None:
     """The chunks of a xorb, if any repo holds it: a fact, no right."""
-    packed = connection.execute(_TABLE, {"hash": name}).scalar()
-    return None if packed is None else XorbTable.unpack(packed)
+    row = connection.execute(_TABLE, {"hash": name}).first()
+    return None if row is None else XorbTable.unpack(row[0], _slice(*row[1:]))
+
+
+def _slice(sha256: str | None, size: int, start: int) -> Slice | None:
+    return None if sha256 is None else Slice(sha256, size, start)
 
 
 def keep_xorb_table(connection: Connection, name: str, table: XorbTable) -> None:
     """Write the chunks of a xorb, in place of what was there."""
-    row = {"stored_bytes": table.stored[-1], "raw_bytes": table.raw[-1], "chunks": table.pack()}
+    source = dict(zip((column.name for column in _SOURCE), table.source or (None, None, None), strict=True))
+    row = {"stored_bytes": table.stored[-1], "raw_bytes": table.raw[-1], "chunks": table.pack(), **source}
     if not connection.execute(update(xorbs).where(xorbs.c.hash == name).values(row)).rowcount:
         connection.execute(insert(xorbs).values({"hash": name, **row}))
 
@@ -133,13 +141,50 @@ def held_files(connection: Connection, repo_key: int, names: Iterable[str]) -> I
             yield HeldFile(name, sha256, FileTable.unpack(packed).xorbs)
 
 
-def stored_sizes(connection: Connection, names: Iterable[str]) -> dict[str, int]:
-    """How many bytes each of these xorbs has as it is stored; without those that have no row."""
-    found: dict[str, int] = {}
+def chunk_knowledge(
+    connection: Connection, repo_key: int, sha256s: Sequence[str]
+) -> dict[str, Literal["known", "soon"]]:
+    """Which of these large objects of a repo are known by their chunks, or are about to be."""
+    known, soon = file_hashes(connection, repo_key, sha256s), uncut.listed(connection, repo_key, sha256s)
+    return {**dict.fromkeys(soon, "soon"), **dict.fromkeys(known, "known")}
+
+
+class Stored(NamedTuple):
+    """How many bytes a xorb has as it is stored, and the object that has them if it is a slice of one."""
+
+    bytes: int
+    source: Slice | None
+
+
+def find_stored(connection: Connection, names: Iterable[str]) -> dict[str, Stored]:
+    """How each of these xorbs is stored; without those that have no row."""
+    found: dict[str, Stored] = {}
     for some in chunks(list(names)):
-        query = select(xorbs.c.hash, xorbs.c.stored_bytes).where(xorbs.c.hash.in_(some))
-        found.update(tuple(row) for row in connection.execute(query))
+        query = select(xorbs.c.hash, xorbs.c.stored_bytes, *_SOURCE).where(xorbs.c.hash.in_(some))
+        found.update((row[0], Stored(row[1], _slice(*row[2:]))) for row in connection.execute(query))
     return found
+
+
+def needed_sources(connection: Connection, sha256s: Iterable[str]) -> set[str]:
+    """Those of these whole objects that some repo needs for a xorb that is a slice of one."""
+    found: set[str] = set()
+    for some in chunks(list(sha256s)):
+        held = select(repo_xorbs.c.hash).where(repo_xorbs.c.hash == xorbs.c.hash).exists()
+        query = select(xorbs.c.source_sha256).where(xorbs.c.source_sha256.in_(some), held).distinct()
+        found.update(connection.execute(query).scalars())
+    return found
+
+
+def sources_of(connection: Connection, names: Iterable[str]) -> set[str]:
+    """The whole objects that any of these xorbs is a slice of."""
+    return {one.source.sha256 for one in find_stored(connection, names).values() if one.source}
+
+
+def asked_chunks(hashes: bytes, *, is_first: bool) -> Iterator[str]:
+    """Those of the chunks of a term that clients ask for, when it `is_first` in its file: the marked ones, and with what a file begins."""
+    marked = find_marked(hashes)
+    for at in [0, *marked] if is_first else marked:
+        yield to_text(hashes[HASH_BYTES * at : HASH_BYTES * (at + 1)])
 
 
 def file_hashes(connection: Connection, repo_key: int, sha256s: Iterable[str]) -> dict[str, str]:

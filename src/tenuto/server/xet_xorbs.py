@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import Connection
 
@@ -11,13 +11,14 @@ from tenuto.server.db import Database
 from tenuto.server.unneeded import spare
 from tenuto.server.xet_rows import (
     Scope,
+    Stored,
     check_generation,
     drop_unheld_xorbs,
     find_file_by_sha256,
+    find_stored,
     held_files,
     hold_xorb,
     keep_xorb_table,
-    stored_sizes,
     write_for_repo,
     xorb_table,
 )
@@ -26,7 +27,7 @@ from tenuto.store.xet.folder import IncomingXorb, XorbFolder
 from tenuto.store.xet.hashes import from_text
 from tenuto.store.xet.seals import Seals
 from tenuto.store.xet.shard import ToldXorb, tell_xorb
-from tenuto.store.xet.table import FileTable, XorbTable
+from tenuto.store.xet.table import FileTable, Slice, XorbTable
 
 _CACHED_CHUNKS = 400_000  # 40 bytes each
 _CACHED_TOLD = 256  # about 50 kB each
@@ -91,17 +92,32 @@ class Xorbs:
                 keep_xorb_table(connection, name, table)
             is_new = hold_xorb(self._database, connection, scope.repo_key, name, now_ms)
         if is_lacking:
-            with self._lock:
-                self._replaced += 1
-                self._forget(name)
-                self._told = OrderedDict((key, told) for key, told in self._told.items() if key[0] != name)
+            self._forget_replaced(name)
         return is_new
+
+    def add_slice(self, name: str, table: XorbTable) -> None:
+        """A xorb that is a part of a stored object is known from now on; no repo holds it yet. One that is stored already stays as it is."""
+        with self._database.write() as connection:
+            if not self.lacking(connection, [name]):
+                return
+            keep_xorb_table(connection, name, table)
+        self._forget_replaced(name)
+
+    def _forget_replaced(self, name: str) -> None:
+        with self._lock:
+            self._replaced += 1
+            self._forget(name)
+            self._told = OrderedDict((key, told) for key, told in self._told.items() if key[0] != name)
 
     def lacking(self, connection: Connection, names: Iterable[str]) -> set[str]:
         """Which of these xorbs are to be sent again: no row tells of them, or their file has not as many bytes. None is read."""
         asked = set(names)
-        sizes = stored_sizes(connection, asked)
-        return {name for name in asked if self.folder.size(name) != sizes.get(name, -1)}
+        known = find_stored(connection, asked)
+        here = {source: self.folder.has_source(source) for source in {one.source for one in known.values()} if source}
+        return {name for name in asked if name not in known or not self._is_here(name, known[name], here)}
+
+    def _is_here(self, name: str, stored: Stored, here: Mapping[Slice, bool]) -> bool:
+        return here[stored.source] if stored.source else self.folder.size(name) == stored.bytes
 
     def usable(self, connection: Connection, repo_key: int, names: Iterable[str]) -> dict[str, str]:
         """The sha256 of those of these files that a repo holds and no xorb of which is lacking, by the hash of their chunks."""

@@ -43,6 +43,7 @@ class LiveHub:
         ready = threading.Event()
         self._thread = threading.Thread(target=self._service.run, args=(lambda _url: ready.set(),), daemon=True)
         self._thread.start()
+        self.hub.cutter.start()
         if not ready.wait(START_TIMEOUT_S):
             raise TimeoutError("the hub did not start")
 

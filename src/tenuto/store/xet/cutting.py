@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 
+from tenuto.core.errors import IntegrityError
 from tenuto.store.xet.chunks import HEADER_BYTES, MOST_RAW_BYTES
 from tenuto.store.xet.hashes import chunk_hash, merkle_root, to_text
 from tenuto.store.xet.table import Slice, XorbTable
@@ -110,16 +111,18 @@ class Finder:
 def cut_xorb(file: BinaryIO, source: Slice, finder: Finder, pause: Pause = lambda: None) -> tuple[str, XorbTable]:
     """Name and table of the xorb whose chunks are the next ones of an object from `source.start` on, which is not its end.
 
-    `file` holds the object, of which about 1 MiB is in memory at a time; `pause` is called after each such block. Raises OSError.
+    `file` holds the object, of which about 1 MiB is in memory at a time; `pause` is called before each such block. Raises OSError,
+    IntegrityError (CorruptObject) if it is too short.
     """
     file.seek(source.start)
     hashes, raw = bytearray(), array("I", [0])
     rest = b""
     position = source.start
     while position < source.size and raw[-1] < MOST_XORB_BYTES and len(raw) <= MOST_CHUNKS:
+        pause()
         block = file.read(min(_BLOCK_BYTES, source.size - position))
         if not block:
-            raise EOFError(f"the object {source.sha256} ends too early")
+            raise IntegrityError(f"the object {source.sha256} ends too early", code="CorruptObject")
         position += len(block)
         data = memoryview(rest + block)
         ends = _chunk_ends(finder, data, len(rest), is_last=position == source.size)
@@ -131,7 +134,6 @@ def cut_xorb(file: BinaryIO, source: Slice, finder: Finder, pause: Pause = lambd
             raw.append(raw[-1] + end - start)
             start = end
         rest = bytes(data[start:])
-        pause()
     return _made(hashes, raw, source)
 
 
