@@ -244,13 +244,13 @@ def test_a_repo_that_is_gone(desk: Desk) -> None:
 exit status 9
 --- err ---
 error: hf://datasets/ann/voices is not on [HUB], or you may not see it
-hint: correct the name, log in with `tenuto login`, or make it with `tenuto repo create hf://datasets/ann/voices`
+hint: correct the name; if it is private, `tenuto login`; if it is to be yours, `tenuto repo create hf://datasets/ann/voices`
 """)
     assert str(desk("sync")) == snapshot("""\
 exit status 9
 --- err ---
 error: hf://datasets/ann/voices is not on [HUB], or you may not see it
-hint: correct the name, log in with `tenuto login`, or make it with `tenuto repo create hf://datasets/ann/voices`
+hint: correct the name; if it is private, `tenuto login`; if it is to be yours, `tenuto repo create hf://datasets/ann/voices`
 """)
     assert str(desk("pull")) == snapshot("""\
 exit status 0

@@ -1,11 +1,15 @@
 """A keeper of models and datasets: from a list in a script to a workspace that is planned, fetched, checked and mended."""
 
+import json
 import os
+import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
-from huggingface_hub import HfApi
+from huggingface_hub import CommitOperationAdd, HfApi
 
+from tenuto.survey.inventory import schema
 from tenuto.testing.live_hub import LiveHub
 from tests.cli.conftest import Desk
 
@@ -19,8 +23,9 @@ MODELS=(
   "{owner}/encodec"
   "{owner}/gated"
   "{owner}/no-such-model"
+  "{owner}/stereo-1" "{owner}/stereo-2" "{owner}/stereo-3"
 )
-DATASETS=("{owner}/gtzan" "{owner}/maestro" "{owner}/no-such-set")
+DATASETS=("{owner}/gtzan" "{owner}/maestro" "{owner}/nsynth" "{owner}/fma" "{owner}/musicnet" "{owner}/no-such-set")
 for repo in "${{MODELS[@]}}"; do echo "$repo"; done
 """
 
@@ -39,14 +44,14 @@ class Keeper(Desk):
         """Make or change a repo; returns its address."""
         repo = f"{self.owner}/{name}"
         self.api.create_repo(repo, repo_type=kind, exist_ok=True)
-        for path, content in files.items():
-            self.api.upload_file(path_or_fileobj=content, path_in_repo=path, repo_id=repo, repo_type=kind)
+        changes = [CommitOperationAdd(path, content) for path, content in files.items()]
+        self.api.create_commit(repo, changes, commit_message="a version", repo_type=kind)
         if gated:
             self.api.update_repo_settings(repo, repo_type=kind, gated="manual")
         return f"hf://{'datasets/' if kind == 'dataset' else ''}{repo}"
 
     def publish_all(self) -> None:
-        """What the script names, but for two that do not exist."""
+        """What the script names, but for two that do not exist: 12 repos."""
         card = b"---\nlicense: mit\n---\n# A model\n"
         both = {
             "model.safetensors": WEIGHTS,
@@ -60,6 +65,10 @@ class Keeper(Desk):
         self.publish("gated", {"model.safetensors": WEIGHTS[5:100_000]}, gated=True)
         self.publish("gtzan", {"data/train.parquet": WEIGHTS[7:50_000]}, kind="dataset")
         self.publish("maestro", {"maestro.py": b"print()", "README.md": card}, kind="dataset")
+        for name in ("stereo-1", "stereo-2", "stereo-3"):
+            self.publish(name, {"model.safetensors": name.encode() * 900})
+        for name in ("nsynth", "fma", "musicnet"):
+            self.publish(name, {"train.parquet": name.encode() * 900}, kind="dataset")
 
 
 @pytest.fixture
@@ -68,14 +77,14 @@ def keeper(hub: LiveHub, tmp_path: Path) -> Keeper:
     return Keeper(tmp_path, hub)
 
 
-def test_from_a_list_to_a_workspace_that_stays_whole(keeper: Keeper) -> None:
+def test_from_a_list_to_a_workspace_that_stays_whole(keeper: Keeper, hub: LiveHub) -> None:
     keeper.publish_all()
     keeper.write("download.sh", SCRIPT.format(owner=keeper.owner))
 
     imported = keeper("import-list", "download.sh", "--json").json["artifacts"]
     assert [one["name"] for one in imported] == [
-        *("small", "medium", "encodec", "gated", "no-such-model"),
-        *("gtzan", "maestro", "no-such-set"),
+        *("small", "medium", "encodec", "gated", "no-such-model", "stereo-1", "stereo-2", "stereo-3"),
+        *("gtzan", "maestro", "nsynth", "fma", "musicnet", "no-such-set"),
     ]
 
     planned = keeper("plan", "--json")
@@ -101,11 +110,22 @@ def test_from_a_list_to_a_workspace_that_stays_whole(keeper: Keeper) -> None:
     for name in ("models/gated", "models/no-such-model", "datasets/no-such-set"):
         assert not (keeper.project / name).exists(), "a failed id leaves an empty folder"
 
+    assert missing_of(keeper) == {"gated", "no-such-model", "no-such-set"}
+
     keeper("remove", "gated", "no-such-model", "no-such-set")
     assert keeper("sync").status == 0
     assert keeper("sync", "--check").status == 0
+    assert missing_of(keeper) == set()
     assert keeper("verify").status == 0
 
+    check_damage(keeper)
+    assert keeper("sync", "--locked", "--check").status == 0
+    assert requests_of(keeper, hub, "sync", "--frozen") == 0
+    assert requests_of(keeper, hub, "sync") == 11, "one a repo"
+
+
+def check_damage(keeper: Keeper) -> None:
+    """Every damaged file is named, and mended."""
     damage(keeper.project)
     verified = keeper("verify")
     assert verified.status == 5
@@ -117,7 +137,37 @@ def test_from_a_list_to_a_workspace_that_stays_whole(keeper: Keeper) -> None:
         assert path in verified.out
     assert keeper("repair").status == 0
     assert keeper("verify").status == 0
-    assert keeper("sync", "--locked", "--check").status == 0
+
+
+def missing_of(keeper: Keeper) -> set[str]:
+    """What the inventory, which is valid, names as not here; its exit status says the same."""
+    inventory = keeper("inventory", "--json")
+    document = json.loads(inventory.out)
+    jsonschema.Draft202012Validator(json.loads(schema())).validate(document)
+    missing = {one["name"] for one in [*document["models"], *document["datasets"]] if one["status"] != "present"}
+    assert inventory.status == (1 if missing else 0)
+    return missing
+
+
+def test_a_list_begins_a_project_of_which_git_sees_no_weights(keeper: Keeper) -> None:
+    keeper.publish("small", {"model.safetensors": WEIGHTS[:5000]})
+    folder = keeper.folder / "elsewhere"
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    (folder / "repos.txt").write_text("nothing of the kind\n")
+    assert keeper("import-list", "repos.txt", cwd=folder).status == 2
+    assert not (folder / "tenuto.toml").exists()
+    (folder / "repos.txt").write_text(f"{keeper.owner}/small\n")
+    imported = keeper("import-list", "repos.txt", cwd=folder)
+    assert f"Made {folder}/tenuto.toml\n" in imported.out
+    assert "Made" not in keeper("import-list", "repos.txt", cwd=folder).out
+    assert keeper("sync", cwd=folder).status == 0
+    seen = subprocess.run(
+        ["git", "status", "--short", "-uall"], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout
+    assert {line[3:] for line in seen.splitlines()} == {
+        *("repos.txt", "tenuto.toml", "tenuto.lock", "models/.gitignore")
+    }
 
 
 def damage(project: Path) -> None:
@@ -197,6 +247,49 @@ def test_add_takes_what_is_chosen_and_changes_the_choice_at_the_same_commit(keep
     assert keeper("lock", "--check").status == 0
 
 
+def test_add_with_another_revision_changes_the_revision(keeper: Keeper) -> None:
+    address = keeper.publish("small", {"model.safetensors": WEIGHTS[:700]})
+    keeper.api.create_tag(f"{keeper.owner}/small", tag="v1")
+    keeper("add", address)
+    keeper.publish("small", {"model.safetensors": WEIGHTS[:900]})
+    file = keeper.project / "models/small/model.safetensors"
+    for source, size in ((f"{address}@main", 900), (f"{address}@v1", 700)):
+        assert keeper("add", source).status == 0
+        assert [one["name"] for one in keeper("status", "--json").json["artifacts"]] == ["small"]
+        assert file.read_bytes() == WEIGHTS[:size]
+    assert keeper("add", f"{address}@main", "--name", "latest").status == 0
+    assert (keeper.project / "models/latest/model.safetensors").read_bytes() == WEIGHTS[:900]
+    assert keeper("add", f"{address}@main", "--name", "small").status == 0
+    assert file.read_bytes() == WEIGHTS[:900]
+    taken = keeper("add", keeper.publish("other", {"model.safetensors": b"o"}), "--name", "small")
+    assert taken.status == 1
+    assert "is that of models/small already" in taken.err
+
+
+def test_a_revision_that_is_changed_in_the_manifest_is_no_conflict(keeper: Keeper) -> None:
+    address = keeper.publish("small", {"model.safetensors": WEIGHTS[:700], "config.json": b"{}"})
+    keeper.api.create_tag(f"{keeper.owner}/small", tag="v1")
+    keeper("add", f"{address}@v1")
+    keeper.publish("small", {"model.safetensors": WEIGHTS[:900], "config.json": b'{"v": 2}'})
+    manifest = keeper.project / "tenuto.toml"
+    manifest.write_text(manifest.read_text().replace("@v1", "@main"))
+    assert keeper("sync").status == 0
+    assert (keeper.project / "models/small/model.safetensors").read_bytes() == WEIGHTS[:900]
+    keeper.write("models/small/config.json", "mine")
+    manifest.write_text(manifest.read_text().replace("@main", "@v1"))
+    assert keeper("sync").status == 1, "what somebody changed here is"
+    assert (keeper.project / "models/small/config.json").read_text() == "mine"
+
+
+def test_a_sync_says_what_it_left_alone(keeper: Keeper) -> None:
+    keeper("add", keeper.publish("small", {"config.json": b"{}"}))
+    keeper.write("models/small/config.json", "mine")
+    synced = keeper("sync")
+    assert synced.status == 0
+    assert "1 file of your own changed and left alone; tenuto repair brings the locked files back" in synced.out
+    assert (keeper.project / "models/small/config.json").read_text() == "mine"
+
+
 def test_add_of_one_file_of_a_repo(keeper: Keeper) -> None:
     address = keeper.publish("many", {"loras/jazz.safetensors": WEIGHTS[:700], "loras/rock.safetensors": b"r"})
     assert keeper("add", f"{address}/loras/jazz.safetensors", "--kind", "adapter").status == 0
@@ -245,6 +338,11 @@ def test_the_policy_for_licences(keeper: Keeper) -> None:
         assert refused.error["code"] == "LicenseRefused"
         assert said in str(refused.error["message"])
     assert 'license = "apache-2.0"' in (keeper.project / "tenuto.lock").read_text()
+    manifest.write_text(manifest.read_text().replace("Apache-2.0", "MIT"))
+    for command in (["sync"], ["sync", "--locked"], ["pull"], ["plan"], ["lock", "--check"]):
+        refused = keeper(*command)
+        assert (refused.status, "apache-2.0 is not among those" in refused.err) == (2, True), command
+    assert keeper("sync", "--frozen").status == 0
 
 
 def test_groups_and_kinds(keeper: Keeper) -> None:

@@ -42,7 +42,7 @@ LASTING: dict[str, tuple[Fault, set[str]]] = {
     "a captive portal": (captive_portal(), {"BadAnswer", "HashMismatch", "SizeMismatch"}),
     "a redirect to nowhere, of another size": (
         Status(302, {"Location": "/nowhere", "X-Linked-Size": "7", "Content-Length": "0"}),
-        {"RepoNotFound", "EntryNotFound", "RouteNotFound"},
+        {"RepoNotFound", "EntryNotFound", "RouteNotFound", "UserNotFound"},
     ),
     "a storm of 503": (unavailable(), {"HubUnavailable"}),
     "429 without a word": (Status(429), {"RateLimited"}),

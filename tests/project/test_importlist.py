@@ -13,7 +13,7 @@ declare -a MODELS=(
   "facebook/musicgen-small"
   facebook/encodec_32khz   # 32 kHz
   # "facebook/demucs"
-)
+  facebook/musicgen-stereo-small 'facebook/musicgen-style')
 DATASET_IDS=('marsyas/gtzan' "google/musiccaps")
 for m in "${MODELS[@]}"; do hf download "$m" --local-dir models/$m; done
 """
@@ -48,6 +48,8 @@ def sources(workspace: Workspace) -> list[str | None]:
             [
                 "facebook/musicgen-small",
                 "facebook/encodec_32khz",
+                "facebook/musicgen-stereo-small",
+                "facebook/musicgen-style",
                 "datasets/marsyas/gtzan",
                 "datasets/google/musiccaps",
             ],

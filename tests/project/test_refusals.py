@@ -75,7 +75,7 @@ def test_a_repo_that_never_was(scene: Scene) -> None:
     scene.ann.track("data", f"hf://datasets/{scene.person}/never-made")
     error = fails(scene.ann, scene.ann.push, NotFoundError, "RepoNotFound", 9)
     assert error.hint == (
-        "correct the name, log in with `tenuto login`, or make it with "
+        "correct the name; if it is private, `tenuto login`; if it is to be yours, "
         f"`tenuto repo create hf://datasets/{scene.person}/never-made`"
     )
 

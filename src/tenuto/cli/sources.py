@@ -246,10 +246,14 @@ def _planned_lines(one: "Planned") -> Iterator[str]:
 @click.option("--models", is_flag=True, help="Models only.")
 @click.option("--datasets", is_flag=True, help="Datasets only.")
 def import_list(file: str, models: bool, datasets: bool) -> None:
-    """Take a list of repo ids into the manifest: a text file with one a line, or the arrays of a download script."""
+    """Take a list of repo ids into the manifest: a text file with one a line, or the arrays of a download script.
+
+    Where there is no project yet, one is begun here.
+    """
     import os
 
     from tenuto.core.errors import NotFoundError
+    from tenuto.project.importlist import begun
     from tenuto.project.importlist import import_list as carry_out
     from tenuto.store.disk import disk_errors
 
@@ -259,12 +263,14 @@ def import_list(file: str, models: bool, datasets: bool) -> None:
         raise NotFoundError(f"{file} is not a file", hint="name a list of repo ids")
     with disk_errors(path), open(path, encoding="utf-8", errors="replace") as opened:
         text = opened.read()
-    with run.workspace() as workspace, workspace.exclusive():
+    with begun(run.root) as made, run.workspace() as workspace, workspace.exclusive():
         imported = carry_out(workspace, text, only_of((), models=models, datasets=datasets))
-    run.printer.report({"artifacts": imported}, lambda: _imported_lines(imported))
+    run.printer.report({"artifacts": imported}, lambda: _imported_lines(imported, made))
 
 
-def _imported_lines(imported: "Sequence[Imported]") -> Iterator[str]:
+def _imported_lines(imported: "Sequence[Imported]", made: str | None) -> Iterator[str]:
+    if made:
+        yield f"Made {made}"
     for one in imported:
         known = " (known already)" if one.state == "known" else ""
         yield f"{one.name}: {one.source} -> {one.path}{known}"

@@ -177,16 +177,16 @@ def _pull_lines(report: "PullReport") -> Iterator[str]:
         yield NOTHING
     for artifact in report.artifacts:
         yield from _pulled(artifact, dry_run=report.dry_run)
-        if artifact.kept:
-            kept = count_text(len(artifact.kept), "file")
-            then = (
-                "tenuto push sends what you changed"
-                if artifact.is_own
-                else "tenuto repair brings the locked files back"
-            )
-            yield f"  {kept} of your own changed and left alone; {then}"
+        yield from _kept_lines(artifact)
     for name in report.unpushed:
         yield f"{name}: not on a hub yet; tenuto push sends it"
+
+
+def _kept_lines(artifact: "Pulled") -> Iterator[str]:
+    if artifact.kept:
+        kept = count_text(len(artifact.kept), "file")
+        then = "tenuto push sends what you changed" if artifact.is_own else "tenuto repair brings the locked files back"
+        yield f"  {kept} of your own changed and left alone; {then}"
 
 
 def _pulled(artifact: "Pulled", *, dry_run: bool) -> Iterator[str]:
@@ -233,6 +233,7 @@ def _sync_lines(report: "SyncReport") -> Iterator[str]:
     for name, artifact in pulled.items():
         if name not in pushed_names:
             yield from _pulled(artifact, dry_run=dry_run)
+            yield from _kept_lines(artifact)
     for pushed in report.pushed.artifacts:
         taken = pulled.get(pushed.name)
         if taken and taken.steps:

@@ -1,7 +1,7 @@
 """`add`: what others publish becomes an artifact of the project. `remove`: an artifact is no longer one."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -128,14 +128,14 @@ def _free_name(workspace: Workspace, request: Request, artifact: Artifact) -> st
     known = workspace.manifest.artifacts
     if request.name:
         other = known.get(check_artifact_name(request.name))
-        if other and other.source != artifact.source:
+        if other and not _is_same(other, artifact):
             raise ConflictError(
                 f"the name {request.name!r} is that of {other.path} already",
                 code="Exists",
                 hint="choose another one with --name",
             )
         return request.name
-    again = next((name for name, one in known.items() if _is_same(one, artifact)), None)
+    again = _known_as(known, artifact)
     names = (
         [artifact.path]
         if artifact.is_web_file
@@ -149,11 +149,21 @@ def _free_name(workspace: Workspace, request: Request, artifact: Artifact) -> st
     return check_artifact_name(free)
 
 
+def _known_as(known: Mapping[str, Artifact], artifact: Artifact) -> str | None:
+    """The name that it has already, be it of another revision; None if it has none, or two that differ from it by revision alone."""
+    same = [name for name, one in known.items() if _is_same(one, artifact)]
+    exact = [name for name in same if known[name].source == artifact.source]
+    return exact[0] if exact else same[0] if len(same) == 1 else None
+
+
 def _is_same(known: Artifact, artifact: Artifact) -> bool:
-    """Whether an artifact stands for the same folder, or the same one file of it."""
-    if known.source != artifact.source or known.file != artifact.file:
+    """Whether an artifact stands for the same folder, or the same one file of it, whatever the revision."""
+    if known.source is None or known.file != artifact.file or known.is_web_file != artifact.is_web_file:
         return False
-    return not artifact.file or artifact.is_web_file or os.path.basename(known.path) == artifact.path
+    if artifact.is_web_file:
+        return known.source == artifact.source
+    is_same_folder = known.address._replace(revision=None) == artifact.address._replace(revision=None)
+    return is_same_folder and (not artifact.file or os.path.basename(known.path) == artifact.path)
 
 
 def _check_file_name(path: str, artifact: Artifact) -> None:

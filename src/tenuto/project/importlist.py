@@ -1,18 +1,21 @@
 """`import-list`: a list of repo ids, as a download script or a text file has it, becomes sources in the manifest."""
 
+import contextlib
+import os
 import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from tenuto.core.errors import UsageError
+from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.ids import Address, RepoKind
 from tenuto.core.manifest import Artifact, default_kind, with_artifact
 from tenuto.project.resolve import DEFAULT_REVISION
-from tenuto.project.workspace import Only, Workspace
+from tenuto.project.workspace import Only, Workspace, create, find_root
 
 _ARRAY = re.compile(r"^\s*(?:export\s+|declare\s+-\w+\s+|readonly\s+)?([A-Za-z_]\w*)\s*\+?=\s*[(\[]")
+_END = re.compile(r"[)\]]")
 _SECTION = re.compile(r"^\s*(?:#+|\[|//)?\s*\W*(models|datasets)\b\W*$", re.IGNORECASE)
 _TOKEN = re.compile(r"""(?:hf://)?(?:datasets/|models/|spaces/)?[\w.-]+/[\w.-]+(?:@[\w./%-]+)?""")
 _WORD = re.compile(r"""^[\s,"'()\[\]{}-]*(?P<id>[^\s"',()\[\]{}]+)["']?[\s,)\]}]*$""")
@@ -26,6 +29,23 @@ class Imported(msgspec.Struct, frozen=True):
     path: str
     kind: str
     state: Literal["added", "known"]
+
+
+@contextlib.contextmanager
+def begun(folder: str) -> Iterator[str | None]:
+    """There is a project around the folder. Where there was none, one is begun in it: its manifest is told, and gone again if this fails."""
+    try:
+        find_root(folder)
+    except NotFoundError:
+        made = create(folder)
+    else:
+        yield None
+        return
+    try:
+        yield made
+    except BaseException:
+        os.unlink(made)
+        raise
 
 
 class _Item(NamedTuple):
@@ -71,17 +91,19 @@ def _place(address: Address) -> Address:
 
 
 def _items(text: str) -> Iterator[_Item]:
-    context = None
+    context, in_array = None, False
     for line in text.splitlines():
         section = _SECTION.match(line)
         array = _ARRAY.match(line)
-        if section:
+        if section and not array:
             context = section[1].lower()
             continue
         if array:
             context = _context_of(array[1])
-            line = line[array.end() :]
-        yield from _of_line(line.partition(" #")[0], context, is_script=bool(array))
+            line, in_array = line[array.end() :], True
+        line = line.partition(" #")[0]
+        yield from _of_line(line, context, is_script=in_array)
+        in_array = in_array and not _END.search(line)
 
 
 def _context_of(name: str) -> str | None:

@@ -10,6 +10,7 @@ from tenuto.core.licenses import check_license
 from tenuto.core.lockfile import Locked
 from tenuto.core.manifest import Artifact
 from tenuto.project.failure import Failure, collected
+from tenuto.project.gitignore import keep_out_of_git
 from tenuto.project.record import locked
 from tenuto.project.resolve import Target, checked_listing, head_target, wanted_target
 from tenuto.project.take import fetch
@@ -50,6 +51,8 @@ class Options(NamedTuple):
 def lock(workspace: Workspace, names: Sequence[str] = (), options: Options = Options()) -> LockReport:  # noqa: B008 - a constant
     """Resolve every artifact with a `source` that the lock does not have as the manifest wants it.
 
+    What is locked for the first time is kept out of git.
+
     Artifacts that cannot be had are failures, and keep the entry that they had. Raises UnavailableError, StorageError, AuthenticationError.
     """
     failures: list[Failure] = []
@@ -62,6 +65,10 @@ def lock(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
     changed = bool(gone) or any(before != after for before, after in entries)
     if changed and not options.dry_run:
         workspace.write_lock(*(after for _, after in entries))
+        for before, after in entries:
+            if before is None:
+                with collected(failures, after.name, workspace.manifest.artifacts[after.name]):
+                    keep_out_of_git(workspace, after.path)
     return LockReport([_report(before, after) for before, after in entries], failures, changed, options.dry_run)
 
 

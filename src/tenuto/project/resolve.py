@@ -128,7 +128,7 @@ def named(remote: "Remote", repo: RepoId, revision: str) -> Iterator[None]:
             raise NotFoundError(
                 f"{repo} is not on {remote.endpoint}, or you may not see it",
                 code="RepoNotFound",
-                hint=f"correct the name, log in with `tenuto login`, or make it with `tenuto repo create {repo}`",
+                hint=f"correct the name; if it is private, `tenuto login`; if it is to be yours, `tenuto repo create {repo}`",
             ) from error
         if error.code == "RevisionNotFound":
             what = f"commit {revision[:12]}" if is_commit_id(revision) else f"branch {revision!r}"

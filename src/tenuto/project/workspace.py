@@ -230,7 +230,10 @@ class Workspace:
 
     def _source(self, name: str) -> str:
         artifact = self.manifest.artifacts[name]
-        return artifact.origin if artifact.is_web_file else f"{self.endpoint_of(artifact)} {artifact.address}"
+        if artifact.is_web_file:
+            return artifact.origin
+        address = artifact.address if artifact.is_own else artifact.address._replace(revision=None)
+        return f"{self.endpoint_of(artifact)} {address}"
 
     def base_listing(self, name: str) -> Listing:
         """What was last synced; empty if nothing was, or nobody remembers."""
