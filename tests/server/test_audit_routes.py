@@ -68,6 +68,7 @@ AUDITED = {
     "POST API/user-access-request/cancel": "access.withdraw",
     "POST API/user-access-request/handle": "access.reject",
     "POST API/user-access-request/grant": "access.grant",
+    "POST API/user-access-request/handle-many": "access.revoke",
     "POST API/discussions": "ref.create",
     "POST API/discussions/{num}/merge": "commit",
     "POST /oauth/authorize-device": "sign-in.ok",
@@ -149,6 +150,10 @@ class Doings:
         body = {"status": "rejected", "user": "otto", "rejectionReason": "because-of-you"}
         return self.owner.post(f"{self.api}/user-access-request/handle", body)
 
+    def revoke(self) -> httpx2.Response:
+        body = {"status": "revoked", "users": ["otto"], "rejectionReason": "because-of-you"}
+        return self.owner.post(f"{self.api}/user-access-request/handle-many", body)
+
     def share(self) -> httpx2.Response:
         self.sha256 = self.owner.put_large(self.repo, b"twice" * 500)
         self.owner.commit(self.repo, large("twice.bin", self.sha256)).raise_for_status()
@@ -212,6 +217,7 @@ def steps(world: World, do: Doings) -> dict[str, Callable[[], object]]:
         "POST API/user-access-request/cancel": lambda: world.other.post(f"{api}/user-access-request/cancel"),
         "POST API/user-access-request/handle": do.reject,
         "POST API/user-access-request/grant": lambda: owner.post(f"{api}/user-access-request/grant", {"user": "otto"}),
+        "POST API/user-access-request/handle-many": do.revoke,
         "POST /oauth/authorize-device": do.approve,
         "POST /oauth/token": do.fetch,
         "POST /api/repos/move": lambda: owner.post("/api/repos/move", {"fromRepo": repo, "toRepo": "olga/moved"}),
