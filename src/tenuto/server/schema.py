@@ -103,6 +103,47 @@ token_scopes = Table(
     Index(None, "token_id"),
 )
 
+# Links by which somebody makes an account, or with `user_id` sets a new password for the one that is there. Each is good once.
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("name", String(96), nullable=False, server_default=""),  # the name that the account will have, if that is settled
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE")),
+    Column("organization_id", Integer, ForeignKey("users.id", ondelete="CASCADE")),  # where the account becomes a member
+    Column("right", String(8), nullable=False, server_default=""),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    UniqueConstraint("digest"),
+    sqlite_autoincrement=True,
+)
+
+# Who somebody is elsewhere. An issuer never gives a subject to somebody else; names and addresses it may.
+external_logins = Table(
+    "external_logins",
+    metadata,
+    Column("issuer", String(300), primary_key=True),
+    Column("subject", String(255), primary_key=True),
+    Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "user_id"),
+)
+
+# Whose jobs may act as a service: what an issuer must say of a job before it gets a token for a while.
+trust_rules = Table(
+    "trust_rules",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("service_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("issuer", String(300), nullable=False),
+    Column("claims", Text, nullable=False),  # JSON: the claims that must be so, each with its value
+    Column("life_s", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Index(None, "service_id"),
+    sqlite_autoincrement=True,
+)
+
 repos = Table(
     "repos",
     metadata,
