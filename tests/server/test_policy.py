@@ -84,7 +84,7 @@ ROWS = {
         GET API | GET API/revision/{rev} | GET API/tree/{rev} | GET API/tree/{rev}/{path*} | POST API/paths-info/{rev} | GET API/refs
         GET API/commits/{rev} | GET API/likers | GET API/discussions | GET API/discussions/{num}
         GET WEB | GET WEB/tree/{rev} | GET WEB/tree/{rev}/{path*} | GET WEB/blob/{rev}/{path*} | GET WEB/commits/{rev}
-        GET WEB/commit/{rev} | GET WEB/compare | GET WEB/discussions | GET WEB/discussions/{num}""",
+        GET WEB/commit/{rev} | GET WEB/compare | GET WEB/insights | GET WEB/discussions | GET WEB/discussions/{num}""",
     "read": """
         GET WEB/resolve/{rev}/{path*} | GET WEB/raw/{rev}/{path*} | GET API/auth-check | GET API/xet-read-token/{rev} | POST API/pack/{rev}
         POST API/lfs-files/duplicate | POST WEB.git/info/lfs/objects/batch | GET WEB.git/info/lfs/locks
@@ -103,6 +103,7 @@ ROWS = {
     "administer": """
         PUT API/settings | POST API/lfs-files/batch
         GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
+        POST API/user-access-request/handle-many
         GET WEB/user-access-report | POST /api/repos/move | DELETE /api/repos/delete""",
 }
 PROPOSALS = ("POST API/preupload/{rev}", "POST API/commit/{rev}", "GET API/xet-write-token/{rev}")

@@ -53,7 +53,7 @@ def blob(parts: Parts, call: Call) -> Answer:
             fault=fault,
             changed=_changed(git, commit, file),
             names=ref_names(git),
-            gate=gate_box(call, page.card(commit)) if not page.rights.reads else None,
+            gate=gate_box(parts, call),
         )
 
 

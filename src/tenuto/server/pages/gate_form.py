@@ -1,83 +1,42 @@
-"""What stands before the bytes of a gated repo: what the authors ask (`extra_gated_*` of the card), and how the caller stands."""
+"""What stands before the bytes of a gated repo, as its page shows it: what the authors say and ask, and how the caller stands."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from tenuto.server.access import Gate, Standing
-from tenuto.server.cards import Card
+from tenuto.server.access import Gate
 from tenuto.server.exchange import Call
-from tenuto.server.pages.forms import CSRF_FIELD
+from tenuto.server.gates.asking import Gateway, see_gateway
+from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import rights_of
 from tenuto.server.pages.markdown import markdown_html
 from tenuto.server.pages.render import Html
 
-_MOST_FIELDS = 50
-_MOST_OPTIONS = 300
-_CHARACTERS = 2000
-_KINDS = {"text": "text", "checkbox": "checkbox", "date_picker": "date", "country": "country", "select": "select"}
-_ASKS = {Standing.NONE, Standing.EXPIRED, Standing.OUTDATED}
-
-
-class Field(NamedTuple):
-    """Something to fill in; `kind` is text, checkbox, date, country or select."""
-
-    name: str
-    kind: str
-    options: tuple[tuple[str, str], ...] = ()
-    """Value and label of each choice of a select."""
+_BUTTON_CHARACTERS = 80
+_ASKS = {"none", "expired", "outdated"}
 
 
 class GateBox(NamedTuple):
-    """A gate as somebody stands before it."""
+    """A gate as somebody stands before it; `state` is a word of `Standing`, or `none`."""
 
-    heading: str
-    description: str
+    gateway: Gateway
     prompt: Html | None
     button: str
-    fields: tuple[Field, ...]
-    standing: Standing
+    state: str
     is_manual: bool
     asks: bool
     """Whether there is something to fill in and send."""
 
 
-def gate_box(call: Call, card: Card) -> GateBox | None:
+def gate_box(parts: Parts, call: Call) -> GateBox | None:
     """What a caller sees who may not read the files; None for those who may."""
     if call.repo.gate is Gate.OPEN or rights_of(call).reads:
         return None
-    prompt = _text(card, "extra_gated_prompt")
+    gateway = see_gateway(parts, call)
+    state = gateway.own.state if gateway.own else "none"
     return GateBox(
-        heading=_text(card, "extra_gated_heading") or "You need access to see the files",
-        description=_text(card, "extra_gated_description"),
-        prompt=markdown_html(prompt, call.repo.id, "main") if prompt else None,
-        button=_text(card, "extra_gated_button_content")[:80] or "Access repository",
-        fields=tuple(_fields(card.get("extra_gated_fields")))[:_MOST_FIELDS],
-        standing=call.repo.standing,
+        gateway=gateway,
+        prompt=markdown_html(gateway.form.prompt, call.repo.id, "main") if gateway.form.prompt else None,
+        button=gateway.form.button[:_BUTTON_CHARACTERS] or "Access repository",
+        state=state,
         is_manual=call.repo.gate is Gate.MANUAL,
-        asks=call.actor.is_known and call.repo.standing in _ASKS,
+        asks=call.actor.is_known and state in _ASKS and (gateway.takes_requests or state == "outdated"),
     )
-
-
-def _text(card: Card, key: str) -> str:
-    value = card.get(key)
-    return value.strip()[: _CHARACTERS * 4] if isinstance(value, str) else ""
-
-
-def _fields(value: object) -> Iterator[Field]:
-    if not isinstance(value, dict):
-        return
-    for name, kind in value.items():
-        options = kind.get("options") if isinstance(kind, dict) else None
-        word = kind.get("type") if isinstance(kind, dict) else kind
-        if name == CSRF_FIELD or not name.strip():
-            continue
-        yield Field(name[:_CHARACTERS], _KINDS.get(str(word), "text"), tuple(_options(options)))
-
-
-def _options(value: object) -> Iterator[tuple[str, str]]:
-    for one in value[:_MOST_OPTIONS] if isinstance(value, list) else []:
-        if isinstance(one, dict):
-            label = str(one.get("label") or one.get("value") or "")
-            yield str(one.get("value") or label), label
-        else:
-            yield str(one), str(one)

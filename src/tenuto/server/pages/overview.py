@@ -71,7 +71,7 @@ def overview(parts: Parts, call: Call) -> Answer:
             tags=[tag for tag in tags_of(call.repo.id.kind, card) if ":" not in tag][:_MOST_TAGS],
             adapter=adapter,
             snippets=lines,
-            gate=gate_box(call, card),
+            gate=gate_box(parts, call),
         )
 
 

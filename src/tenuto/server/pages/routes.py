@@ -1,7 +1,7 @@
 """The routes of the pages. A page that fails tells so on a page, to a browser; other programs get JSON as everywhere."""
 
 from tenuto.server.access import Action
-from tenuto.server.pages import assets, file_page, finding, history_page, home, overview, profile, talk, tree
+from tenuto.server.pages import assets, file_page, finding, history_page, home, insights, overview, profile, talk, tree
 from tenuto.server.routing import Handler, Route
 
 _REPO = "/{W}/{namespace}/{name}"
@@ -29,6 +29,7 @@ def _repo_pages() -> list[Route]:
         _page(f"{_REPO}/commits/{{rev}}", Action.SEE, history_page.commits),
         _page(f"{_REPO}/commit/{{rev}}", Action.SEE, history_page.commit),
         _page(f"{_REPO}/compare", Action.SEE, history_page.compare),
+        _page(f"{_REPO}/insights", Action.SEE, insights.insights),
         _page(f"{_REPO}/discussions", Action.SEE, talk.discussions),
         _page(f"{_REPO}/discussions/{{num}}", Action.SEE, talk.discussion),
     ]

@@ -62,7 +62,7 @@ def tree(parts: Parts, call: Call) -> Answer:
             names=ref_names(git),
             adapter=adapter,
             snippets=snippets(call.repo.id, call.base_url, None, path, adapter.base_model if adapter else ""),
-            gate=gate_box(call, page.card(commit)) if not page.rights.reads else None,
+            gate=gate_box(parts, call),
         )
 
 

@@ -1,0 +1,131 @@
+"""Where the marks of a plot lie: histograms, bars and curves as numbers that a template draws as SVG. Everything here is in pixels of
+a view of `WIDTH` by `HEIGHT`."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+WIDTH, HEIGHT = 640, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 30
+_MOST_POINTS = 240
+_BINS = 16
+_TICKS = 4
+
+Point = tuple[float, float]
+
+
+class Bar(NamedTuple):
+    """One bar, and what it stands for."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    value: int
+
+
+class Tick(NamedTuple):
+    """A mark on an axis."""
+
+    at: float
+    label: str
+
+
+class Histogram(NamedTuple):
+    """How often values are in which range."""
+
+    bars: list[Bar]
+    ticks: list[Tick]
+    smallest: float
+    median: float
+    largest: float
+    total: float
+
+
+class Line(NamedTuple):
+    """A curve: its name, its points as SVG writes them, and its first, least, greatest and last value."""
+
+    name: str
+    points: str
+    first: str
+    least: str
+    greatest: str
+    last: str
+
+
+class Curves(NamedTuple):
+    """Curves over the same range."""
+
+    lines: list[Line]
+    across: list[Tick]
+    up: list[Tick]
+
+
+def histogram(values: Sequence[float]) -> Histogram:
+    """The histogram of some values, of which there must be one at least."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    bins = 1 if high == low else _BINS
+    step = (high - low) / bins or 1.0
+    counts = [0] * bins
+    for value in ordered:
+        counts[min(int((value - low) / step), bins - 1)] += 1
+    wide, most = (WIDTH - _LEFT - _RIGHT) / bins, max(counts)
+    bars = [
+        Bar(
+            x=round(_LEFT + index * wide + 1, 1),
+            y=round(_down(count / most), 1),
+            width=round(wide - 2, 1),
+            height=round(HEIGHT - _BOTTOM - _down(count / most), 1),
+            label=f"{short(low + index * step)} to {short(low + (index + 1) * step)}",
+            value=count,
+        )
+        for index, count in enumerate(counts)
+    ]
+    ticks = [
+        Tick(round(_along(part / _TICKS), 1), short(low + part / _TICKS * (high - low))) for part in range(_TICKS + 1)
+    ]
+    return Histogram(bars, ticks if bins > 1 else ticks[:1], low, ordered[len(ordered) // 2], high, math.fsum(ordered))
+
+
+def curves(series: Mapping[str, Sequence[Point]]) -> Curves:
+    """Curves of some series of finite points, each with one at least."""
+    everything = [point for points in series.values() for point in points]
+    left, right = min(x for x, _ in everything), max(x for x, _ in everything)
+    low, high = min(y for _, y in everything), max(y for _, y in everything)
+    lines = []
+    for name, points in series.items():
+        placed = " ".join(
+            f"{_along(_share(x, left, right)):.1f},{_down(_share(y, low, high)):.1f}" for x, y in _thinned(points)
+        )
+        heights = [y for _, y in points]
+        lines.append(Line(name, placed, *map(short, (heights[0], min(heights), max(heights), heights[-1]))))
+    parts = [part / _TICKS for part in range(_TICKS + 1)]
+    across = [Tick(round(_along(part), 1), short(left + part * (right - left))) for part in parts]
+    up = [Tick(round(_down(part), 1), short(low + part * (high - low))) for part in parts]
+    return Curves(lines, across if right > left else across[2:3], up if high > low else up[2:3])
+
+
+def _thinned(points: Sequence[Point]) -> list[Point]:
+    ordered = sorted(points)
+    step = max(1, math.ceil(len(ordered) / _MOST_POINTS))
+    kept = ordered[::step]
+    return kept if kept[-1] == ordered[-1] else [*kept, ordered[-1]]
+
+
+def _share(value: float, low: float, high: float) -> float:
+    return (value - low) / (high - low) if high > low else 0.5
+
+
+def _along(share: float) -> float:
+    return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
+
+
+def _down(share: float) -> float:
+    return _TOP + (1 - share) * (HEIGHT - _TOP - _BOTTOM)
+
+
+def short(value: float) -> str:
+    """A number in few characters."""
+    return f"{value:.3g}" if abs(value) < 1000 or abs(value) >= 1e6 else f"{value:,.0f}"

@@ -1,0 +1,173 @@
+"""What a dataset holds, from the names of its files, what they say of themselves, and `metadata.csv` or `metadata.jsonl` beside them."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+
+from tenuto.core.errors import IntegrityError, NotFoundError
+from tenuto.core.gitobj import TreeItem
+from tenuto.inspect.findings import Limits
+from tenuto.inspect.look import look_at
+from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.listing_api import is_file
+from tenuto.server.pages.content import File, Shelf, files_among
+from tenuto.server.trees import Walk
+
+MOST_FILES = 5000
+_MOST_HEARD = 200
+_MOST_CLASSES = 40
+_TABLE_BYTES = 2 << 20
+_MOST_TABLES = 6
+_SPLITS = {
+    **{name: name for name in ("train", "test")},
+    **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "validation"),
+}
+_SOUNDS = ("wav", "flac", "mp3", "ogg")
+_SAMPLES = (*_SOUNDS, "png", "jpg", "jpeg", "webp", "txt", "npy", "parquet")
+_TABLES = ("metadata.csv", "metadata.jsonl")
+_DURATIONS = ("duration", "duration_s", "length_s", "seconds")
+_LABELS = ("label", "class", "category")
+_HEADER = Limits(content_bytes=0, steps=2000, items=100, listed=10, findings=5)
+
+
+class Share(NamedTuple):
+    """How much of something there is: of a class, or in a split."""
+
+    name: str
+    number: int
+    size_bytes: int
+
+
+class Samples(NamedTuple):
+    """What a commit of a dataset holds. `durations_s` are of `heard` of `sounds` recordings."""
+
+    splits: list[Share]
+    classes: list[Share]
+    durations_s: list[float]
+    sounds: int
+    files: int
+    is_all: bool
+
+
+class _Sample(NamedTuple):
+    """A file of a dataset, and where it belongs."""
+
+    file: File
+    split: str
+    label: str
+
+
+class _Row(NamedTuple):
+    """What a table beside the files says of one of them."""
+
+    split: str
+    label: str
+    duration_s: float | None
+
+
+def read_samples(git: GitReader, shelf: Shelf, commit: CommitFacts) -> Samples:
+    """What a commit holds, as far as its first files tell."""
+    walked = list(islice(Walk(git.trees, recursive=True).entries(commit.tree), MOST_FILES + 1))
+    items: list[tuple[str, TreeItem]] = [(path, item) for path, item in walked[:MOST_FILES] if is_file(item)]
+    files = files_among(git, items)
+    rows = list(_rows(shelf, [file for file in files.values() if file.name in _TABLES]))
+    samples = [_placed(file) for file in files.values() if file.ending in _SAMPLES]
+    sounds = [sample.file for sample in samples if sample.file.ending in _SOUNDS]
+    told = [row.duration_s for row in rows if row.duration_s is not None]
+    labels = [row.label for row in rows if row.label]
+    return Samples(
+        splits=_shares((one.split, one.file.size) for one in samples if one.split),
+        classes=_shares(
+            ((label, 0) for label in labels) if labels else ((one.label, one.file.size) for one in samples if one.label)
+        ),
+        durations_s=told or [value for file in _spread(sounds) if (value := _duration(shelf, file))],
+        sounds=max(len(sounds), len(told)),
+        files=len(files),
+        is_all=len(walked) <= MOST_FILES,
+    )
+
+
+def _placed(file: File) -> _Sample:
+    """Where a file belongs, by the folders it lies in: `split/class/name`, or `class/name`."""
+    folders = file.path.split("/")[:-1]
+    split = next((_SPLITS[name.lower()] for name in folders if name.lower() in _SPLITS), "") or _of_shard(file.name)
+    rest = [name for name in folders if name.lower() not in _SPLITS and name.lower() not in {"data", "audio", "images"}]
+    return _Sample(file, split, rest[-1][:100] if rest and file.ending != "parquet" else "")
+
+
+def _of_shard(name: str) -> str:
+    """The split that the name of a shard begins with: `train-00000-of-00004.parquet`."""
+    first = name.partition("-")[0].partition(".")[0].lower()
+    return _SPLITS.get(first, "")
+
+
+def _shares(members: Iterable[tuple[str, int]]) -> list[Share]:
+    """The most frequent names first; what is behind the last one shown is put together."""
+    found: dict[str, tuple[int, int]] = {}
+    for name, size in members:
+        count, total = found.get(name, (0, 0))
+        found[name] = (count + 1, total + size)
+    shares = sorted(
+        (Share(name, *values) for name, values in found.items()), key=lambda share: (-share.number, share.name)
+    )
+    rest = shares[_MOST_CLASSES:]
+    if rest:
+        more = Share(f"{len(rest)} more", sum(one.number for one in rest), sum(one.size_bytes for one in rest))
+        return [*shares[:_MOST_CLASSES], more]
+    return shares
+
+
+def _spread(files: list[File]) -> list[File]:
+    """At most so many files as are heard, from all over the list."""
+    return files[:: max(1, math.ceil(len(files) / _MOST_HEARD))]
+
+
+def _duration(shelf: Shelf, file: File) -> float | None:
+    """How long a recording is, as its header says; None if it does not."""
+    try:
+        with shelf.source(file) as source:
+            value = look_at(source, file.name, _HEADER).facts.get("duration_s")
+    except (NotFoundError, IntegrityError):
+        return None
+    return float(value) if isinstance(value, int | float) and 0 < value < 1e7 else None
+
+
+def _rows(shelf: Shelf, tables: list[File]) -> Iterator[_Row]:
+    for file in tables[:_MOST_TABLES]:
+        if file.size > _TABLE_BYTES:
+            continue
+        try:
+            text = shelf.head(file, _TABLE_BYTES).decode(errors="replace")
+            records = _read_csv(text) if file.ending == "csv" else _read_lines(text)
+            split = _placed(file).split
+            yield from (_row(record, split) for record in records)
+        except (NotFoundError, IntegrityError, csv.Error, msgspec.DecodeError, RecursionError):
+            continue
+
+
+def _read_csv(text: str) -> list[dict[str, object]]:
+    return [dict(record) for record in csv.DictReader(io.StringIO(text))]
+
+
+def _read_lines(text: str) -> list[dict[str, object]]:
+    values = [msgspec.json.decode(line) for line in text.splitlines() if line.strip()]
+    return [value for value in values if isinstance(value, dict)]
+
+
+def _row(record: dict[str, object], split: str) -> _Row:
+    duration = next((record[key] for key in _DURATIONS if key in record), None)
+    label = next((record[key] for key in _LABELS if key in record), None)
+    return _Row(split, str(label)[:100] if isinstance(label, str | int) else "", _seconds(duration))
+
+
+def _seconds(value: object) -> float | None:
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) else math.nan
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < 1e7 else None
