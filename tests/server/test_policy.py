@@ -82,7 +82,7 @@ ROWS = {
         GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",
     "see": """
         GET API | GET API/revision/{rev} | GET API/tree/{rev} | GET API/tree/{rev}/{path*} | POST API/paths-info/{rev} | GET API/refs
-        GET API/commits/{rev} | GET API/likers | GET API/discussions | GET API/discussions/{num}
+        GET API/commits/{rev} | GET API/likers | GET API/access-form | GET API/discussions | GET API/discussions/{num}
         GET WEB | GET WEB/tree/{rev} | GET WEB/tree/{rev}/{path*} | GET WEB/blob/{rev}/{path*} | GET WEB/commits/{rev}
         GET WEB/commit/{rev} | GET WEB/compare | GET WEB/insights | GET WEB/discussions | GET WEB/discussions/{num}""",
     "read": """
