@@ -10,17 +10,26 @@ import msgspec
 
 from tenuto.core.errors import ConflictError, NotFoundError, StorageError, UsageError
 from tenuto.core.human import count_text, parse_size
-from tenuto.core.licenses import check_license
+from tenuto.core.ids import RepoId
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Locked
 from tenuto.core.manifest import Artifact
+from tenuto.core.wire import RepoInfo
 from tenuto.project.failure import Failure, collected
 from tenuto.project.lock import lock
-from tenuto.project.outdated import newer_commit
 from tenuto.project.plan import Action, Step, compare, contents
 from tenuto.project.preflight import check_room, look_at_disk
 from tenuto.project.record import agree, locked
-from tenuto.project.resolve import Target, head_target, locked_target, wanted_target
+from tenuto.project.resolve import (
+    DEFAULT_REVISION,
+    Target,
+    find_head,
+    head_target,
+    license_of,
+    locked_target,
+    target_at,
+    wanted_target,
+)
 from tenuto.project.scan import scan
 from tenuto.project.take import FETCHING, Aside, Taken, base_listing, take, with_names
 from tenuto.project.workspace import Only, Workspace
@@ -44,7 +53,8 @@ class Pulled(msgspec.Struct, frozen=True):
     """What became of one artifact: the commit it stands at, the steps, bytes that came over the network, and own changes left alone.
 
     `trash` is the folder of own files that made way, `renamed` their second names where they kept their place. `commit` is empty for files
-    from the web. `newer` is the commit that the source has now, if it is another one than the lock's.
+    from the web. `newer` is the commit that the source has now, if it is another one than the lock's. `in_step` says that the head of the hub
+    was asked for, and that folder and lock are as it is.
     """
 
     name: str
@@ -58,6 +68,7 @@ class Pulled(msgspec.Struct, frozen=True):
     renamed: dict[str, str] = {}
     newer: str | None = None
     is_own: bool = True
+    in_step: bool = False
 
 
 class PullReport(msgspec.Struct, frozen=True):
@@ -96,7 +107,10 @@ class Options(NamedTuple):
 
 
 class _Work(NamedTuple):
-    """What is to be done for one artifact; `settled` if folder, lock and what was last synced are the same, so that nothing is."""
+    """What is to be done for one artifact; `settled` if folder, lock and what was last synced are the same, so that nothing is.
+
+    `in_step` if that is what the hub holds today, too.
+    """
 
     name: str
     artifact: Artifact
@@ -105,6 +119,23 @@ class _Work(NamedTuple):
     steps: list[Step]
     digest: str | None
     settled: bool = False
+    in_step: bool = False
+
+
+class _Heads:
+    """What hubs say of their branches; each is asked once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._known: dict[tuple[str, RepoId, str], RepoInfo] = {}
+
+    def of(self, artifact: Artifact) -> RepoInfo:
+        """The head of the artifact's branch; raises NotFoundError (RepoNotFound, RevisionNotFound), AccessDeniedError."""
+        address = artifact.address
+        place = self._workspace.endpoint_of(artifact), address.repo, address.revision or DEFAULT_REVISION
+        if place not in self._known:
+            self._known[place] = find_head(self._workspace.remote_of(artifact), *place[1:])
+        return self._known[place]
 
 
 def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Options()) -> PullReport:  # noqa: B008 - a constant
@@ -117,12 +148,12 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
     chosen = workspace.chosen(names, options.only)
     failures = _lock(workspace, chosen, options)
     failed = {failure.name for failure in failures}
-    works, unpushed = [], []
+    works, unpushed, heads = [], [], _Heads(workspace)
     for name, artifact in chosen.items():
         if name in failed:
             continue
         with _guarded(failures, name, artifact):
-            work = _plan(workspace, name, artifact, options)
+            work = _plan(workspace, name, artifact, options, heads)
             if work is None:
                 unpushed.append(name)
             else:
@@ -136,11 +167,17 @@ def pull(workspace: Workspace, names: Sequence[str] = (), options: Options = Opt
         with _guarded(failures, work.name, work.artifact):
             pulled.append(_report(work, None) if options.dry_run else _carry_out(workspace, work, options.choice))
     if options.head and options.trust is Trust.FOLLOW:
-        pulled = [msgspec.structs.replace(one, newer=newer_commit(workspace, one.name)) for one in pulled]
+        pulled = [one if one.is_own else _with_newer(workspace, one) for one in pulled]
     if any(one.downloaded_bytes for one in pulled):
         workspace.store.sweep(ABANDONED_S)
         _keep_within_limit(workspace)
     return PullReport(pulled, unpushed, options.dry_run, failures)
+
+
+def _with_newer(workspace: Workspace, one: Pulled) -> Pulled:
+    from tenuto.project.outdated import newer_commit  # what is one's own needs none of it
+
+    return msgspec.structs.replace(one, newer=newer_commit(workspace, one.name))
 
 
 def _keep_within_limit(workspace: Workspace) -> None:
@@ -176,22 +213,19 @@ def _lock(workspace: Workspace, chosen: Mapping[str, Artifact], options: Options
             code="LockOutdated",
             hint="run `tenuto lock` where you may change it, and commit the lock",
         )
-    failures: list[Failure] = []
-    for name, artifact in chosen.items():
-        entry = workspace.locked(name)
-        if entry and not artifact.is_own:
-            with collected(failures, name, artifact):
-                check_license(workspace.manifest.policy, entry.license)
     others = [name for name in lacking if not chosen[name].is_own]
-    return failures + (lock(workspace, others).failures if others and not options.dry_run else [])
+    return lock(workspace, others).failures if others and not options.dry_run else []
 
 
-def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options) -> _Work | None:
+def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options, heads: _Heads) -> _Work | None:
     entry = workspace.locked(name)
-    head = options.head and artifact.is_own and options.trust is Trust.FOLLOW
-    here = scan(workspace, artifact).listing
-    if entry and not head and _is_settled(workspace, entry, artifact, here):
-        return _Work(name, artifact, Target(entry.commit or "", {}), here, [], entry.digest, settled=True)
+    here, broken, *_ = scan(workspace, artifact)
+    at_head = options.head and artifact.is_own and options.trust is Trust.FOLLOW
+    head = heads.of(artifact) if at_head else None
+    if entry and _is_settled(workspace, entry, artifact, here, head):
+        target = Target((head.sha if head else entry.commit) or "", {})
+        in_step = head is not None and not broken
+        return _Work(name, artifact, target, here, [], entry.digest, settled=True, in_step=in_step)
     pinned = None if head else locked_target(workspace, name, artifact)
     if pinned is None:
         if entry and entry.commit is None and not head:
@@ -203,7 +237,7 @@ def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options)
                 code="ArtifactNotFound",
                 hint="run `tenuto lock` where you may change it, and commit the lock",
             )
-        pinned = _unlocked(workspace, name, artifact)
+        pinned = _at(workspace, name, artifact, head) if head else _unlocked(workspace, name, artifact)
         entry = None
     base = base_listing(workspace, name, artifact, here, pinned)
     target = with_names(workspace, artifact, pinned, here, base)
@@ -211,14 +245,21 @@ def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options)
     return _Work(name, artifact, target, here, steps, entry.digest if entry else None)
 
 
-def _is_settled(workspace: Workspace, entry: Locked, artifact: Artifact, here: Listing) -> bool:
-    """Whether the folder is as locked, and that is what was last synced: then no listing needs to be read, here or on the hub."""
+def _is_settled(workspace: Workspace, entry: Locked, artifact: Artifact, here: Listing, head: RepoInfo | None) -> bool:
+    """Whether the folder is as locked, and that is what was last synced: then no listing needs to be read, here or on the hub.
+
+    With a `head`, that must be the commit that was last synced.
+    """
     if entry.commit is None or not workspace.store.has(entry.digest):
         return False
     base = workspace.base(entry.name)
-    if base is None or not base.digest == entry.digest == here.digest:
+    if base is None or not base.digest == entry.digest == here.digest or (head and base.commit != (head.sha or "")):
         return False
     return entry == locked(entry.name, artifact, here, entry.commit, entry.license)
+
+
+def _at(workspace: Workspace, name: str, artifact: Artifact, head: RepoInfo) -> Target:
+    return target_at(workspace, name, artifact, head.sha or "")._replace(license=license_of(head))
 
 
 def _unlocked(workspace: Workspace, name: str, artifact: Artifact) -> Target:
@@ -324,6 +365,7 @@ def _report(work: _Work, taken: Taken | None) -> Pulled:
         taken.downloaded_bytes if taken else 0,
         kept,
         is_own=work.artifact.is_own,
+        in_step=work.in_step,
     )
 
 

@@ -42,8 +42,29 @@ def sync(
         if not own or trust is not pulling.Trust.FOLLOW:
             return SyncReport(pulled, pushing.PushReport([], 0, options.dry_run))
         try:
-            return SyncReport(pulled, pushing.push(workspace, own, options._replace(after_pull=options.dry_run)))
+            return SyncReport(pulled, _push(workspace, own, pulled, options))
         except ConflictError as error:
             if error.code not in {"RemoteMoved", "BothMoved"} or attempt == TRIES - 1:
                 raise
     raise AssertionError("unreachable")
+
+
+def _push(
+    workspace: Workspace, own: Sequence[str], pulled: pulling.PullReport, options: pushing.Options
+) -> pushing.PushReport:
+    """Push those artifacts that are not in step yet; the report has all of them, in the order of `own`."""
+    in_step = {one.name for one in pulled.artifacts if one.in_step}
+    rest = [name for name in own if name not in in_step]
+    pushed = pushing.PushReport([], 0, options.dry_run)
+    if rest:
+        pushed = pushing.push(workspace, rest, options._replace(after_pull=options.dry_run))
+    known = {one.name: one for one in pushed.artifacts}
+    artifacts = [known.get(name) or _nothing_pushed(workspace, name, dry_run=options.dry_run) for name in own]
+    return msgspec.structs.replace(pushed, artifacts=artifacts)
+
+
+def _nothing_pushed(workspace: Workspace, name: str, *, dry_run: bool) -> pushing.Pushed:
+    entry, repo = workspace.locked(name), str(workspace.manifest.artifacts[name].address)
+    if entry is None or dry_run:
+        return pushing.Pushed(name, repo, None, None, [])
+    return pushing.Pushed(name, repo, entry.commit, entry.digest, [])
