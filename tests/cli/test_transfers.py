@@ -23,7 +23,7 @@ Nothing is tracked yet. Next: tenuto track PATH --to hf://namespace/name, or ten
 exit status 9
 --- err ---
 error: hf://datasets/ann/voices is not on [HUB], or you may not see it
-hint: correct the name, log in with `tenuto login`, or make it with `tenuto repo create hf://datasets/ann/voices`
+hint: correct the name; if it is private, `tenuto login`; if it is to be yours, `tenuto repo create hf://datasets/ann/voices`
 """)
     desk("repo", "create", desk.repo)
     assert str(desk("push", "--dry-run")) == snapshot("""\
