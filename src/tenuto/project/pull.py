@@ -11,6 +11,7 @@ import msgspec
 from tenuto.core.errors import ConflictError, NotFoundError, StorageError, UsageError
 from tenuto.core.human import count_text, parse_size
 from tenuto.core.ids import RepoId
+from tenuto.core.licenses import check_license
 from tenuto.core.listing import Listing
 from tenuto.core.lockfile import LOCK_NAME, Locked
 from tenuto.core.manifest import Artifact
@@ -213,8 +214,14 @@ def _lock(workspace: Workspace, chosen: Mapping[str, Artifact], options: Options
             code="LockOutdated",
             hint="run `tenuto lock` where you may change it, and commit the lock",
         )
+    failures: list[Failure] = []
+    for name, artifact in chosen.items():
+        entry = workspace.locked(name)
+        if entry and not artifact.is_own:
+            with collected(failures, name, artifact):
+                check_license(workspace.manifest.policy, entry.license)
     others = [name for name in lacking if not chosen[name].is_own]
-    return lock(workspace, others).failures if others and not options.dry_run else []
+    return failures + (lock(workspace, others).failures if others and not options.dry_run else [])
 
 
 def _plan(workspace: Workspace, name: str, artifact: Artifact, options: Options, heads: _Heads) -> _Work | None:
