@@ -17,11 +17,11 @@ from tenuto.core.ids import RepoId, RepoKind
 from tenuto.core.wire import LfsObject, PreuploadRequest
 from tenuto.server.absent import Absence
 from tenuto.server.access import Repo
-from tenuto.server.gates.deciding import Handling
 from tenuto.server.commits import CommitReader
 from tenuto.server.exchange import Call
 from tenuto.server.files import parse_range
 from tenuto.server.gate import read_token
+from tenuto.server.gates.deciding import Handling
 from tenuto.server.git_protocol import packet, read_command, read_fetch_v0, read_packet, read_push
 from tenuto.server.lfs import BatchRequest, Completion
 from tenuto.server.locks import LockRequest, VerifyRequest
