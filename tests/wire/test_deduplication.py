@@ -3,11 +3,13 @@
 import json
 import os
 import random
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tenuto.server import uncut
 from tenuto.testing.live_hub import LiveHub
 from tests.wire.client import Client, Make
 from tests.wire.conftest import MAKES, OWNER, Repo
@@ -97,6 +99,37 @@ def test_a_copy_with_a_small_insertion_costs_less_than_a_megabyte(
     assert INSERTED_BYTES < sent < MB
     assert INSERTED_BYTES < grown < MB
     assert versions(repo, new_client(Make(make.environment, False)), "w.bin") == [second, first]
+
+
+@pytest.mark.parametrize("size_bytes", [pytest.param(12 * MB, id="12MB"), SIZES[1]])
+def test_a_copy_of_what_came_whole_costs_less_than_a_megabyte(
+    hub: LiveHub, meter: Meter, new_client: Callable[[Make], Client], size_bytes: int, tmp_path: Path
+) -> None:
+    make, whole = Make("hub-2.4", True), Make("hub-2.4", False)
+    first = noise(size_bytes, "whole first")
+    second = first[: size_bytes // 3] + noise(INSERTED_BYTES, "whole inserted") + first[size_bytes // 3 :]
+    one, other = (write(tmp_path, {f"{n}.bin": content}) / f"{n}.bin" for n, content in enumerate((first, second)))
+    repo = Repo(new_client(whole), f"{OWNER}/whole-{size_bytes}", "model", False)
+    repo.do("create_repo", private=False)
+    sent, grown = cost(hub, meter, repo, one, "w.bin")
+    assert sent > size_bytes
+    assert grown < size_bytes + MB
+    wait_until_cut(hub)
+    again = Repo(new_client(make), repo.name, repo.kind, repo.private)
+    sent, more = cost(hub, meter, again, other, "w.bin")
+    assert INSERTED_BYTES < sent < MB
+    assert INSERTED_BYTES < more < MB
+    assert versions(repo, repo.client, "w.bin") == versions(again, again.client, "w.bin") == [second, first]
+
+
+def wait_until_cut(hub: LiveHub) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with hub.hub.parts.database.read() as connection:
+            if uncut.newest(connection) is None:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("the hub did not cut what came whole")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ Operation = Regular | Large | Deleted
 
 class Remote:
     """A hub, seen through a session. `commit_files` is how many files it takes in one commit, if it is not ours; `xet` says which large
-    files are sent to it by chunks: `auto` (those with an earlier version), `always` or `off`.
+    files are sent to it by chunks: `auto` (those of whose earlier version the hub knows the chunks), `always` or `off`.
     """
 
     def __init__(self, session: Session, *, commit_files: int = 1000, xet: str = "off") -> None:
