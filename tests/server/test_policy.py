@@ -94,6 +94,7 @@ ROWS = {
         POST API/discussions | POST API/discussions/{num}/comment | POST API/discussions/{num}/comment/{comment}/edit
         POST API/discussions/{num}/comment/{comment}/hide | POST API/discussions/{num}/title | POST API/discussions/{num}/status""",
     "write": """
+        GET WEB/edit/{rev}/{path*} | POST WEB/edit/{rev}/{path*} | GET WEB/upload/{rev} | GET WEB/upload/{rev}/{path*} | POST WEB/upload/{rev}
         GET API/auth-check/write | POST API/preupload/{rev} | POST API/commit/{rev} | PUT API/pack
         POST API/branch/{branch} | DELETE API/branch/{branch} | POST API/tag/{rev} | DELETE API/tag/{tag}
         POST API/super-squash/{branch} | GET API/xet-write-token/{rev} | GET API/lfs-files

@@ -12,6 +12,7 @@ from tenuto.core.errors import TenutoError, UsageError
 from tenuto.core.wire import error_body, error_headers
 from tenuto.server.access import ANYBODY, Actor, Repo
 from tenuto.server.audit import Origin
+from tenuto.server.multipart import is_multipart, read_multipart
 from tenuto.server.signing import Claims
 
 T = TypeVar("T")
@@ -113,7 +114,10 @@ class Call:
         return min(int(text[:18]), highest)
 
     def form(self) -> dict[str, str]:
-        """The body as the fields of a form, the last value of each; raises UsageError (BadRequest)."""
+        """The body as the fields of a form, the last value of each; files are left out. Raises UsageError (BadRequest, TooLarge)."""
+        kind = self.headers.get("content-type", "")
+        if is_multipart(kind):
+            return read_multipart(kind, self.body).fields
         try:
             fields = parse_qs(self.body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
         except ValueError as error:

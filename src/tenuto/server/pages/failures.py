@@ -37,6 +37,10 @@ _ADVICE = {
         "The authors want to know who uses these files. Ask for access on the page of the repository.",
     ),
     "Forbidden": _Advice("You may not do this", "Ask somebody who administers it, or sign in as somebody else."),
+    "TooLarge": _Advice(
+        "This is too much for a page",
+        "Large files go by `tenuto push`, `hf upload` or git; large tables and texts can be downloaded.",
+    ),
     "RateLimited": _Advice("Too many requests", "Wait a minute, then load the page anew."),
     "InternalError": _Advice(
         "The hub failed", "It is not your fault. Try again; if it stays so, tell whoever runs this hub."

@@ -1,7 +1,19 @@
 """The routes of the pages. A page that fails tells so on a page, to a browser; other programs get JSON as everywhere."""
 
 from tenuto.server.access import Action
-from tenuto.server.pages import assets, file_page, finding, history_page, home, insights, overview, profile, talk, tree
+from tenuto.server.pages import (
+    assets,
+    editing,
+    file_page,
+    finding,
+    history_page,
+    home,
+    insights,
+    overview,
+    profile,
+    talk,
+    tree,
+)
 from tenuto.server.routing import Handler, Route
 
 _REPO = "/{W}/{namespace}/{name}"
@@ -17,6 +29,7 @@ def page_routes() -> list[Route]:
         _page("/spaces", Action.BROWSE, finding.find_spaces),
         _page("/{namespace}", Action.BROWSE, profile.profile),
         *_repo_pages(),
+        *_writing_pages(),
     ]
 
 
@@ -32,6 +45,17 @@ def _repo_pages() -> list[Route]:
         _page(f"{_REPO}/insights", Action.SEE, insights.insights),
         _page(f"{_REPO}/discussions", Action.SEE, talk.discussions),
         _page(f"{_REPO}/discussions/{{num}}", Action.SEE, talk.discussion),
+    ]
+
+
+def _writing_pages() -> list[Route]:
+    edit, upload = f"{_REPO}/edit/{{rev}}/{{path*}}", f"{_REPO}/upload/{{rev}}"
+    return [
+        _page(edit, Action.WRITE, editing.edit),
+        Route("POST", edit, Action.WRITE, editing.save, body_bytes=editing.FORM_BYTES, page=True),
+        _page(upload, Action.WRITE, editing.upload_form),
+        _page(f"{upload}/{{path*}}", Action.WRITE, editing.upload_form),
+        Route("POST", upload, Action.WRITE, editing.upload, body_bytes=editing.UPLOAD_BYTES, page=True),
     ]
 
 

@@ -1,0 +1,130 @@
+"""Write a file in the browser, see it as it will be read, and save it; and upload some small files."""
+
+from tenuto.core.errors import ConflictError, NotFoundError, UsageError
+from tenuto.server.commits import find_branch
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import DEFAULT_BRANCH, GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.multipart import is_multipart, read_multipart
+from tenuto.server.pages.content import File, Shelf, find_file
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.markdown import markdown_html
+from tenuto.server.pages.overview import README, without_front_matter
+from tenuto.server.pages.putting import NewFile, put
+from tenuto.server.pages.render import Html, place_url, redirect, repo_url
+
+EDIT_BYTES = 48 << 10
+FORM_BYTES = 1 << 20
+UPLOAD_BYTES = 24 << 20
+
+
+def edit(parts: Parts, call: Call) -> Answer:
+    """The form in which a file is written; an empty one if there is none yet."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        _, head = find_branch(git, page.revision)
+        file = find_file(git, head, call.params["path"])
+        text = _text_of(Shelf(parts, git), file) if file else ""
+        return _form(page, text, head.oid, summary="")
+
+
+def _text_of(shelf: Shelf, file: File) -> str:
+    if file.size > EDIT_BYTES:
+        raise UsageError(
+            f"{file.path[:200]} is too large to be written here", code="TooLarge", hint="write it on your machine"
+        )
+    try:
+        return shelf.head(file, EDIT_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file.path[:200]} is no text", hint="upload another file in its place") from error
+
+
+def save(parts: Parts, call: Call) -> Answer:
+    """Commit what was written, or show it; if somebody else was faster, nothing is lost: the form comes back and says so."""
+    form = call.form()
+    if "text" not in form:
+        raise UsageError("the form brings no text")
+    text, parent, summary = form.get("text", "").replace("\r\n", "\n"), form.get("parent", ""), form.get("summary", "")
+    path, revision = call.params["path"], call.params["rev"]
+    if len(text.encode()) > EDIT_BYTES:
+        raise UsageError(f"a text that is written here may have {EDIT_BYTES} bytes", code="TooLarge")
+    if form.get("deed") == "preview":
+        return _again(parts, call, text, parent, summary, preview=_preview(call, text), fault="")
+    try:
+        put(parts, call, revision, [NewFile(path, text.encode())], summary or f"Update {path}", parent or None)
+    except ConflictError:
+        fault = "Somebody changed this branch while you wrote. Look at what changed, then save again: your text replaces it."
+        return _again(parts, call, text, _head(parts, call), summary, preview=None, fault=fault)
+    is_card = path == README and revision == DEFAULT_BRANCH
+    return redirect(repo_url(call.repo.id) if is_card else place_url(call.repo.id, "blob", revision, path))
+
+
+def _head(parts: Parts, call: Call) -> str:
+    with parts.database.read() as connection:
+        return find_branch(GitReader(connection, call.repo.key, parts.cache), call.params["rev"])[1].oid
+
+
+def _preview(call: Call, text: str) -> Html | None:
+    path = call.params["path"]
+    if not path.lower().endswith(".md"):
+        return None
+    return markdown_html(without_front_matter(text), call.repo.id, call.params["rev"], path.rpartition("/")[0])
+
+
+def _again(
+    parts: Parts, call: Call, text: str, parent: str, summary: str, *, preview: Html | None, fault: str
+) -> Answer:
+    with parts.database.read() as connection:
+        page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
+        return _form(page, text, parent, summary, preview=preview, fault=fault)
+
+
+def _form(
+    page: RepoPage, text: str, parent: str, summary: str, *, preview: Html | None = None, fault: str = ""
+) -> Answer:
+    path = page.call.params["path"]
+    status = 409 if fault else 200
+    return page.render(
+        "edit.html",
+        "files",
+        status=status,
+        revision=page.revision,
+        path=path,
+        text=text,
+        parent=parent,
+        summary=summary,
+        preview=preview,
+        fault=fault,
+        has_preview=path.lower().endswith(".md"),
+    )
+
+
+def upload_form(parts: Parts, call: Call) -> Answer:
+    """The form by which small files are uploaded into a folder."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
+        find_branch(git, page.revision)
+        folder = call.params.get("path", "").strip("/")
+        return page.render("upload.html", "files", revision=page.revision, path=folder, most_bytes=UPLOAD_BYTES)
+
+
+def upload(parts: Parts, call: Call) -> Answer:
+    """Commit the files of the form to a folder. Raises UsageError (BadRequest, BadPath, TooLarge)."""
+    kind = call.headers.get("content-type", "")
+    if not is_multipart(kind):
+        raise UsageError("this form brings no files", hint="choose some files, then send it")
+    form = read_multipart(kind, call.body)
+    folder = form.fields.get("folder", call.params.get("path", "")).strip("/ ")
+    files = [NewFile(f"{folder}/{_base(one.name)}".lstrip("/"), one.content) for one in form.files if one.name]
+    if not files:
+        raise NotFoundError("no file was chosen", code="EntryNotFound", hint="choose some files, then send the form")
+    words = f"Upload {files[0].path}" if len(files) == 1 else f"Upload {len(files)} files"
+    put(parts, call, call.params["rev"], files, form.fields.get("summary", "").strip() or words)
+    return redirect(place_url(call.repo.id, "tree", call.params["rev"], folder))
+
+
+def _base(name: str) -> str:
+    """The last part of a name, whatever system it comes from."""
+    return name.replace("\\", "/").rpartition("/")[2]
