@@ -17,6 +17,7 @@ from tenuto.server.access import (
     Standing,
     check,
     may,
+    may_issue,
     may_steer,
     right_on,
 )
@@ -133,7 +134,29 @@ def test_the_hub_is_governed_by_its_administrators_alone() -> None:
     assert "fine-grained" in code_of(narrow, Action.GOVERN, None)[1]
 
 
-ABOUT_REPOS = sorted(set(Action) - {Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.CREATE, Action.GOVERN})
+def test_users_manage_their_own_accounts_with_a_token_that_is_not_bounded() -> None:
+    service = KEEPER._replace(owner_id=1)
+    assert [may(actor, Action.MANAGE, None) for actor in (ALICE, ALICE._replace(role=Role.SESSION))] == [True, True]
+    for actor in (ANYBODY, ALICE_READS, scoped(FINE, Right.ADMIN, "alice"), service):
+        assert not may(actor, Action.MANAGE, None)
+    house = Repo(0, RepoId(RepoKind.MODEL, "alice", "any"))
+    cases = {
+        "one's own": (ALICE, 1, None, True),
+        "another person's": (ADMIN, 1, None, False),
+        "a service's of one's own": (ALICE, 9, house, True),
+        "a service's of an organization": (KEEPER, 9, house, True),
+        "a service's, by who only writes": (WRITER, 9, house, False),
+        "a service's own": (service, 2, house, False),
+        "by a token that reads": (ALICE_READS, 1, None, False),
+        "by a token that is bounded": (scoped(FINE, Right.ADMIN, "alice"), 1, None, False),
+    }
+    for name, (actor, account_id, owner, allowed) in cases.items():
+        assert may_issue(actor, account_id, owner) is allowed, name
+
+
+ABOUT_REPOS = sorted(
+    set(Action) - {Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.CREATE, Action.MANAGE, Action.GOVERN}
+)
 
 
 @pytest.mark.parametrize("action", ABOUT_REPOS)
@@ -225,6 +248,7 @@ def test_only_what_is_the_same_for_everybody_is_served_unasked() -> None:
         "/oauth/device",
         "/oauth/token",
         "/oauth/authorize-device",
+        "/static/{file}",
     }
 
 
@@ -234,4 +258,4 @@ def test_what_changes_a_repo_needs_more_than_reading() -> None:
         if route.method in {"GET", "HEAD"} or route.action is Action.SERVE:
             continue
         if not any(route.pattern.endswith(end) for end in reading_posts):
-            assert route.action in PROPOSING | CHANGING, route
+            assert route.action in PROPOSING | CHANGING | {Action.MANAGE, Action.GOVERN}, route

@@ -21,7 +21,6 @@ _ABSENT: dict[str, dict[str, str]] = {
         "/api/users/{user}/following": "GET",
         "/api/organizations/{organization}/followers": "GET",
     },
-    "members of organizations": {"/api/organizations/{organization}/members": "GET"},
     "running spaces": {
         "/api/spaces/templates": "GET",
         f"{_SPACE}/runtime": "GET",

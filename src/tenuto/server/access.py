@@ -25,6 +25,7 @@ class Action(StrEnum):
     ADMINISTER = (
         "administer"  # settings, visibility, access requests, move, deletion; of a namespace: members, services, tokens
     )
+    MANAGE = "manage"  # one's own account: tokens, sessions, password; make organizations, and leave them
     GOVERN = "govern"  # the hub as a whole: its accounts, limits and logs
 
 
@@ -143,12 +144,13 @@ def _right_of_token(actor: Actor, repo: Repo) -> Right:
     return max(fitting, default=Right.NONE)
 
 
-_OF_THE_HUB = frozenset((Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.GOVERN))
+_OF_THE_HUB = frozenset((Action.SERVE, Action.BROWSE, Action.IDENTIFY, Action.MANAGE, Action.GOVERN))
 
 
 def _may_here(actor: Actor, action: Action) -> bool:
-    if action is Action.GOVERN:
-        return actor.is_admin and actor.role in _UNBOUNDED
+    if action in {Action.MANAGE, Action.GOVERN}:
+        is_person = actor.is_known and actor.role in _UNBOUNDED and not actor.owner_id
+        return is_person and (actor.is_admin or action is Action.MANAGE)
     return actor.is_known or action is not Action.IDENTIFY
 
 
@@ -160,7 +162,7 @@ def may(actor: Actor, action: Action, repo: Repo | None) -> bool:
     - Every account may like, and ask for access to, what it sees; to discuss that its token must be good for more than reading.
       So does proposing a change, of which the bytes must be readable too.
     - Changes need the right to write, settings and deletion the right to administer.
-    - The hub is governed by its administrators, with a token that may do all that they may.
+    - Users manage their accounts, and administrators govern the hub, with a token that may do all that they may; services do neither.
     """
     if action in _OF_THE_HUB:
         return _may_here(actor, action)
@@ -269,3 +271,14 @@ def _gated(actor: Actor, repo: Repo) -> AccessDeniedError:
     if repo.reason:
         text += f" They say: {repo.reason}"
     return AccessDeniedError(f"{start}. {text}", code="GatedRepo", hint=_HELPS.get(repo.standing, _ASKING_HELPS))
+
+
+def may_issue(actor: Actor, account_id: int, owner: Repo | None) -> bool:
+    """Whether `actor` may make, see and revoke tokens of an account: one's own, and those of services whose owner's namespace
+    (`owner` stands for it, None for an account that is no service) one administers.
+
+    Nobody makes tokens of another person, and no token that is bounded makes another one: it would be stronger.
+    """
+    if not may(actor, Action.MANAGE, None):
+        return False
+    return actor.user_id == account_id or (owner is not None and right_on(actor, owner) >= Right.ADMIN)

@@ -16,6 +16,7 @@ from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UsageE
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import REQUEST_ID
 from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
+from tenuto.server.forgery import check_form
 from tenuto.server.gate import admit, admit_known
 from tenuto.server.hub import Parts
 from tenuto.server.pages.failures import failure_page, wants_page
@@ -132,9 +133,10 @@ class Exchange:
             if not is_in and (elsewhere := await self._app.in_thread(admit, self._app.parts, route, call)):
                 return elsewhere
             if route.streams:
+                check_form(route, call)
                 return await self._stream(route, call)
             call.body = await self._read_body(route.body_bytes)
-            result = await self._app.in_thread(route.handler, self._app.parts, call)
+            result = await self._app.in_thread(self._handle, route, call)
         elif at_once := self._at_once(route, call):
             return at_once
         else:
@@ -150,7 +152,11 @@ class Exchange:
         return route.recall(self._app.parts, call)
 
     def _admit_and_handle(self, route: Route, call: Call) -> Answer | Sink:
-        return admit(self._app.parts, route, call) or route.handler(self._app.parts, call)
+        return admit(self._app.parts, route, call) or self._handle(route, call)
+
+    def _handle(self, route: Route, call: Call) -> Answer | Sink:
+        check_form(route, call)
+        return route.handler(self._app.parts, call)
 
     def _base_url(self) -> str:
         host = self._headers.get("host", "")
@@ -314,6 +320,8 @@ class Exchange:
     async def _deliver(self, answer: Answer, file: BinaryIO | None) -> None:
         self._status = answer.status
         headers = self._all_headers(answer)
+        if self._call and self._call.rate:
+            headers |= self._call.rate.headers()
         if answer.status != 304 and not isinstance(answer.body, Pieces):
             length = answer.body.length if isinstance(answer.body, FileBody) else len(answer.body)
             headers["Content-Length"] = str(length)

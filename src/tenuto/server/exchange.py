@@ -13,6 +13,7 @@ from tenuto.core.wire import error_body, error_headers
 from tenuto.server.access import ANYBODY, Actor, Repo
 from tenuto.server.audit import Origin
 from tenuto.server.multipart import is_multipart, read_multipart
+from tenuto.server.rates import Rate
 from tenuto.server.signing import Claims
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Call:
         """Where the client is; empty if nobody knows."""
         self.request_id = request_id
         self.actor: Actor = ANYBODY
+        self.rate: Rate | None = None
+        """What is left of the quota of requests that this one was counted in."""
         self.body = b""
         self._query = query
         self._repo: Repo | None = None

@@ -3,17 +3,16 @@
 import base64
 import binascii
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.access import Action, Actor, Repo, Role, check, may
+from tenuto.server.access import Action, Actor, Repo, check, may
 from tenuto.server.exchange import Answer, Call
+from tenuto.server.forgery import check_origin, cookie_of
 from tenuto.server.hub import Parts
 from tenuto.server.identity import (
-    COOKIE,
     NOBODY,
     TOUCH_INTERVAL_MS,
     Identity,
@@ -22,11 +21,10 @@ from tenuto.server.identity import (
     identify_token,
     touch,
 )
+from tenuto.server.rates import network_of, too_many
 from tenuto.server.repos import find_moved_repo, find_repo, find_repo_by_key
 from tenuto.server.routing import Route
 from tenuto.server.standing import stand_before
-
-_HARMLESS = {"GET", "HEAD"}
 
 
 class _Facts(NamedTuple):
@@ -45,7 +43,10 @@ def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
     A repo that was moved, and that the caller may see, gives the answer that leads to its new name. Raises AuthenticationError
     (BadToken, NoToken), AccessDeniedError (Forbidden, GatedRepo), NotFoundError (RepoNotFound).
     """
-    if route.action is Action.SERVE or admit_known(parts, route, call):
+    if route.action is Action.SERVE:
+        _count(parts, route, call)
+        return None
+    if admit_known(parts, route, call):
         return None
     known = parts.database.known()
     with parts.database.read() as connection:
@@ -54,7 +55,7 @@ def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
             return _redirect(call, moved)
     if facts.repo and (key := _key(route, call)):
         known.keep(key, facts)
-    _decide(route, call, facts)
+    _decide(parts, route, call, facts)
     if _is_stale(parts, facts):
         with parts.database.write() as connection:
             touch(connection, facts.actor.token_id, parts.now_ms())
@@ -67,7 +68,7 @@ def admit_known(parts: Parts, route: Route, call: Call) -> bool:
     facts: _Facts | None = parts.database.known().get(key) if key else None
     if facts is None or _is_stale(parts, facts) or _is_over(parts, facts):
         return False
-    _decide(route, call, facts)
+    _decide(parts, route, call, facts)
     return True
 
 
@@ -76,26 +77,41 @@ def _key(route: Route, call: Call) -> tuple[str, ...] | None:
     params = call.params
     if route.link or route.target or "name" not in params:
         return None
-    credentials = digest_of(f"{call.headers.get('authorization', '')} {_cookie(call)}")
+    credentials = digest_of(f"{call.headers.get('authorization', '')} {cookie_of(call)}")
     scheme = "basic" if route.basic else "bearer"
     return ("facts", scheme, credentials, params["kind"], params["namespace"], params["name"])
 
 
-def _decide(route: Route, call: Call, facts: _Facts) -> None:
+def _decide(parts: Parts, route: Route, call: Call, facts: _Facts) -> None:
     call.actor = facts.actor
-    if facts.actor.role is Role.SESSION and call.method not in _HARMLESS:
-        _check_origin(call)
+    _count(parts, route, call)
+    check_origin(call)
     check(facts.actor, route.needed(call), facts.repo)
     call.repo = facts.repo
 
 
-def _check_origin(call: Call) -> None:
-    """A browser that changes something does so from a page of this hub: it sends its cookie along for the pages of others, too."""
-    origin = urlsplit(call.headers.get("origin", ""))
-    if not origin.netloc or origin.netloc != call.headers.get("host"):
-        raise AccessDeniedError(
-            "this request does not come from a page of this hub", hint="open the page of the hub again and try there"
-        )
+def _count(parts: Parts, route: Route, call: Call) -> None:
+    """Count the request of an account, else of an address; raises UnavailableError (RateLimited) if that is one too many."""
+    if not parts.limits.requests:
+        return
+    quota, caller = parts.limits.requests, call.actor.user_id or network_of(call.address)
+    if not call.actor.is_known:
+        quota = max(quota // 4, 1)
+    if route.quota == "resolvers":
+        quota *= 10
+    call.rate, is_within = parts.windows.count(route.quota, caller, quota, parts.now_ms())
+    if not is_within:
+        raise too_many("requests", call.rate.reset_s)
+
+
+def _count_miss(parts: Parts, call: Call) -> None:
+    """Count a token that nobody has; who brings many of them is no longer told that, but to wait."""
+    if parts.limits.requests:
+        quota = max(parts.limits.requests // 20, 1)
+        rate, is_within = parts.windows.count("tokens", network_of(call.address), quota, parts.now_ms())
+        if not is_within:
+            call.rate = rate
+            raise too_many("tokens that this hub does not know", rate.reset_s)
 
 
 def _is_stale(parts: Parts, facts: _Facts) -> bool:
@@ -116,7 +132,7 @@ def _read_facts(parts: Parts, connection: Connection, route: Route, call: Call) 
         identity, repo = _find_by_link(parts, connection, route, call)
         identity = identity._replace(last_used_ms=now_ms)  # a link is no use of its token
     else:
-        identity = _identify(connection, route, call, now_ms)
+        identity = _identify(parts, connection, route, call)
         call.actor = identity.actor
         repo = _find_target(parts, connection, route, call)
     until_ms = None
@@ -158,26 +174,18 @@ def _link(call: Call) -> str:
     return call.text("link") or ""
 
 
-def _identify(connection: Connection, route: Route, call: Call, now_ms: int) -> Identity:
+def _identify(parts: Parts, connection: Connection, route: Route, call: Call) -> Identity:
     """Who asks, by its token, else by the session of its browser. A session that is over is nobody's: the browser keeps its cookie."""
-    header = call.headers.get("authorization")
+    header, now_ms = call.headers.get("authorization"), parts.now_ms()
     if not header:
-        cookie = _cookie(call)
+        cookie = cookie_of(call)
         return (identify(connection, cookie, now_ms, by_cookie=True) if cookie else None) or NOBODY
     token = read_token(header, basic=route.basic)
     found = identify(connection, token, now_ms) if token else None
     if found is None:
+        _count_miss(parts, call)
         raise AuthenticationError("the hub does not know this token", code="BadToken", hint="log in again")
     return found
-
-
-def _cookie(call: Call) -> str:
-    """The session that a browser sent, or nothing."""
-    for part in call.headers.get("cookie", "").split(";"):
-        name, _, value = part.strip().partition("=")
-        if name == COOKIE:
-            return value
-    return ""
 
 
 def read_token(header: str, *, basic: bool) -> str | None:

@@ -7,6 +7,7 @@ from tenuto.server.db import Database
 from tenuto.server.gitstore import GitCache
 from tenuto.server.log import Log
 from tenuto.server.publisher import Publisher
+from tenuto.server.rates import Attempts, Windows
 from tenuto.server.remembered import Remembered
 from tenuto.server.signing import Signer
 from tenuto.server.xet_xorbs import Xorbs
@@ -42,6 +43,12 @@ class Limits:
     tree_files: int = 1_000_000
     device_poll_s: int = 5
     """How often a device that waits for its login may ask."""
+    session_life_s: int = 14 * 24 * 3600
+    password_memory_kib: int = 19_456
+    """With `password_rounds` what one look at a password costs (argon2id, RFC 9106)."""
+    password_rounds: int = 2
+    requests: int = 0
+    """How many requests to the API an account has in five minutes, an address a quarter; of bytes each ten times as many. 0: no limit."""
 
 
 @dataclass(frozen=True)
@@ -59,4 +66,6 @@ class Parts:
     spool: str
     """A folder for bodies and parts on their way in."""
     limits: Limits = Limits()
+    windows: Windows = field(default_factory=Windows)
+    attempts: Attempts = field(default_factory=Attempts)
     remembered: Remembered = field(default_factory=Remembered)

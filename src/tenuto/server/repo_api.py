@@ -1,4 +1,4 @@
-"""Identity, and repos as a whole: whoami, create, delete, settings (hub-protocol sections 5.1, 5.2)."""
+"""Repos as a whole: create, delete, settings; and what is asked of the hub by everybody (hub-protocol section 5.2)."""
 
 import contextlib
 from typing import Literal, cast
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import ConflictError, IntegrityError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Action, Gate, Repo, Right, Role
+from tenuto.server.access import Action, Gate, Repo
 from tenuto.server.accounts import check_namespace
 from tenuto.server.audit import Deed, Fact, record
 from tenuto.server.commits import begin
@@ -141,31 +141,6 @@ def _told(answer: dict[str, object]) -> dict[str, Fact]:
     words = {"private": "private", "gated": "gate", "takesRequests": "requests", "grantDays": "days"}
     values = {words[key]: value for key, value in answer.items() if key in words}
     return {key: "none" if value is False and key == "gate" else cast("Fact", value) for key, value in values.items()}
-
-
-_TOKEN_ROLES = {Role.FINE: "fineGrained", Role.SESSION: "write"}
-
-
-def _membership(name: str, right: Right) -> dict[str, object]:
-    return {"type": "org", "name": name, "fullname": name, "isEnterprise": False, "roleInOrg": right.name.lower()}
-
-
-def whoami(parts: Parts, call: Call) -> Answer:
-    """Who the token belongs to."""
-    actor = call.actor
-    token = {"displayName": actor.token_name, "role": _TOKEN_ROLES.get(actor.role, actor.role.value)}
-    organizations = [] if actor.owner_id else [_membership(name, right) for name, right in actor.rights.items()]
-    answer = {
-        "type": "user",
-        "id": str(actor.user_id),
-        "name": actor.name,
-        "fullname": actor.name,
-        "isPro": False,
-        "canPay": False,
-        "orgs": organizations,
-        "auth": {"type": "access_token", "accessToken": token},
-    }
-    return json_answer(answer)
 
 
 def allowed(parts: Parts, call: Call) -> Answer:

@@ -7,6 +7,8 @@ from tenuto.server.community_routes import community_routes
 from tenuto.server.gates.routes import gate_routes
 from tenuto.server.git_routes import make_git_routes
 from tenuto.server.pages.routes import page_routes
+from tenuto.server.people import whoami
+from tenuto.server.people.routes import account_routes
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 from tenuto.server.xet_routes import xet_routes
 
@@ -26,6 +28,7 @@ def make_routes() -> list[Route]:
         *_lfs_routes(),
         *xet_routes(),
         *community_routes(),
+        *account_routes(),
         *gate_routes(),
         *absent_routes(),
         *make_git_routes(),
@@ -40,7 +43,7 @@ def _hub_routes() -> list[Route]:
         Route("HEAD", "/api/telemetry/{topic*}", Action.SERVE, repo_api.ignored),
         Route("POST", "/v1/telemetry", Action.SERVE, repo_api.ignored, body_bytes=SMALL_BODY_BYTES),
         Route("POST", "/api/validate-yaml", Action.SERVE, upload_api.validate_yaml, body_bytes=_MANY_PATHS_BYTES),
-        Route("GET", "/api/whoami-v2", Action.IDENTIFY, repo_api.whoami),
+        Route("GET", "/api/whoami-v2", Action.IDENTIFY, whoami.whoami),
     ]
 
 

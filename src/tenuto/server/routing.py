@@ -62,6 +62,8 @@ class Route:
         """Whether failures are told as plain text, which is what git shows to its user."""
         self.page = page
         """Whether people come here with a browser, which shows them failures as a page."""
+        self.quota = "api" if pattern.startswith(("/api/", "/oauth/")) else "pages" if page else "resolvers"
+        """Which quota of requests a call is counted in (`rates`)."""
         self._proposal, self._card = proposal, card
 
     def needed(self, call: Call) -> Action:

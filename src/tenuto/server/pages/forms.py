@@ -1,10 +1,5 @@
 """What every form of a page carries, so that no other site can send it for somebody."""
 
-from tenuto.server.exchange import Call
+from tenuto.server.forgery import CSRF_FIELD, csrf_token
 
-CSRF_FIELD = "csrf"
-
-
-def csrf_token(call: Call) -> str:
-    """What a form must send back in the field `csrf`; empty for a caller without a session, whose forms need none."""
-    return ""
+__all__ = ["CSRF_FIELD", "csrf_token"]

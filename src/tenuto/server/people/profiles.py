@@ -11,6 +11,9 @@ from tenuto.server.access import Action, Actor, Repo, may
 from tenuto.server.accounts import user_id_of
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.hub import Parts
+from tenuto.server.people.accounts import COLUMNS, Kind, account_of_row, find_account
+from tenuto.server.people.organizations import count_members, memberships_of
+from tenuto.server.people.whoami import shown_membership
 from tenuto.server.repos import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import git_objects, lfs_objects, likes, repos, users
 
@@ -63,27 +66,31 @@ def liked(parts: Parts, call: Call) -> Answer:
 
 
 def user_overview(parts: Parts, call: Call) -> Answer:
-    """A user, and how much of it the caller may see."""
+    """A user or a service, and how much of it the caller may see."""
     with parts.database.read() as connection:
-        user_id = user_id_of(connection, call.params["user"])
-        row = connection.execute(select(users.c.name, users.c.created_ms).where(users.c.id == user_id)).one()
-        counted = _counts(connection, call.actor, row.name)
-        liked = select(func.count()).select_from(likes).where(likes.c.user_id == user_id)
+        account = find_account(connection, call.params["user"])
+        counted = _counts(connection, call.actor, account.name)
+        organizations = [shown_membership(one) for one in memberships_of(connection, account.id)]
+        liked = select(func.count()).select_from(likes).where(likes.c.user_id == account.id)
         like_count = int(connection.execute(liked).scalar_one())
-    answer = {"user": row.name, "fullname": row.name, "avatarUrl": "", "type": "user", "isPro": False, "orgs": []}
-    created = timestamp_text(row.created_ms)
-    return json_answer({**answer, **counted, "numLikes": like_count, "createdAt": created})
+    answer = {"user": account.name, "fullname": account.shown_name, "avatarUrl": "", "type": "user", "isPro": False}
+    more = {"orgs": organizations, "numLikes": like_count, "createdAt": timestamp_text(account.created_ms)}
+    return json_answer({**answer, **counted, **more})
 
 
 def organization_overview(parts: Parts, call: Call) -> Answer:
-    """A namespace that belongs to no user but has repos which the caller may see."""
+    """An organization, or a namespace that belongs to nobody but has repos which the caller may see."""
     name = call.params["organization"]
     with parts.database.read() as connection:
-        is_user = connection.execute(select(users.c.id).where(users.c.name_key == name.lower())).first()
-        counted = _counts(connection, call.actor, name)
-    if is_user or not any(counted.values()):
+        row = connection.execute(select(*COLUMNS).where(users.c.name_key == name.lower())).first()
+        account = account_of_row(tuple(row)) if row else None
+        counted = _counts(connection, call.actor, account.name if account else name)
+        member_count = count_members(connection, account) if account else 0
+    if (account and account.kind is not Kind.ORGANIZATION) or (account is None and not any(counted.values())):
         raise NotFoundError(f"there is no organization {name[:100]}", code="UserNotFound")
-    return json_answer({"name": name, "fullname": name, "avatarUrl": "", "details": "", "numUsers": 0, **counted})
+    name, full_name = (account.name, account.shown_name) if account else (name, name)
+    answer = {"name": name, "fullname": full_name, "avatarUrl": "", "details": "", "numUsers": member_count}
+    return json_answer({**answer, **counted})
 
 
 def _counts(connection: Connection, actor: Actor, namespace: str) -> dict[str, int]:
