@@ -3,8 +3,9 @@
 import contextlib
 import functools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, InternalError, StorageError, TenutoError
@@ -69,27 +70,37 @@ def download_from(
     return fetched
 
 
+class _Outcome(NamedTuple):
+    """What of a group of files came whole, by key, and the error that kept the rest."""
+
+    done: dict[str, Sealed]
+    error: BaseException | None
+
+
 class _Transfer:
     def __init__(self, sources: Sequence[Source], store: Store, jobs: int, progress: Progress) -> None:
         self._ranking, self._store, self._jobs, self._progress = Ranking(sources), store, jobs, progress
         self._stopped = threading.Event()
+        self._outcomes: SimpleQueue[_Outcome] = SimpleQueue()
+        self._changing = threading.Lock()
         self._pending: list[Sealed] = []
         self._pending_bytes = 0
 
     def run(self, files: Sequence[Wanted]) -> dict[str, str]:
         found: dict[str, str] = {}
-        failure: TenutoError | None = None
+        failure: BaseException | None = None
+        groups = list(self._groups(files))
         with ThreadPoolExecutor(max(1, self._jobs), "download") as self._pool:
-            futures = [self._pool.submit(self._fetch_group, group) for group in self._groups(files)]
             try:
-                for future in as_completed(futures):
-                    done, error = future.result()
+                self._begin(groups)
+                for _ in groups:
+                    done, error = self._outcomes.get()
                     for key, sealed in done.items():
                         found[key] = sealed.sha256
                         self._collect(sealed)
                     if error is not None:
                         failure = failure or error
-                        self._stopped.set()  # what is queued begins and ends at once; a cancelled future would never complete
+                        self._stopped.set()  # what waits for its turn begins and ends at once
             except BaseException:
                 self._stopped.set()
                 raise
@@ -98,6 +109,46 @@ class _Transfer:
         if failure is not None:
             raise failure
         return found
+
+    def _begin(self, groups: Sequence[Sequence[Wanted]]) -> None:
+        """Every group is on its way to an outcome: packs through a few lanes, each other file as a thread is free."""
+        for group in groups:
+            if len(group) == 1:
+                self._submit(self._work, group)
+        self._packs = iter([group for group in groups if len(group) > 1])
+        self._pace = lanes.Pace(self._jobs)
+        self._lanes = 0
+        self._add_lanes()
+
+    def _add_lanes(self) -> None:
+        with self._changing:
+            count = self._pace.lanes - self._lanes
+            self._lanes += max(0, count)
+        with contextlib.suppress(RuntimeError):  # the threads are on their way home
+            for _ in range(count):
+                self._submit(self._lane)
+
+    def _submit(self, task: Callable[..., None], *arguments: object) -> None:
+        self._pool.submit(task, *arguments).add_done_callback(self._ended)
+
+    def _ended(self, task: "Future[None]") -> None:
+        """A bug in a thread is raised where its outcome is awaited."""
+        if error := task.exception():
+            self._outcomes.put(_Outcome({}, error))
+
+    def _lane(self) -> None:
+        while (pack := self._next_pack()) is not None:
+            self._work(pack)
+
+    def _next_pack(self) -> Sequence[Wanted] | None:
+        """The next pack, or None to a lane that is one too many or finds no more."""
+        with self._changing:
+            pack = next(self._packs, None) if self._lanes <= self._pace.lanes else None
+            self._lanes -= pack is None
+            return pack
+
+    def _work(self, group: Sequence[Wanted]) -> None:
+        self._outcomes.put(self._fetch_group(group))
 
     def _groups(self, files: Sequence[Wanted]) -> Iterator[list[Wanted]]:
         """Large files alone, the largest first; then small ones by the pack, unless the best source knows no packs."""
@@ -108,8 +159,8 @@ class _Transfer:
         yield from ([wanted] for wanted in sorted(files, key=lambda one: -one.size) if wanted.key not in packed)
         yield from by_pack(small, lambda wanted: wanted.size)
 
-    def _fetch_group(self, group: Sequence[Wanted]) -> tuple[dict[str, Sealed], TenutoError | None]:
-        """What of the group came whole, by key, and the error that kept the rest. What a pack does not bring is fetched by itself."""
+    def _fetch_group(self, group: Sequence[Wanted]) -> _Outcome:
+        """What a pack does not bring is fetched by itself."""
         done: dict[str, Sealed] = {}
         try:
             if len(group) > 1:
@@ -118,8 +169,8 @@ class _Transfer:
                 if wanted.key not in done and not self._stopped.is_set():
                     done[wanted.key] = self._fetch(wanted)
         except TenutoError as error:
-            return done, error
-        return done, None
+            return _Outcome(done, error)
+        return _Outcome(done, None)
 
     def _fetch_pack(self, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
         if self._ranking.order()[0].session.speaks_pack is None:  # the answer to a first file tells
@@ -142,11 +193,11 @@ class _Transfer:
                 wanted = by_path.get(path)
                 if wanted is None or self._stopped.is_set():
                     return
-                git_size = wanted.size if wanted.sha256 is None else None
-                with contextlib.suppress(IntegrityError), self._store.receive(git_size=git_size) as incoming:
-                    incoming.write(content)
-                    done[wanted.key] = incoming.seal(sha256=wanted.sha256, git_id=wanted.git_id)
+                with contextlib.suppress(IntegrityError):
+                    done[wanted.key] = self._store.take_in(content, sha256=wanted.sha256, git_id=wanted.git_id)
                     self._progress(wanted.size)
+                if self._pace.moved(wanted.size):
+                    self._add_lanes()
 
     def _collect(self, sealed: Sealed) -> None:
         self._pending.append(sealed)

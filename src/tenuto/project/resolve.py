@@ -63,12 +63,17 @@ def repo_path(artifact: Artifact, path: str) -> str:
     return f"{prefix}/{path}" if prefix else path
 
 
-def wanted(artifact: Artifact, path: str, content: Content) -> "Wanted":
-    """The file, as a download asks for it."""
+def wanted_files(artifact: Artifact, contents: Mapping[str, Content]) -> "list[Wanted]":
+    """The files with these contents, by their paths within the artifact, as a download asks for them."""
     from tenuto.hub.sources import Wanted  # loads the HTTP client
 
-    git_id = None if content.sha256 else content.id.removeprefix("git:")
-    return Wanted(repo_path(artifact, path), content.size, content.sha256, git_id)
+    top = repo_path(artifact, "")
+    return [
+        Wanted(top + path, size, None, name.removeprefix("git:"))
+        if name.startswith("git:")
+        else Wanted(top + path, size, name)
+        for path, (name, size) in contents.items()
+    ]
 
 
 def locked_target(workspace: Workspace, name: str, artifact: Artifact) -> Target | None:

@@ -13,7 +13,7 @@ from tenuto.core.manifest import Artifact
 from tenuto.core.paths import check_path
 from tenuto.project.folder import Folder, ToPlace
 from tenuto.project.plan import Action, Content, Step
-from tenuto.project.resolve import Target, checked_listing, fetch_target, name_by_files, named, wanted
+from tenuto.project.resolve import Target, checked_listing, fetch_target, name_by_files, named, wanted_files
 from tenuto.project.scan import scan
 from tenuto.project.statcache import Seen
 from tenuto.project.workspace import Workspace
@@ -152,7 +152,7 @@ def fetch(
     needed = {path: target.files[path] for path in paths}
     present = verified(workspace, set(needed.values()), believing=believing)
     present |= _from_shared(workspace, {content for content in needed.values() if content.id not in present})
-    lacking = [wanted(artifact, path, content) for path, content in needed.items() if content.id not in present]
+    lacking = wanted_files(artifact, {path: one for path, one in needed.items() if one.id not in present})
     if not lacking:
         return target, 0
     from tenuto.hub.download import download_from  # only now is the HTTP client loaded

@@ -1,7 +1,9 @@
 """Many small files in one request, for clients that ask for it (docs/formats/pack.md). Rights are those of resolve and LFS upload."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import groupby
 from typing import BinaryIO, NamedTuple, cast
 
 import msgspec
@@ -24,7 +26,8 @@ from tenuto.server.gitstore import BlobFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
 from tenuto.server.lookup import open_large
-from tenuto.store.base import Sealed
+from tenuto.server.passage import BLOCK_BYTES
+from tenuto.store.base import Sealed, fill_from
 
 
 class PackRequest(msgspec.Struct, frozen=True):
@@ -34,11 +37,11 @@ class PackRequest(msgspec.Struct, frozen=True):
 
 
 class _File(NamedTuple):
-    """A file of a pack that goes out."""
+    """A file of a pack that goes out. `fill` puts its bytes into memory of its size, and says how many it has, or that it has more."""
 
     path: str
     size: int
-    read: Callable[[], bytes]
+    fill: Callable[[memoryview], int]
 
 
 def send(parts: Parts, call: Call) -> Answer:
@@ -58,16 +61,25 @@ def send(parts: Parts, call: Call) -> Answer:
 
 
 def _find(parts: Parts, git: GitReader, tree: str, paths: Sequence[str]) -> list[_File]:
-    oids = []
-    for path in paths:
-        item = git.find(tree, path)
-        if item is None or not is_file(item):
-            raise NotFoundError(f"{path[:300]} does not exist at this commit", code="EntryNotFound")
-        oids.append(item.oid)
+    oids = _blobs(git, tree, paths)
     facts = git.blobs(oids)
     held = held_sizes(git.connection, git.repo_key, [blob.pointer.sha256 for blob in facts.values() if blob.pointer])
     bodies = {oid: git.body(oid) for oid in dict.fromkeys(oids) if not facts[oid].pointer}
     return [_file(parts, git.repo_key, path, facts[oid], held, bodies) for path, oid in zip(paths, oids, strict=True)]
+
+
+def _blobs(git: GitReader, tree: str, paths: Sequence[str]) -> list[str]:
+    """The blob under each path; files of one folder, one after the other as they usually come, cost one way to it."""
+    oids = []
+    for parent, group in groupby(paths, lambda path: path.rpartition("/")[0]):
+        folder = git.find(tree, parent)
+        items = git.tree(folder.oid) if folder and folder.is_tree else {}
+        for path in group:
+            item = items.get(path.rpartition("/")[2])
+            if item is None or not is_file(item):
+                raise NotFoundError(f"{path[:300]} does not exist at this commit", code="EntryNotFound")
+            oids.append(item.oid)
+    return oids
 
 
 def _file(
@@ -76,33 +88,28 @@ def _file(
     if facts.true_size > FILE_LIMIT_BYTES:
         raise UsageError(f"{path[:300]} is too large for a pack", code="TooLarge")
     if facts.pointer is None:
-        body = bodies[facts.oid]
-        return _File(path, facts.size, lambda: body)
+        return _File(path, facts.size, partial(fill_from, io.BytesIO(bodies[facts.oid])))
     sha256, size = facts.pointer
     if held.get(sha256) != size:
         raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
 
-    def read() -> bytes:
-        with open_large(parts, repo_key, sha256) as file:
-            return file.read(size + 1)
+    def fill(view: memoryview) -> int:
+        try:
+            return parts.store.fill(sha256, view)
+        except NotFoundError:
+            with open_large(parts, repo_key, sha256) as file:
+                return fill_from(file, view)
 
-    return _File(path, size, read)
+    return _File(path, size, fill)
 
 
 class _PackReader(io.RawIOBase):
-    """Reads a pack in blocks: files are opened one after the other, as their turn comes."""
+    """Reads a pack, some whole files at a time, into the same memory again and again: what was read is good until the next read."""
 
     def __init__(self, files: Sequence[_File]) -> None:
-        self._frames = self._make(files)
-        self._left = b""
-
-    @staticmethod
-    def _make(files: Sequence[_File]) -> Iterator[bytes]:
-        for file in files:
-            content = file.read()
-            if len(content) != file.size:
-                return  # the body ends short, so that no reader takes it for whole
-            yield frame_head(file.path, file.size) + content
+        self._files = list(reversed(files))
+        self._room = bytearray()
+        self._ready = memoryview(b"")
 
     def seek(self, offset: int, whence: int = 0) -> int:
         if offset or whence:
@@ -110,13 +117,31 @@ class _PackReader(io.RawIOBase):
         return 0
 
     def read(self, size: int = -1) -> bytes:
-        pieces, length = [self._left], len(self._left)
-        while length < size and (frame := next(self._frames, None)) is not None:
-            pieces.append(frame)
-            length += len(frame)
-        joined = b"".join(pieces)
-        self._left = joined[size:]
-        return joined[:size]
+        if not self._ready:
+            self._ready = self._load()
+        end = len(self._ready) if size < 0 else size
+        piece, self._ready = self._ready[:end], self._ready[end:]
+        return cast("bytes", piece)
+
+    def _load(self) -> memoryview:
+        """The next frames, about a block of them; the body ends short at a file that has another size, so that no reader takes it for whole."""
+        batch: list[_File] = []
+        size = 0
+        while self._files and size < BLOCK_BYTES:
+            batch.append(self._files.pop())
+            size += frame_size(batch[-1].path, batch[-1].size)
+        if size > len(self._room):
+            self._room = bytearray(size)
+        view, end = memoryview(self._room), 0
+        for file in batch:
+            head = frame_head(file.path, file.size)
+            start = end + len(head)
+            view[end:start] = head
+            if file.fill(view[start : start + file.size]) != file.size:
+                self._files.clear()
+                break
+            end = start + file.size
+        return view[:end]
 
 
 def receive(parts: Parts, call: Call) -> Sink:

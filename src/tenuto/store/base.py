@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
 
 from tenuto.core.errors import IntegrityError, UsageError
+from tenuto.store.disk import disk_errors
 
 _KEY = re.compile(r"[A-Za-z0-9-]{1,128}")
 
@@ -127,6 +128,14 @@ class Store(ABC):
     def open(self, sha256: str) -> BinaryIO:
         """Its bytes, readable and seekable; raises NotFoundError (ObjectNotFound)."""
 
+    def fill(self, sha256: str, view: memoryview) -> int:
+        """Fill `view` with the first bytes of the object. Returns how many it has, or one more than fit if there are more.
+
+        Raises NotFoundError (ObjectNotFound).
+        """
+        with self.open(sha256) as file:
+            return fill_from(file, view)
+
     @abstractmethod
     def receive(self, *, key: str | None = None, git_size: int | None = None) -> Incoming:
         """Begin to take in an object.
@@ -135,6 +144,12 @@ class Store(ABC):
         may go on from them; two at once never mix. With `git_size` the git blob id is computed too, for bytes known by that id
         and size only. Raises UsageError (BadRequest) for a key of another form.
         """
+
+    def take_in(self, data: bytes, *, sha256: str | None = None, git_id: str | None = None) -> Sealed:
+        """Take in a whole object that is in memory. Raises IntegrityError (HashMismatch) if it is not what is expected."""
+        with self.receive(git_size=None if git_id is None else len(data)) as incoming:
+            incoming.write(data)
+            return incoming.seal(sha256=sha256, git_id=git_id)
 
     def receive_blocks(self, key: str, size: int, block_bytes: int) -> IncomingBlocks | None:
         """Begin to take in an object of known size by blocks, or go on by `key`; None if this store takes objects from their start only."""
@@ -159,9 +174,7 @@ class Store(ABC):
 
     def put(self, data: bytes) -> str:
         """Store `data` and return its sha256."""
-        with self.receive() as incoming:
-            incoming.write(data)
-            sealed = incoming.seal()
+        sealed = self.take_in(data)
         self.publish([sealed])
         return sealed.sha256
 
@@ -172,12 +185,19 @@ class Store(ABC):
         """
         import hashlib
 
-        with self.open(sha256) as file:
+        with self.open(sha256) as file, disk_errors(sha256):
             data = file.read()
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
             raise corrupt_object(sha256, found)
         return data
+
+
+def fill_from(file: BinaryIO, view: memoryview) -> int:
+    """Fill `view` from a file. Returns how many bytes it has from where it stands, or one more than fit if there are more."""
+    content = file.read(len(view) + 1)
+    view[: len(content)] = content[: len(view)]
+    return len(content)
 
 
 def corrupt_object(sha256: str, found: str) -> IntegrityError:

@@ -108,6 +108,34 @@ class StoreContract:
             file.seek(-1, 2)
             assert file.read() == b"\xff"
 
+    def test_an_object_fills_memory_at_one_stroke(self, store: Store) -> None:
+        name = store.put(b"hello")
+        for size, count, expected in ((5, 5, b"hello"), (8, 5, b"hello___"), (2, 3, b"he"), (0, 1, b"")):
+            room = bytearray(b"_" * size)
+            assert (store.fill(name, memoryview(room)), bytes(room)) == (count, expected)
+        assert store.fill(store.put(b""), memoryview(bytearray())) == 0
+        with pytest.raises(NotFoundError):
+            store.fill(sha256_of(b"nowhere"), memoryview(bytearray(9)))
+
+    def test_a_whole_object_is_taken_in_as_a_received_one(self, store: Store) -> None:
+        name = sha256_of(b"hello")
+        sealed = [store.take_in(b"hello"), store.take_in(b"hello", sha256=name, git_id=blob_id(b"hello"))]
+        assert [(one.sha256, one.size) for one in sealed] == [(name, 5)] * 2
+        assert not store.has(name)
+        store.publish(sealed)
+        assert store.read(name) == b"hello"
+        dropped = store.take_in(b"dropped")
+        store.discard(dropped)
+        assert [stored.sha256 for stored in store] == [name]
+
+    @pytest.mark.parametrize("expected", [{"sha256": "0" * 64}, {"git_id": "0" * 40}], ids=repr)
+    def test_a_whole_object_that_is_not_what_was_expected_leaves_nothing(
+        self, store: Store, expected: dict[str, str]
+    ) -> None:
+        with pytest.raises(IntegrityError, match="expected 0000"):
+            store.take_in(b"hello", **expected)
+        assert list(store) == []
+
     def test_an_open_object_outlives_its_deletion(self, store: Store) -> None:
         data = random.Random(1).randbytes(100_000)
         name = store.put(data)
