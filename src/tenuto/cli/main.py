@@ -1,6 +1,7 @@
 """The program: finds the command, runs it, and turns what happens into an exit status."""
 
 import contextlib
+import gc
 import os
 import sys
 from typing import NoReturn
@@ -72,8 +73,9 @@ cli.params.append(
 
 def main() -> NoReturn:
     """Run the command line and exit with its status."""
-    run = Invocation(os.environ)
-    sys.exit(execute(run, sys.argv[1:]))
+    status = execute(Invocation(os.environ), sys.argv[1:])
+    gc.freeze()  # the process is at its end: nobody needs to look for cycles in what is left
+    sys.exit(status)
 
 
 def execute(run: Invocation, arguments: list[str]) -> int:

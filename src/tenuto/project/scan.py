@@ -66,7 +66,8 @@ def scan(workspace: Workspace, artifact: Artifact, *, at: str | None = None) -> 
     at = artifact.path if at is None else at
     rows = workspace.state.rows(at)
     started_ns = time.time_ns()
-    changed, gone, broken = _compare(rows, _walk(workspace, artifact, at))
+    with disk_errors(os.path.join(workspace.root, at)):
+        changed, gone, broken = _compare(rows, _walk(workspace, artifact, at))
     other = gone | {path for path, _ in changed}
     unchanged = [row for row in rows if row[0] not in other]
     _check_names(changed, unchanged)
@@ -97,11 +98,9 @@ def _walk(workspace: Workspace, artifact: Artifact, at: str) -> Iterator[tuple[s
     """Every file at or below `at`, and how it looks; None for a link that leads nowhere."""
     top = os.path.join(workspace.root, at)
     whole_folder = at == artifact.path and not artifact.file
-    with disk_errors(top):
-        if os.path.isdir(top) and not artifact.file:
-            yield from _walk_folder(top, at, keeps_attributes=not whole_folder or bool(artifact.address.path))
-        elif not whole_folder and os.path.lexists(top):
-            yield at, _look_at(top, at)
+    if os.path.isdir(top) and not artifact.file:
+        return _walk_folder(top, at, keeps_attributes=not whole_folder or bool(artifact.address.path))
+    return iter([(at, _look_at(top, at))] if not whole_folder and os.path.lexists(top) else [])
 
 
 def _walk_folder(top: str, path: str, *, keeps_attributes: bool) -> Iterator[tuple[str, os.stat_result | None]]:
