@@ -14,7 +14,6 @@ from tenuto.server.access import ANYBODY, Actor, Repo
 from tenuto.server.audit import Origin
 from tenuto.server.multipart import is_multipart, read_multipart
 from tenuto.server.rates import Rate
-from tenuto.server.multipart import is_multipart, read_multipart
 from tenuto.server.signing import Claims
 
 T = TypeVar("T")
