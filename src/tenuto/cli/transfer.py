@@ -8,7 +8,6 @@ import click
 from tenuto.cli.choosing import choosing, ended, filtering, naming, naming_versions, only_of
 from tenuto.cli.frame import command, invocation
 from tenuto.cli.project import NOTHING
-from tenuto.cli.sources import plan_lines
 from tenuto.core.human import count_text, size_text
 
 if TYPE_CHECKING:
@@ -139,6 +138,8 @@ def _confirm_first(run: "Invocation", workspace: "Workspace", names: "Sequence[s
         return
     planned = preflight(workspace, others)
     if planned.disk.fetch_bytes:
+        from tenuto.cli.sources import plan_lines  # most syncs ask nothing
+
         for line in plan_lines(planned):
             run.printer.note(line)
         for failure in planned.failures:
