@@ -13,7 +13,7 @@ import pytest
 
 from tenuto.core.errors import LockedError
 from tenuto.core.gitobj import FILE_MODE, TreeItem, blob_id, encode_tree, object_id
-from tenuto.server import commits
+from tenuto.server import commits, staging
 from tenuto.server.gitstore import add_objects, object_row
 from tenuto.server.hub import Limits
 from tenuto.server.upkeep_check import check_hub
@@ -442,7 +442,7 @@ class TestWhileTheHubServes:
             read(*arguments)
             collect(hub.hub.parts, hub.data_dir, days.day)
 
-        monkeypatch.setattr(commits, "STAGE_BYTES", 1)
+        monkeypatch.setattr(staging, "STAGE_BYTES", 1)
         monkeypatch.setattr(commits.CommitReader, "read", late)
         lines = [small(f"{number}", noise(500, 20 + number)) for number in range(3)]
         ann.talk.commit(ann.repo, *lines).raise_for_status()

@@ -82,7 +82,7 @@ class UnavailableError(TenutoError):
 
 
 class StorageError(TenutoError):
-    """A local disk or file refused: full, not permitted, or broken."""
+    """A local disk or file refused: full, not permitted, or broken; or a hub has no more room for this repo."""
 
     exit_status = 7
     default_code = "LocalFile"
@@ -165,6 +165,7 @@ CODES: dict[str, Code] = {
     "LockOutdated": Code(ConflictError, 409),
     "LicenseRefused": Code(UsageError, 400),
     "TokenTooNarrow": Code(AccessDeniedError, 403),
+    "QuotaExceeded": Code(StorageError, 413),
 }
 
 

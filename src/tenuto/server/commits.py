@@ -33,11 +33,12 @@ from tenuto.server.gitstore import (
 )
 from tenuto.server.hub import Parts
 from tenuto.server.patterns import default_attributes
+from tenuto.server.quota import guard
 from tenuto.server.repos import find_repo_by_key
 from tenuto.server.schema import lfs_objects
+from tenuto.server.staging import Stage
 from tenuto.server.trees import TreeEditor
 
-STAGE_BYTES = 16 << 20
 MESSAGE_BYTES = 1 << 16
 _HELD = select(lfs_objects.c.sha256, lfs_objects.c.size).where(
     lfs_objects.c.repo_id == bindparam("repo"), lfs_objects.c.sha256.in_(bindparam("oids", expanding=True))
@@ -164,14 +165,13 @@ def check_commit_path(path: str) -> str:
 
 
 class CommitReader:
-    """Reads the lines of one commit. Blobs are staged: rows that no tree names yet, and that do no harm if none ever does."""
+    """Reads the lines of one commit; its small files are on the `stage`, which whoever reads it closes."""
 
     def __init__(self, parts: Parts, repo: Repo) -> None:
         self.header = HeaderValue()
         self.operations: list[Operation] = []
-        self.blobs: list[ObjectRow] = []
+        self.stage = Stage(parts, repo.key)
         self._parts, self._repo = parts, repo
-        self._staged_bytes = 0
         self._decoder = msgspec.json.Decoder(Line)
 
     def read(self, file: BinaryIO) -> None:
@@ -234,16 +234,8 @@ class CommitReader:
         if sha256 is not None:
             # A pointer sent as text is a claim to a large object like any other one.
             return Pending(path, Pointer(str(sha256), int(str(row["lfs_size"]))))
-        self._stage(row)
+        self.stage.add(row)
         return Put(path, str(row["oid"]))
-
-    def _stage(self, row: ObjectRow) -> None:
-        self.blobs.append(row)
-        self._staged_bytes += int(str(row["size"])) + 200
-        if self._staged_bytes > STAGE_BYTES:
-            with self._parts.database.write() as connection:
-                add_objects(self._parts.database, connection, self.blobs)
-            self.blobs, self._staged_bytes = [], 0
 
 
 def _check_header(header: HeaderValue) -> HeaderValue:
@@ -272,16 +264,18 @@ Enter: TypeAlias = Callable[[GitReader, HeaderValue], str]
 def commit(parts: Parts, repo: Repo, origin: Origin, revision: str | Enter, file: BinaryIO) -> str:
     """Apply the lines in `file` to a branch and return its head afterwards; no change makes no commit.
 
-    All or nothing. Raises ConflictError (StaleParent) if the head is not the one that the caller built on,
+    All or nothing. Raises ConflictError (StaleParent) if the head is not the one that the caller built on, StorageError (QuotaExceeded),
     NotFoundError (RevisionNotFound, EntryNotFound, RepoNotFound), UsageError (BadRequest, BadPath, TooLarge).
     """
     reader = CommitReader(parts, repo)
     try:
         reader.read(file)
-        with parts.database.write() as connection:
+        with parts.database.write() as connection, guard(connection, repo.key, parts.now_ms()):
             return _apply(parts, repo, origin, revision, reader, connection)
     except RowRefused as error:  # the repo was deleted meanwhile
         raise _repo_is_gone() from error
+    finally:
+        reader.stage.close()
 
 
 def _repo_is_gone() -> NotFoundError:
@@ -308,10 +302,11 @@ def _apply(
     tree, made = editor.write()
     if tree == head.tree:
         return head.oid
-    rows = [*reader.blobs, *pointers, *(object_row(repo.key, "tree", one.oid, one.body) for one in made)]
+    rows = [*pointers, *(object_row(repo.key, "tree", one.oid, one.body) for one in made)]
     message = "\n\n".join(filter(None, (reader.header.summary or "Update", reader.header.description)))
     facts, row = new_commit(parts, repo, origin.actor, tree, (head.oid,), message)
-    add_objects(parts.database, connection, [*rows, row])
+    for batch in (*reader.stage.batches(), [*rows, row]):
+        add_objects(parts.database, connection, batch)
     add_commit(parts.database, connection, repo.key, facts)
     if not move_ref(connection, repo.key, ref, head.oid, facts.oid):
         raise ConflictError(f"{revision} moved while the commit was made", hint="try again")

@@ -17,6 +17,7 @@ from tenuto.server.git_protocol import ZERO_ID, Update
 from tenuto.server.git_rows import GitRows
 from tenuto.server.gitstore import CommitFacts, GitReader, ObjectRow, Ref, add_commits, add_objects, add_ref, object_row
 from tenuto.server.hub import MIB, Parts
+from tenuto.server.quota import guard, is_limited
 from tenuto.server.repos import find_repo_by_key
 
 _BATCH_BYTES = 16 * MIB
@@ -55,22 +56,18 @@ def land(
 ) -> dict[str, str]:
     """Store all that passed and move the refs; by ref, why it did not move.
 
-    A push of some MiB is one transaction, which leaves nothing if no ref moves. Of a larger one, objects are stored before that: rows
-    that no ref leads to, with all that they name.
+    A push of some MiB, or to a repo under a quota, is one transaction, which leaves nothing if no ref moves. Else, objects are stored
+    before that: rows that no ref leads to, with all that they name.
 
-    Raises NotFoundError (RepoNotFound), ConflictError (Conflict) if what the push builds on has gone.
+    Raises NotFoundError (RepoNotFound), ConflictError (Conflict) if what the push builds on has gone, StorageError (QuotaExceeded).
     """
-    batches = _batches(_items(repo.key, passed, pack) if pack else iter(()))
-    batch = next(batches, [])
-    for following in batches:
-        with parts.database.write() as connection:
-            _store(parts, connection, repo, batch)
-        batch = following
+    batches = _store_ahead(parts, repo, _batches(_items(repo.key, passed, pack) if pack else iter(())))
     faults: dict[str, str] = {}
     try:
-        with parts.database.write() as connection:
+        with parts.database.write() as connection, guard(connection, repo.key, parts.now_ms()):
             _check_ground(connection, repo, passed)
-            _store(parts, connection, repo, batch)
+            for batch in batches:
+                _store(parts, connection, repo, batch)
             _move_all(parts, connection, repo, moves, faults)
             if len(faults) == len(moves) or (is_atomic and faults):
                 raise _NothingMovesError
@@ -82,6 +79,19 @@ def land(
         for move in moves:
             faults.setdefault(move.update.ref, "another ref of this atomic push was refused")
     return faults
+
+
+def _store_ahead(parts: Parts, repo: Repo, batches: Iterator[list[_Item]]) -> Iterator[list[_Item]]:
+    """What is left for the last transaction: the last batch, or all of them under a quota."""
+    with parts.database.read() as connection:
+        if is_limited(connection, repo.key):
+            return batches
+    batch = next(batches, [])
+    for following in batches:
+        with parts.database.write() as connection:
+            _store(parts, connection, repo, batch)
+        batch = following
+    return iter([batch])
 
 
 def _record(connection: Connection, origin: Origin, repo: Repo, update: Update, now_ms: int) -> None:

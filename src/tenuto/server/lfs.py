@@ -17,6 +17,7 @@ from tenuto.server.access import Action, check
 from tenuto.server.commits import held_sizes
 from tenuto.server.exchange import Answer, Call, Sink, json_answer
 from tenuto.server.hub import Parts
+from tenuto.server.quota import check_room
 from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
 from tenuto.server.unneeded import spare_told
 from tenuto.server.xet_rows import file_hashes
@@ -81,7 +82,7 @@ def _offer_uploads(parts: Parts, call: Call, request: BatchRequest) -> tuple[str
         usable = set(parts.xorbs.usable(connection, call.repo.key, chunked).values())
     held = {oid: size for oid, size in held.items() if oid in usable or _is_whole(parts, oid, size)}
     spare_told(parts.database, call.repo.key, held)
-    lacking = [one for one in request.objects if one.oid not in held]
+    lacking = {one.oid: one for one in request.objects if one.oid not in held}.values()
     transfer = "basic"
     # Clients send all of a batch by Xet, or none: whole objects that are here would be sent again. What offers no parts is git-lfs with an
     # agent of its own, which takes other answers.
@@ -89,6 +90,10 @@ def _offer_uploads(parts: Parts, call: Call, request: BatchRequest) -> tuple[str
         transfer = "xet"
     elif "multipart" in request.transfers and any(one.size > parts.limits.multipart_from for one in lacking):
         transfer = "multipart"
+    # Of a file that comes by Xet, nobody knows yet how much is new.
+    wanted_bytes = len(lacking) if transfer == "xet" else sum(max(one.size, 0) for one in lacking)
+    with parts.database.read() as connection:
+        check_room(connection, call.repo.key, wanted_bytes)
     links, in_parts = _Links(parts, call), transfer == "multipart"
     return transfer, [_offer_upload(parts, links, one, held.get(one.oid), in_parts) for one in request.objects]
 
@@ -152,7 +157,14 @@ def _part_links(parts: Parts, links: _Links, one: LfsObject) -> TimedAction:
 
 def upload(parts: Parts, call: Call) -> Sink:
     """Take in a whole object by a signed link."""
+    _check_room(parts, call.claims)
     return ObjectSink(parts, call.claims)
+
+
+def _check_room(parts: Parts, claims: Claims) -> None:
+    with parts.database.read() as connection:
+        if not held_sizes(connection, claims.repo_key, [claims.oid]):
+            check_room(connection, claims.repo_key, claims.size)
 
 
 class ObjectSink(Sink):
@@ -188,6 +200,7 @@ def _check_size(found: int, expected: int) -> None:
 
 def upload_part(parts: Parts, call: Call) -> Sink:
     """Take in one part of an object by a signed link."""
+    _check_room(parts, call.claims)
     return PartSink(parts, call.claims)
 
 

@@ -10,6 +10,7 @@ from tenuto.server.accounts import check_namespace
 from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
+from tenuto.server.quota import check_held
 from tenuto.server.repos import find_repo
 from tenuto.server.schema import repo_aliases, repos
 
@@ -43,6 +44,8 @@ def move(parts: Parts, call: Call) -> Answer:
     check(call.actor, Action.CREATE, Repo(0, new))
     with parts.database.write() as connection:
         _rename(connection, old, new)
+        if old.id.namespace != new.namespace:
+            check_held(connection, old.key)
         record(connection, call.origin, Deed.REPO_MOVE, parts.now_ms(), repo=old, subject=str(new))
     return json_answer({"url": f"{call.base_url}/{new.web_path}", "name": new.full_name})
 

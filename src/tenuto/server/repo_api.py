@@ -18,6 +18,7 @@ from tenuto.server.gates.deciding import check_days
 from tenuto.server.gates.terms import keep_terms
 from tenuto.server.hub import Parts
 from tenuto.server.permit import check_again
+from tenuto.server.quota import guard
 from tenuto.server.repos import (
     create_repo,
     delete_repo,
@@ -92,7 +93,8 @@ def create(parts: Parts, call: Call) -> Answer:
     try:
         with parts.database.write() as connection:
             repo = create_repo(connection, repo_id, private=bool(_wants_private(request)), now_ms=parts.now_ms())
-            begin(parts, connection, repo, call.actor)
+            with guard(connection, repo.key, parts.now_ms()):
+                begin(parts, connection, repo, call.actor)
             facts = {"private": repo.private}
             record(connection, call.origin, Deed.REPO_CREATE, parts.now_ms(), repo=repo, facts=facts)
     except ConflictError as error:

@@ -109,9 +109,13 @@ invitations = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("digest", String(64), nullable=False),
-    Column("name", String(96), nullable=False, server_default=""),  # the name that the account will have, if that is settled
+    Column(
+        "name", String(96), nullable=False, server_default=""
+    ),  # the name that the account will have, if that is settled
     Column("user_id", Integer, ForeignKey("users.id", ondelete="CASCADE")),
-    Column("organization_id", Integer, ForeignKey("users.id", ondelete="CASCADE")),  # where the account becomes a member
+    Column(
+        "organization_id", Integer, ForeignKey("users.id", ondelete="CASCADE")
+    ),  # where the account becomes a member
     Column("right", String(8), nullable=False, server_default=""),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
@@ -368,6 +372,44 @@ purged_objects = Table(
     Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
     Column("sha256", String(64), primary_key=True),
     Column("purged_ms", BigInteger, nullable=False),
+)
+
+# What a repo holds, in bytes. Triggers keep it (migration 10); nothing else writes here.
+repo_usage = Table(
+    "repo_usage",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("file_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("object_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("xorb_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("history_bytes", BigInteger, nullable=False, server_default="0"),
+)
+
+# The same at the end of each day, counted from 1970 UTC, on which it changed.
+usage_days = Table(
+    "usage_days",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("file_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("object_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("xorb_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("history_bytes", BigInteger, nullable=False, server_default="0"),
+)
+
+# How many bytes a repo may hold; without a row, as many as it likes. The same for all repos of an account together.
+repo_quotas = Table(
+    "repo_quotas",
+    metadata,
+    Column("repo_id", Integer, ForeignKey("repos.id", ondelete="CASCADE"), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+)
+
+account_quotas = Table(
+    "account_quotas",
+    metadata,
+    Column("account_id", Integer, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
 )
 
 # What a search looks at, read from the README of the head of `main`; rows of another head are read anew when a search meets them.

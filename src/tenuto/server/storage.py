@@ -17,6 +17,7 @@ from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.gates.terms import note_change
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
+from tenuto.server.quota import guard
 from tenuto.server.repos import find_repo
 from tenuto.server.rewriting import Rewriter
 from tenuto.server.schema import git_commits, git_objects, lfs_objects, purged_objects
@@ -130,7 +131,7 @@ def purge(parts: Parts, call: Call) -> Answer:
         raise UsageError(f"delete {MOST_OBJECTS} objects at most", code="TooLarge")
     names, now_ms = sorted({check_sha256(one) for one in wanted.sha}), parts.now_ms()
     rewritten: dict[str, str] = {}
-    with parts.database.write() as connection:
+    with parts.database.write() as connection, guard(connection, call.repo.key, now_ms):
         held = _held(connection, call.repo.key, names)
         if wanted.rewrite_history:
             git = GitReader(connection, call.repo.key, parts.cache)
@@ -218,7 +219,8 @@ def duplicate(parts: Parts, call: Call) -> Answer:
         check(call.actor, Action.WRITE, target)
         assert target is not None
         held = set(_held(connection, call.repo.key, names))
-        _hold_too(parts, connection, call.repo.key, target.key, sorted(held))
+        with guard(connection, target.key, parts.now_ms()):
+            _hold_too(parts, connection, call.repo.key, target.key, sorted(held))
         shared: dict[str, Fact] = {"objects": len(held), "names": sorted(held)}
         now_ms, to = parts.now_ms(), str(target.id)
         record(connection, call.origin, Deed.OBJECTS_SHARE, now_ms, repo=call.repo, subject=to, facts=shared)

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, select
 from tenuto.core.errors import StorageError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.hub import Parts
+from tenuto.server.quota.totals import wrong_totals
+from tenuto.server.repos import find_repo_by_key
 from tenuto.server.schema import repos
 from tenuto.server.upkeep_check_git import Finder, GitCheck, pointing_blobs
 from tenuto.server.upkeep_check_store import Progress, StoreCheck
@@ -71,6 +73,24 @@ def _steps(
     for key in keys:
         yield partial(_look_at_repo, parts, key, depth, counts, damage)
     yield StoreCheck(parts, depth, counts, progress, damage).run
+
+    def totals() -> None:
+        if not damage:  # of rows that are wrong, sums are wrong too
+            findings.extend(_of_totals(parts))
+
+    yield totals
+
+
+def _of_totals(parts: Parts) -> Iterator[Finding]:
+    """Repos whose counted bytes, which quotas rest on, are not those of their rows."""
+    with parts.database.read() as connection:
+        for key, noted, found in wrong_totals(connection):
+            repo = find_repo_by_key(connection, key)
+            name = str(repo.id) if repo else str(key)
+            detail = f"{noted.counted_bytes} bytes are noted, {found.counted_bytes} are there"
+            if noted.counted_bytes == found.counted_bytes:
+                detail = f"noted is {noted}, there is {found}"
+            yield Finding("wrong row", "usage", name, detail, [name])
 
 
 def _look_at_repo(parts: Parts, key: int, depth: Depth, counts: Counts, damage: list[Damage]) -> None:

@@ -12,6 +12,7 @@ from tenuto.server.access import Repo
 from tenuto.server.audit import Deed, command_line, record
 from tenuto.server.db import chunks
 from tenuto.server.hub import Parts
+from tenuto.server.quota import note_day, usage
 from tenuto.server.repos import find_repo_by_key
 from tenuto.server.schema import lfs_objects, repo_xorbs, repos, xorbs
 from tenuto.server.upkeep_git import Litter
@@ -178,6 +179,7 @@ class Collector:
                 forgets = self._keep_s < CLIENTS_REMEMBER_S
                 is_done = apply(database, connection, litter, verdict, self._now_ms, forgets=forgets)
                 self._record(connection, repo, verdict, is_done)
+                note_day(connection, repo.key, usage(connection, repo.key), self._now_ms)
         self._parts.cache.forget(litter.repo_key)
 
     def _record(self, connection: Connection, repo: Repo, verdict: Verdict, is_done: bool) -> None:

@@ -39,6 +39,7 @@ from tenuto.server.gitstore import (
 from tenuto.server.hub import Parts
 from tenuto.server.patterns import IgnoreRules, LargeFileRules
 from tenuto.server.proposals import Opening, continue_proposal
+from tenuto.server.quota import check_room
 from tenuto.server.xet_rows import chunk_knowledge
 
 RULES_BYTES = 1 << 18
@@ -76,13 +77,17 @@ def preupload(parts: Parts, call: Call) -> Answer:
         ignore = IgnoreRules(_rules(git, head.tree, ".gitignore") if request.git_ignore is None else request.git_ignore)
         items = {one.path: git.find(head.tree, one.path) for one in request.files}
         facts = git.blobs(item.oid for item in items.values() if item and not item.is_tree)
+        sizes = {path: facts[item.oid].size for path, item in items.items() if item and item.oid in facts}
+        # What comes inside the commit, and is surely not here yet under its name.
+        small = [one for one in request.files if not _is_large(parts, large, one) and not ignore.ignores(one.path)]
+        check_room(connection, call.repo.key, sum(one.size for one in small if sizes.get(one.path) != one.size))
         earlier = [blob.pointer.sha256 for blob in facts.values() if blob.pointer]
         chunks = chunk_knowledge(connection, call.repo.key, earlier)
     answers = []
     for one in request.files:
         item = items[one.path]
         blob = facts.get(item.oid) if item else None
-        is_large = one.size > 0 and (one.size > parts.limits.large_file or large.is_large(one.path))
+        is_large = _is_large(parts, large, one)
         oid = (blob.pointer.sha256 if blob.pointer else blob.oid) if blob else None
         # Chunks of something much smaller are no reason to send all of this by chunks.
         is_alike = blob is not None and one.size <= 2 * blob.true_size
@@ -90,6 +95,10 @@ def preupload(parts: Parts, call: Call) -> Answer:
         mode: Literal["lfs", "regular"] = "lfs" if is_large else "regular"
         answers.append(PreuploadAnswer(one.path, mode, ignore.ignores(one.path), oid, known))
     return json_answer(PreuploadResult(answers, head.oid))
+
+
+def _is_large(parts: Parts, rules: LargeFileRules, file: PreuploadFile) -> bool:
+    return file.size > 0 and (file.size > parts.limits.large_file or rules.is_large(file.path))
 
 
 def _rules(git: GitReader, root: str, name: str) -> str:

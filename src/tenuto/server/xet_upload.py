@@ -146,7 +146,7 @@ def _report(check: ShardCheck) -> Generator[bytes, None, None]:
         yield _line({"type": "result", "result": int(check.added > 0)})
     except TenutoError as error:
         message = f"{error.message}; {error.hint}" if error.hint else error.message
-        again = isinstance(error, UnavailableError | StorageError)
+        again = isinstance(error, UnavailableError | StorageError) and error.code != "QuotaExceeded"
         yield _line({"type": "error", "message": message, "retryable": again})
 
 

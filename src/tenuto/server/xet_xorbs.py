@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import IntegrityError
 from tenuto.server.db import Database
+from tenuto.server.quota import guard
 from tenuto.server.unneeded import spare
 from tenuto.server.xet_rows import (
     Scope,
@@ -79,18 +80,21 @@ class Xorbs:
     def publish(self, scope: Scope, name: str, table: XorbTable, sealed: IncomingXorb, now_ms: int) -> bool:
         """A sealed xorb is stored and its repo holds it; whether it did not before.
 
-        Where all bytes are here already, they stay: offsets in them have been told. Raises StorageError, NotFoundError (RepoNotFound),
-        ConflictError if the repo dropped data meanwhile.
+        Where all bytes are here already, they stay: offsets in them have been told.
+
+        Raises StorageError (QuotaExceeded and others), NotFoundError (RepoNotFound), ConflictError if the repo dropped data meanwhile.
         """
         # The bytes appear inside the transaction: nobody can find them unheld, and drop them, before the row is there.
         with write_for_repo(self._database) as connection:
             check_generation(connection, scope)
             spare(connection, scope.repo_key, [name])
             is_lacking = bool(self.lacking(connection, [name]))
+            with guard(connection, scope.repo_key, now_ms):
+                if is_lacking:
+                    keep_xorb_table(connection, name, table)
+                is_new = hold_xorb(self._database, connection, scope.repo_key, name, now_ms)
             if is_lacking:
                 self.folder.publish(name, sealed)
-                keep_xorb_table(connection, name, table)
-            is_new = hold_xorb(self._database, connection, scope.repo_key, name, now_ms)
         if is_lacking:
             self._forget_replaced(name)
         return is_new

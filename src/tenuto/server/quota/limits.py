@@ -1,0 +1,59 @@
+"""How many bytes a repo, or all repos of an account together, may hold."""
+
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
+
+from tenuto.server.quota.totals import counted_below, usage
+from tenuto.server.schema import account_quotas, repo_quotas, repos, users
+
+
+class Limit(NamedTuple):
+    """What may be held, and what is: by a repo, or by an account."""
+
+    name: str
+    allowed_bytes: int
+    used_bytes: int
+    is_account: bool
+
+
+_OF_REPO = (
+    select(repo_quotas.c.bytes, repos.c.namespace, repos.c.name)
+    .join(repos, repos.c.id == repo_quotas.c.repo_id)
+    .where(repo_quotas.c.repo_id == bindparam("repo"))
+)
+_OF_ACCOUNT = (
+    select(account_quotas.c.bytes, users.c.name)
+    .join(users, users.c.id == account_quotas.c.account_id)
+    .join(repos, func.lower(repos.c.namespace) == users.c.name_key)
+    .where(repos.c.id == bindparam("repo"))
+)
+
+
+def limits_on(connection: Connection, repo_key: int) -> list[Limit]:
+    """The limits that the bytes of a repo fall under, the narrower one first; none, if nobody set one."""
+    found = []
+    own = connection.execute(_OF_REPO, {"repo": repo_key}).first()
+    if own:
+        used = usage(connection, repo_key).counted_bytes
+        found.append(Limit(f"{own.namespace}/{own.name}", own.bytes, used, False))
+    account = connection.execute(_OF_ACCOUNT, {"repo": repo_key}).first()
+    if account:
+        found.append(Limit(account.name, account.bytes, counted_below(connection, account.name), True))
+    return found
+
+
+def is_limited(connection: Connection, repo_key: int) -> bool:
+    """Whether the bytes of a repo fall under a limit."""
+    return any(connection.execute(query, {"repo": repo_key}).first() for query in (_OF_REPO, _OF_ACCOUNT))
+
+
+def set_quota(
+    connection: Connection, allowed_bytes: int | None, *, repo_key: int | None = None, account_id: int | None = None
+) -> None:
+    """Let a repo, or an account, hold so many bytes; None lifts the limit. What is held already stays."""
+    table, key = (repo_quotas, repo_key) if account_id is None else (account_quotas, account_id)
+    column = table.primary_key.columns[0]
+    connection.execute(delete(table).where(column == key))
+    if allowed_bytes is not None:
+        connection.execute(insert(table), {column.name: key, "bytes": allowed_bytes})
