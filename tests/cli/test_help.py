@@ -95,7 +95,8 @@ Commands:
   login        Keep a token for a hub.
   logout       Forget the token of a hub.
   whoami       Say who the hub takes you for.
-  repo         Make and delete repos on the hub.
+  repo         Make, open, close and delete repos on the hub.
+  access       Gated repos: ask to be let in, and decide who is.
   hub          Run a hub of your own.
   hook         What git asks before a commit.
   completion   Let a shell complete what you type.
@@ -162,7 +163,7 @@ exit status 0
 --- out ---
 Usage: tenuto repo [OPTIONS] COMMAND [ARGS]...
 
-  Make and delete repos on the hub.
+  Make, open, close and delete repos on the hub.
 
 Options:
   --json            Print one JSON document.
@@ -174,8 +175,9 @@ Options:
   -h, --help        Show this message and exit.
 
 Commands:
-  create  Make an empty repo.
-  delete  Delete a repo with all its history.
+  create    Make an empty repo.
+  settings  Say who may see a repo, and who may read it.
+  delete    Delete a repo with all its history.
 """)
 
 

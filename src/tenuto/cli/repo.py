@@ -1,4 +1,6 @@
-"""`tenuto repo create | delete`."""
+"""`tenuto repo create | settings | delete`."""
+
+from collections.abc import Iterator, Mapping
 
 import click
 
@@ -8,9 +10,10 @@ repo = LazyGroup(
     "repo",
     lazy={
         "create": ("tenuto.cli.repo", "Make an empty repo."),
+        "settings": ("tenuto.cli.repo", "Say who may see a repo, and who may read it."),
         "delete": ("tenuto.cli.repo", "Delete a repo with all its history."),
     },
-    help="Make and delete repos on the hub.",
+    help="Make, open, close and delete repos on the hub.",
 )
 
 
@@ -38,6 +41,80 @@ def create(address: str, private: bool, exist_ok: bool) -> None:
     kind = f"{'private' if private else 'public'} {wanted.kind.value} repo"
     text = f"Made {wanted}, a {kind}: {url}" if made else f"{wanted} is there already: {url}"
     run.printer.report({"repo": str(wanted), "url": url, "created": made}, lambda: [text])
+
+
+_MOST_DAYS = 36_500
+_ADDRESS = "hf://datasets/gamahea/lemm-dataset"
+
+
+@command(
+    "settings",
+    example=f"tenuto repo settings {_ADDRESS} --gated auto --grant-days 90\ntenuto repo settings {_ADDRESS} --private",
+    exits=(3, 4, 6, 9),
+)
+@click.argument("address")
+@click.option("--private/--public", default=None, help="Who may see that it exists.")
+@click.option(
+    "--gated",
+    type=click.Choice(("auto", "manual", "off")),
+    help="Who may read its files: whoever asks, or whom you accept.",
+)
+@click.option("--takes-requests", type=click.Choice(("yes", "no")), help="Whether others can ask for access.")
+@click.option(
+    "--grant-days", metavar="DAYS", help="How long those stay who are let in from now on; `never` for no end."
+)
+def settings(
+    address: str, private: bool | None, gated: str | None, takes_requests: str | None, grant_days: str | None
+) -> None:
+    """Change who may see a repo and who may read it: at once, links that were handed out and running downloads included."""
+    from tenuto.core.errors import UsageError
+    from tenuto.core.ids import RepoId
+
+    run = invocation()
+    wanted = RepoId.parse(address)
+    values: dict[str, object] = {}
+    if private is not None:
+        values |= {"private": private, "visibility": "private" if private else "public"}
+    if gated:
+        values["gated"] = gated != "off" and gated
+    if takes_requests:
+        values["takesRequests"] = takes_requests == "yes"
+    if grant_days:
+        values["grantDays"] = _days(grant_days)
+    if not values:
+        raise UsageError("there is nothing to change", code="BadCommand", hint="see `tenuto repo settings --help`")
+    remote = run.remote()
+    with remote.session:
+        remote.change_settings(wanted, values)
+    values.pop("visibility", None)
+    run.printer.report({"repo": str(wanted), **values}, lambda: [f"{wanted}: {one}" for one in _said(values)])
+
+
+def _days(text: str) -> int | None:
+    from tenuto.core.errors import UsageError
+
+    if text == "never":
+        return None
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:9]) <= _MOST_DAYS):
+        raise UsageError(f"{text!r} is not a number of days", code="BadCommand", hint="write 30, or never")
+    return int(text)
+
+
+def _said(values: Mapping[str, object]) -> Iterator[str]:
+    """Each setting as people say it."""
+    days = values.get("grantDays")
+    words = {
+        ("private", True): "only you and those with a right on it see it",
+        ("private", False): "everybody sees it",
+        ("gated", "auto"): "whoever asks may read it",
+        ("gated", "manual"): "whom you accept may read it",
+        ("gated", False): "everybody who sees it may read it",
+        ("takesRequests", True): "others can ask for access",
+        ("takesRequests", False): "nobody can ask for access",
+        ("grantDays", days): f"whoever is let in stays for {days} days" if days else "whoever is let in stays",
+    }
+    for name, value in values.items():
+        yield words[name, value]
 
 
 @command("delete", example="tenuto repo delete hf://datasets/ninanor/beats-checkpoints --yes", exits=(3, 4, 6, 9))

@@ -77,6 +77,11 @@ class Remote:
         body = {"name": repo.name, "organization": repo.namespace, "type": repo.kind.value}
         self.session.request("DELETE", "api/repos/delete", body=msgspec.json.encode(body), headers=_JSON, again=False)
 
+    def change_settings(self, repo: RepoId, values: Mapping[str, object]) -> None:
+        """Change visibility and gate of a repo; raises AccessDeniedError, NotFoundError (RepoNotFound)."""
+        body = msgspec.json.encode(values)
+        self.session.request("PUT", f"{repo.api_path}/settings", body=body, headers=_JSON, again=False)
+
     def info(self, repo: RepoId, revision: str) -> wire.RepoInfo:
         """Facts of a repo at a revision, with the commit it resolves to; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
         info = self._ask(wire.RepoInfo, "GET", f"{repo.api_path}/revision/{quote(revision, safe='')}")

@@ -147,21 +147,34 @@ def named(remote: "Remote", repo: RepoId, revision: str) -> Iterator[None]:
         raise
 
 
+_CLOSED = {
+    "awaiting": ("your request waits for an answer of its owner", "look at {page}"),
+    "rejected": ("your request was rejected by its owner", "talk to the owner; see {page}"),
+    "taken back": ("your access was taken back by its owner", "talk to the owner; see {page}"),
+    "has expired": ("your access has expired", "{ask}, as you did before"),
+    "terms have changed": ("its terms have changed since you were let in", "read and accept them: {ask}"),
+}
+"""By words of a hub: what is so, and what opens the gate."""
+
+
 def _gated(remote: "Remote", repo: RepoId, error: AccessDeniedError) -> AccessDeniedError:
     """Which of the ways through a gate it is that is closed, and what opens it."""
     page, said = f"{remote.endpoint}/{repo.web_path}", error.message.lower()
+    by_command = f"run `tenuto access request {repo}`, or " if remote.session.speaks_pack else ""
+    ask = f"{by_command}ask for access at {page}"
     if error.code == "TokenTooNarrow":
         why = "your fine-grained token may not read gated repos"
         hint = f"allow it that at {remote.endpoint}/settings/tokens, or take a token that reads all you may read"
     elif not remote.session.has_token:
-        why, hint = "you are not logged in", f"run `tenuto login`, and ask for access at {page} if you never did"
-    elif "awaiting" in said:
-        why, hint = "your request waits for an answer of its owner", f"look at {page}"
-    elif "rejected" in said:
-        why, hint = "your request was rejected by its owner", f"talk to the owner; see {page}"
+        why, hint = "you are not logged in", f"run `tenuto login`, then {ask} if you never did"
     else:
-        why, hint = "access was not granted to you", f"ask for access at {page}, logged in as the owner of your token"
-    return AccessDeniedError(f"{repo} is gated, and {why}", code=error.code, hint=hint)
+        unasked = ("access was not granted to you", "{ask}, logged in as the owner of your token")
+        why, hint = next((texts for words, texts in _CLOSED.items() if words in said), unasked)
+    reason = error.message.partition(" They say: ")[2]
+    why += f", who says: {reason}" if reason else ""
+    return AccessDeniedError(
+        f"{repo} is gated, and {why}", code=error.code, hint=hint.replace("{ask}", ask).replace("{page}", page)
+    )
 
 
 def target_at(workspace: Workspace, name: str, artifact: Artifact, commit: str) -> Target:

@@ -82,7 +82,8 @@ def show_form(parts: Parts, call: Call) -> Answer:
 def ask(parts: Parts, call: Call) -> Answer:
     """Ask to be let in, or agree to terms that changed; asking again changes nothing. Where the gate is `auto` that is enough.
 
-    With `terms` in the query, only if these are what is agreed to at this moment. Raises AccessDeniedError (Forbidden) for who was turned
+    With `terms` in the query, only if these are what is agreed to at this moment. Whoever takes JSON is told the state, others are led to
+    the page of the repo. Raises AccessDeniedError (Forbidden) for who was turned
     away, and where nobody may ask; UsageError (BadRequest, TooLarge), ConflictError.
     """
     answers = _answers(call)
@@ -96,10 +97,13 @@ def ask(parts: Parts, call: Call) -> Answer:
         request = book.of_account(call.actor.user_id)
         _check_may_ask(repo, book, request)
         event = Event.ENTER if gate is Gate.AUTO else Event.ASK
+        standing: Standing | None = request.standing
         if not _is_settled(request, event, form):
             kept = msgspec.json.encode(check_answers(form, answers)).decode()
-            after = book.step(request, event, _row(book, request, event, kept, form.terms))
-            _record(parts, connection, call, repo, after)
+            standing = book.step(request, event, _row(book, request, event, kept, form.terms))
+            _record(parts, connection, call, repo, standing)
+    if "application/json" in call.headers.get("accept", ""):
+        return json_answer({"state": standing})
     return Answer(303, {"Location": f"{call.base_url}/{call.repo.id.web_path}"})
 
 
