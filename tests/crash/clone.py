@@ -37,8 +37,11 @@ class Forge:
             [sys.executable, FORGE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
-    def run(self, clone: "Clone", *commands: list[str], die_at: int = 0) -> Ended:
-        """Run the commands, up to the first that fails; with `die_at` the process kills itself before that call."""
+    def run(self, clone: "Clone", *commands: list[str], die_at: int = 0, fault: int = 0) -> Ended:
+        """Run the commands, up to the first that fails; with `die_at` the process kills itself before that call.
+
+        With `fault`, a number of the system's errors, that call fails so instead; then calls to disks alone are counted.
+        """
         output = clone.folder.with_suffix(".output")
         order = {
             "folder": str(clone.folder),
@@ -46,6 +49,7 @@ class Forge:
             "commands": commands,
             "output": str(output),
             "die_at": die_at,
+            "fault": fault,
         }
         assert self._process.stdin
         assert self._process.stdout

@@ -1,4 +1,5 @@
-"""Runs `tenuto` in forks of one warm process, each of which can be made to kill itself before its call number N to the outside.
+"""Runs `tenuto` in forks of one warm process, each of which can be made to kill itself before its call number N to the outside, or to see
+its call number N to a disk fail.
 
 A line of JSON on standard input says what to run, a line on standard output how it ended. Calls are seen through an audit hook (files,
 folders, connections) and a profile hook (bytes written, sent and received, database statements): nothing is patched, no setting is read.
@@ -11,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import NoReturn
 
 AUDITED = {
@@ -40,6 +41,11 @@ PROFILED = {
     "execute",
     "executemany",
     "executescript",
+}
+DISK_AUDITED = AUDITED - {"socket.connect", "sqlite3.connect", "fcntl.flock"} | {"os.listdir", "os.scandir", "os.chmod"}
+DISK_CALLS = {
+    *("read", "readv", "pread", "preadv", "write", "pwrite"),
+    *("fsync", "fchmod", "ftruncate", "copy_file_range", "statvfs"),
 }
 LOADED = (
     "tenuto.cli.main",
@@ -96,12 +102,48 @@ class Tally:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Trouble(Tally):
+    """Counts the calls to disks below a folder, and lets the chosen one fail with an error of the system."""
+
+    def __init__(self, fail_at: int, number: int, folder: str) -> None:
+        super().__init__(fail_at)
+        self._number, self._folder = number, folder
+
+    def _audit(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event not in DISK_AUDITED:
+            return
+        path = arguments[0]
+        if isinstance(path, str) and (not path.startswith("/") or path.startswith(self._folder)):
+            self._call(path)  # one without a root is relative to an open folder
+
+    def _profile(self, frame: FrameType, event: str, function: object) -> None:
+        if event != "c_call" or getattr(function, "__name__", "") not in DISK_CALLS:
+            return
+        owner = getattr(function, "__self__", None)
+        if isinstance(owner, ModuleType):  # which file it is, only its caller knows; no other module of ours has pipes
+            if owner.__name__ == "posix" and "/tenuto/" in frame.f_code.co_filename:
+                self._call()
+            return
+        name = getattr(owner, "name", None)
+        if isinstance(name, int):
+            name = os.readlink(f"/proc/self/fd/{name}")
+        if isinstance(name, str) and name.startswith(self._folder):
+            self._call(name)
+
+    def _call(self, path: str = "") -> None:
+        self.seen = next(self._numbers)
+        if self.seen == self._die_at:
+            raise OSError(self._number, os.strerror(self._number), path or None)
+
+
 def run(order: dict[str, object], answer: int) -> NoReturn:
     """Carry out the commands one after the other, up to the first that fails, and end this process with its status."""
     from tenuto.cli.frame import Invocation
     from tenuto.cli.main import execute
 
-    tally = Tally(int(str(order["die_at"])))
+    point, fault = int(str(order["die_at"])), int(str(order["fault"]))
+    around = os.path.dirname(str(order["folder"]))
+    tally = Trouble(point, fault, around) if fault else Tally(point)
     os.environ.clear()
     os.environ.update(order["environment"])  # type: ignore[arg-type, call-overload]
     os.chdir(str(order["folder"]))

@@ -32,7 +32,8 @@ EDITS = {"encoder.bin": noise(300_500, 18), "notes.txt": b"mine\n", "only-here.t
 EDITED = OWN | EDITS
 LOOSE = {"one.bin": noise(60_000, 19), "two/two.bin": noise(70_000, 20), "two/three.txt": b"loose\n"}
 THEIRS, LOOSE_FOLDER, TEN_DAYS_S = "models/theirs", "loose", 864_000.0
-_OWN_FILES = {"state.db", "state.db-wal", "state.db-shm", "lock", ".gitignore", "tenuto.toml", "tenuto.lock"}
+_MEMORIES = {f"{name}.db{ending}" for name in ("state", "objects") for ending in ("", "-wal", "-shm", "-journal")}
+_OWN_FILES = {*_MEMORIES, "lock", ".gitignore", "tenuto.toml", "tenuto.lock"}
 
 
 class Stage:

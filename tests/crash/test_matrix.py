@@ -51,12 +51,12 @@ class Campaign:
         killed = sum(self.kill(point) for point in sorted(points))
         assert killed >= len(points) * 2 // 3, "threads make the number of calls vary, but not that much"
 
-    def attempt(self, point: int) -> tuple[Stage, Ended]:
+    def attempt(self, point: int, fault: int = 0) -> tuple[Stage, Ended]:
         """A copy of the start, and the command run in it."""
         stage = self.start.copy(self.start.clone.folder.with_name(f"killed-{point}"))
         self.case.each(stage)
         self.contents, self.objects, self.needed = stage.contents(), stage.objects(), stage.needed()
-        return stage, self.forge.run(stage.clone, self.command, die_at=point or 1_000_000)
+        return stage, self.forge.run(stage.clone, self.command, die_at=point or 1_000_000, fault=fault)
 
     def kill(self, point: int) -> bool:
         """One kill, and the run after it; whether the process was killed at all."""

@@ -3,12 +3,14 @@
 import os
 from typing import TYPE_CHECKING
 
+from tenuto.core.errors import StorageError
+
 if TYPE_CHECKING:
     import subprocess
 
 
 def ask_git(folder: str, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes] | None":
-    """Run git in a folder; None where there is no git. Its messages are in English."""
+    """Run git in a folder; None where there is no git. Its messages are in English. Raises StorageError if no process can be started."""
     import subprocess  # most commands ask nothing
 
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
@@ -19,3 +21,5 @@ def ask_git(folder: str, *arguments: str, stdin: bytes = b"") -> "subprocess.Com
         return subprocess.run(command, cwd=folder, env=environment, input=stdin, capture_output=True, check=False)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StorageError(f"git cannot be started: {error.strerror}") from error

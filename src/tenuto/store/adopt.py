@@ -52,10 +52,10 @@ def adopt_file(store: LocalStore, path: str, progress: Callable[[int], None]) ->
         sha256, size = hash_file(path, progress)
     if store.has(sha256):
         return Adopted(path, sha256, size, "known")
-    os.makedirs(store.spool, exist_ok=True)
     spare = os.path.join(store.spool, f"sealed-{os.urandom(16).hex()}")
-    try:
-        with disk_errors(path):
+    with disk_errors(path):
+        os.makedirs(store.spool, exist_ok=True)
+        try:
             how = _link(path, spare)
             after = os.stat(path)
             if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
@@ -63,10 +63,10 @@ def adopt_file(store: LocalStore, path: str, progress: Callable[[int], None]) ->
                     f"{path} changed while it was read", hint="wait until its writer is done, then try again"
                 )
             os.chmod(spare, 0o444)
-        store.publish([Sealed(sha256, size, spare)])
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(spare)
+            store.publish([Sealed(sha256, size, spare)])
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(spare)
     return Adopted(path, sha256, size, how)
 
 
@@ -74,7 +74,12 @@ def take_over(store: LocalStore, lower: LocalStore, sha256: str) -> bool:
     """Bring an object of another store here, by a copy that is checked on its way; whether it was there undamaged. Raises StorageError."""
     if store.has(sha256) or not lower.has(sha256):
         return store.has(sha256)
-    with contextlib.suppress(IntegrityError), lower.open(sha256) as source, store.receive() as incoming:
+    with (
+        contextlib.suppress(IntegrityError),
+        disk_errors(lower.root),
+        lower.open(sha256) as source,
+        store.receive() as incoming,
+    ):
         while block := source.read(BLOCK_BYTES):
             incoming.write(block)
         store.publish([incoming.seal(sha256=sha256, source=lower.root)])
