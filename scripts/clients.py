@@ -22,6 +22,7 @@ Installs = tuple[tuple[str, ...], ...]
 CLIENTS: Mapping[str, Installs] = {
     "hub-1.33": (("huggingface_hub==1.33.0", "hf-xet==1.8.0"),),
     "hub-0.36": (("huggingface_hub==0.36.2", "hf-xet==1.8.0"),),
+    "schemathesis": (("schemathesis==4.32.5",),),
     "datasets": (("datasets==5.2.0", "huggingface_hub==2.4.0", "soundfile==0.14.0"),),
     "transformers": (
         ("torch==2.13.0",),

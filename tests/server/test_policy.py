@@ -79,7 +79,7 @@ TABLES = {
 API, WEB = "/api/{T}/{namespace}/{name}", "/{W}/{namespace}/{name}"
 ROWS = {
     "same for everybody": """
-        GET /health | GET /api/agent-harnesses | HEAD /api/telemetry/{topic*} | POST /v1/telemetry | POST /api/validate-yaml
+        GET /health | GET /api/openapi.json | GET /api/agent-harnesses | HEAD /api/telemetry/{topic*} | POST /v1/telemetry | POST /api/validate-yaml
         POST /oauth/device | POST /oauth/token | GET /oauth/authorize-device | POST /oauth/authorize-device
         GET /static/{file}""",
     "browse": """

@@ -6,6 +6,7 @@ from tenuto.server.access import Action
 from tenuto.server.community_routes import community_routes
 from tenuto.server.gates.routes import gate_routes
 from tenuto.server.git_routes import make_git_routes
+from tenuto.server.openapi import openapi_route
 from tenuto.server.pages.routes import page_routes
 from tenuto.server.people import whoami
 from tenuto.server.people.routes import account_routes
@@ -20,7 +21,7 @@ _MANY_PATHS_BYTES = 4 * SMALL_BODY_BYTES
 
 def make_routes() -> list[Route]:
     """The table."""
-    return [
+    routes = [
         *_hub_routes(),
         *_repo_routes(),
         *_content_routes(),
@@ -34,6 +35,7 @@ def make_routes() -> list[Route]:
         *make_git_routes(),
         *page_routes(),
     ]
+    return [*routes, openapi_route(routes)]
 
 
 def _hub_routes() -> list[Route]:
