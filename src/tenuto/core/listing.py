@@ -4,7 +4,7 @@ Normative description: docs/formats/listing.md.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from operator import itemgetter
 from typing import NamedTuple, Self
 
@@ -49,6 +49,20 @@ class Listing(Mapping[str, Entry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    # What Mapping has of these three would look every path up again.
+
+    def keys(self) -> KeysView[str]:
+        """The paths, in order."""
+        return self._entries.keys()
+
+    def values(self) -> ValuesView[Entry]:
+        """The files, in order."""
+        return self._entries.values()
+
+    def items(self) -> ItemsView[str, Entry]:
+        """Each path with its file, in order."""
+        return self._entries.items()
 
     @property
     def size_bytes(self) -> int:

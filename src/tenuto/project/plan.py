@@ -58,7 +58,7 @@ def compare(
     again; only with `delete` does its absence count as a wish.
     """
     steps = []
-    for path in sorted(base.keys() | here.keys() | there.keys(), key=str.encode):
+    for path in sorted(path for path in here.keys() | there.keys() if here.get(path) != there.get(path)):
         step = _step(path, base.get(path), here.get(path), there.get(path), delete=delete)
         if step:
             steps.append(step)
@@ -66,7 +66,7 @@ def compare(
 
 
 def _step(path: str, base: Content | None, here: Content | None, there: Content | None, *, delete: bool) -> Step | None:
-    if here == there or (here and there and here.id == there.id):
+    if here and there and here.id == there.id:
         return None
     if here is None:
         return _absent_here(path, base, there, delete=delete)
