@@ -1,20 +1,28 @@
-"""A real forward proxy on loopback: tunnels for https, requests passed on for http; it keeps every byte that clients sent it."""
+"""A real forward proxy on loopback: tunnels for https, requests passed on for http; it keeps every byte that clients sent it.
+
+One that intercepts reads what goes through its tunnels: towards the client it has the certificate of an authority of its own.
+"""
 
 import contextlib
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """The proxy. With `credentials`, the value that Proxy-Authorization must have, it answers 407 without them."""
+    """The proxy. With `credentials`, the value that Proxy-Authorization must have, it answers 407 without them.
+
+    With `disguise`, what it shows to clients as if it were the host, it reads tunnels, and believes every host itself.
+    """
 
     daemon_threads = True
 
-    def __init__(self, credentials: str | None = None) -> None:
+    def __init__(self, credentials: str | None = None, disguise: ssl.SSLContext | None = None) -> None:
         self.credentials = credentials
+        self.disguise = disguise
         self.heads: list[str] = []
         self.received = bytearray()
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -46,11 +54,27 @@ class _Handler(socketserver.BaseRequestHandler):
         with socket.create_connection((parts.hostname or "", parts.port or 80)) as upstream:
             if method == "CONNECT":
                 self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                if self.server.disguise:
+                    self._intercept(upstream, self.server.disguise)
+                    return
             else:
                 upstream.sendall(f"{method} {parts.path} HTTP/1.1\r\n{fields}".encode("latin-1"))
             back = threading.Thread(target=_pour, args=(upstream, self.request))
             back.start()
             _pour(self.request, upstream, self.server.received)
+            back.join()
+
+    def _intercept(self, upstream: socket.socket, disguise: ssl.SSLContext) -> None:
+        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        with (
+            contextlib.suppress(OSError),  # a client that does not believe it goes away
+            disguise.wrap_socket(self.request, server_side=True) as client,
+            trusting.wrap_socket(upstream) as host,
+        ):
+            back = threading.Thread(target=_pour, args=(host, client))
+            back.start()
+            _pour(client, host, self.server.received)
             back.join()
 
     def _head(self) -> bytes:
@@ -75,9 +99,9 @@ def _pour(source: socket.socket, target: socket.socket, copy: bytearray | None =
 
 
 @contextlib.contextmanager
-def proxying(credentials: str | None = None) -> Iterator[Proxy]:
+def proxying(credentials: str | None = None, disguise: ssl.SSLContext | None = None) -> Iterator[Proxy]:
     """The proxy, from start to stop."""
-    with Proxy(credentials) as proxy:
+    with Proxy(credentials, disguise) as proxy:
         thread = threading.Thread(target=proxy.serve_forever, args=(0.02,))
         thread.start()
         try:

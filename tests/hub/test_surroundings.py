@@ -44,7 +44,17 @@ def openssl(folder: Path, *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Made for this file."""
-    folder = tmp_path_factory.mktemp("authority")
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Another one, as a company has it whose proxy reads along."""
+    return make_authority(tmp_path_factory.mktemp("company"))
+
+
+def make_authority(folder: Path) -> Authority:
+    """Keys and certificates, in that folder."""
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     openssl(folder, "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=Own authority")
     signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "subjectAltName=IP:127.0.0.1")
@@ -72,8 +82,10 @@ def test_an_own_authority_is_trusted_where_the_environment_names_it(
     authority: Authority, monkeypatch: pytest.MonkeyPatch, variable: str, is_folder: bool
 ) -> None:
     with serving(in_turn([OK]), authority.server) as server:
-        with Session(server.url, CANARY, retries=0) as session, pytest.raises(UnavailableError, match="certificate"):
+        with Session(server.url, CANARY) as session, pytest.raises(UnavailableError, match="certificate") as caught:
             session.request("GET", "x")
+        assert "SSL_CERT_FILE" in (caught.value.hint or "")
+        assert session.requests_made == 1, "to try again would not help"
         assert server.seen == []
         monkeypatch.setenv(variable, authority.folder if is_folder else authority.file)
         with Session(server.url, CANARY, retries=0) as session:
@@ -107,6 +119,28 @@ def test_https_goes_through_a_tunnel_and_the_proxy_learns_no_token(
         assert len(proxy.received) > 200
         for secret in (CANARY.encode(), b"secret words", b"uthorization"):
             assert secret not in proxy.received
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_proxy_that_reads_along_is_believed_where_the_environment_names_its_authority(
+    authority: Authority, company: Authority, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    with serving(in_turn([OK]), authority.server) as server, proxying(disguise=company.server) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.place}")
+        for trusted in (None, authority.file):  # nobody, and the hub's own authority: not the one that the proxy has
+            if trusted:
+                monkeypatch.setenv(variable, trusted)
+            with Session(server.url, CANARY) as session, pytest.raises(UnavailableError, match="not trusted") as caught:
+                session.request("GET", "x")
+            assert caught.value.exit_status == 6
+            assert "if a proxy stands between" in (caught.value.hint or "")
+        assert server.seen == []
+        assert CANARY.encode() not in proxy.received
+        monkeypatch.setenv(variable, company.file)
+        with Session(server.url, CANARY) as session:
+            assert session.request("POST", "x", body=b"words").status == 200
+        assert b"words" in proxy.received
+        assert server.seen[0].headers["authorization"] == f"Bearer {CANARY}"
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

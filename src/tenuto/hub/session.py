@@ -351,6 +351,12 @@ def _transport_attempt(error: httpx2.TransportError, host: str) -> Attempt:
     if isinstance(error, httpx2.ProxyError):
         failure = UnavailableError(f"the proxy on the way to {host} refuses: {error}", hint="see HTTPS_PROXY, NO_PROXY")
         return Attempt(failure, again=not str(error).startswith("4"), host=host, reason="the proxy refuses")
+    if distrust := _distrust(error):
+        failure = UnavailableError(
+            f"the certificate of {host} is not trusted: {distrust}",
+            hint="if a proxy stands between, or the hub has an authority of its own, name that one with SSL_CERT_FILE",
+        )
+        return Attempt(failure, again=False, host=host, reason="its certificate is not trusted")
     again = "run the command again: it goes on where it stopped"
     unreached = isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
     reason = _reason(error)
@@ -364,15 +370,28 @@ def _transport_attempt(error: httpx2.TransportError, host: str) -> Attempt:
     return Attempt(failure, again=True, host=host, reason=reason, unreached=unreached)
 
 
-def _reason(error: BaseException) -> str:
-    """What went wrong on the way to a host, in a few words: the operating system knows it best."""
+def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _distrust(error: BaseException) -> str | None:
+    """Why a certificate is not believed, as OpenSSL says it; None if it is something else that went wrong."""
+    import ssl
+
+    found = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError)), None)
+    return found.verify_message if found else None
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong on the way to a host, in a few words: the operating system knows it best."""
+    for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return "its name is not known"
         if isinstance(cause, ConnectionRefusedError):
             return "connection refused"
         if isinstance(cause, TimeoutError):
             return "no answer"
-        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
