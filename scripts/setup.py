@@ -10,6 +10,8 @@ import subprocess
 import sys
 
 OLDEST = (3, 11)
+PROGRAMS = {"git-lfs": ("git-lfs",), "chromium": ("chromium", "chromium-browser", "google-chrome")}
+"""Packages of Debian, and the commands of which one must be there."""
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -21,7 +23,7 @@ def main() -> int:
     """Leave a complete environment behind, and return 0; else say what is missing and return 1."""
     try:
         ensure(ROOT)
-        add_git_lfs()
+        add_programs()
     except SetupError as error:
         message, hint = error.args
         print(f"error: {message}\nhint: {hint}", file=sys.stderr)
@@ -70,26 +72,36 @@ def check_git() -> None:
         raise SetupError("git was not found", "install git, then run the command again")
 
 
-def add_git_lfs() -> None:
-    """Install git-lfs, which some tests drive, where that needs nobody's leave: as root, with apt. The tests say so if it is not here."""
-    if shutil.which("git-lfs") or not shutil.which("apt-get") or os.geteuid() != 0:
+def add_programs() -> None:
+    """Install what some tests drive, where that needs nobody's leave: as root, with apt. The tests say so if it is not here."""
+    if not shutil.which("apt-get") or os.geteuid() != 0:
         return
-    say("installing git-lfs with apt-get, for the tests that drive it")
-    install = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", "git-lfs"]
-    for command in (install, ["apt-get", "update", "-qq"], install):
+    for name, names in PROGRAMS.items():
+        if any(shutil.which(one) for one in names):
+            continue
+        say(f"installing {name} with apt-get, for the tests that drive it")
+        if not install(name):
+            say(f"{name} could not be installed; its tests will fail and say so")
+
+
+def install(package: str) -> bool:
+    """Whether apt-get could install a package."""
+    command = ["apt-get", "install", "-qq", "--yes", "--no-install-recommends", package]
+    for step in (command, ["apt-get", "update", "-qq"], command):
         try:
-            if subprocess.run(
-                command,
+            ended = subprocess.run(
+                step,
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-                timeout=300,
-            ).returncode == 0 and shutil.which("git-lfs"):
-                return
+                timeout=600,
+            )
         except (OSError, subprocess.TimeoutExpired):
-            break
-    say("git-lfs could not be installed; its tests will fail and say so")
+            return False
+        if ended.returncode == 0 and step is command:
+            return True
+    return False
 
 
 def check_python(version: "tuple[int, ...]") -> None:

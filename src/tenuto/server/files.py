@@ -15,10 +15,11 @@ from tenuto.server.lookup import Found, Lookup, open_large
 _SHORT_BYTES = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _PLAIN_NAME = re.compile(r"[^\x20-\x7e]|[\"\\%]")
-# Nothing that a browser would run: what people upload is served from the address of the hub itself.
+# Nothing that a browser would run, everything else is a download: what people upload is served from the address of the hub itself.
 _SAFE_TYPES = {
     "csv": "text/plain; charset=utf-8",
     "flac": "audio/flac",
+    "gif": "image/gif",
     "jpeg": "image/jpeg",
     "jpg": "image/jpeg",
     "json": "application/json",
@@ -29,6 +30,7 @@ _SAFE_TYPES = {
     "py": "text/plain; charset=utf-8",
     "txt": "text/plain; charset=utf-8",
     "wav": "audio/wav",
+    "webp": "image/webp",
     "yaml": "text/plain; charset=utf-8",
     "yml": "text/plain; charset=utf-8",
 }
@@ -118,9 +120,10 @@ def large_body(parts: Parts, repo_key: int, sha256: str, size: int) -> FileBody:
 def _disposition(path: str) -> dict[str, str]:
     name = path.rpartition("/")[2]
     suffix = name.rpartition(".")[2].lower()
+    how = "inline" if suffix in _SAFE_TYPES else "attachment"
     return {
         "Content-Type": _SAFE_TYPES.get(suffix, "application/octet-stream"),
-        "Content-Disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}; filename=\"{_PLAIN_NAME.sub('_', name)}\";",
+        "Content-Disposition": f"{how}; filename*=UTF-8''{quote(name, safe='')}; filename=\"{_PLAIN_NAME.sub('_', name)}\";",
     }
 
 

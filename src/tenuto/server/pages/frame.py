@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import RepoKind
 from tenuto.server.access import Action, Repo, may
-from tenuto.server.cards import Card, card_of, like_count_of
+from tenuto.server.cards import like_count_of
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import DEFAULT_BRANCH, CommitFacts, GitReader
 from tenuto.server.pages.render import render
@@ -44,10 +44,6 @@ class RepoPage:
             return self.git.resolve(DEFAULT_BRANCH)
         except NotFoundError:
             return None
-
-    def card(self, head: CommitFacts | None) -> Card:
-        """What the front matter of the README says at a commit; nothing if there is none."""
-        return (card_of(self.git, head) if head else None) or {}
 
     def render(self, template: str, tab: str, *, status: int = 200, **values: Any) -> Answer:
         """The page, under the tab of that name."""

@@ -11,6 +11,7 @@ from tenuto.server.pages.markdown import markdown_html
 from tenuto.server.pages.render import Html
 
 _BUTTON_CHARACTERS = 80
+_PROMPT_BYTES = 1 << 20
 _ASKS = {"none", "expired", "outdated"}
 
 
@@ -34,9 +35,14 @@ def gate_box(parts: Parts, call: Call) -> GateBox | None:
     state = gateway.own.state if gateway.own else "none"
     return GateBox(
         gateway=gateway,
-        prompt=markdown_html(gateway.form.prompt, call.repo.id, "main") if gateway.form.prompt else None,
+        prompt=_prompt(call, gateway.form.prompt),
         button=gateway.form.button[:_BUTTON_CHARACTERS] or "Access repository",
         state=state,
         is_manual=call.repo.gate is Gate.MANUAL,
         asks=call.actor.is_known and state in _ASKS and (gateway.takes_requests or state == "outdated"),
     )
+
+
+def _prompt(call: Call, text: str) -> Html | None:
+    """What is agreed to, as a whole."""
+    return markdown_html(text, call.repo.id, "main", most_bytes=_PROMPT_BYTES) if text else None

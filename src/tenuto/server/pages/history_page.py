@@ -9,12 +9,13 @@ from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.merging import Change, changes
 from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.render import weight
 from tenuto.server.pages.tree import ref_names
 
 _PAGE = 40
-_MOST_LISTED = 200
+_MOST_LISTED = 60
 _MOST_SHOWN = 20
-_DIFF_CHARACTERS = 36_000
+_DIFF_BYTES, _LINE_BYTES, _LINE_CHARACTERS = 50_000, 30, 1000
 _MESSAGE_CHARACTERS = 4000
 _MARKS = {"+": "add", "-": "del", "@": "hunk"}
 
@@ -97,13 +98,18 @@ def _what(change: Change) -> str:
 def _shown(git: GitReader, wanted: dict[str, Change]) -> list[Difference]:
     """The first differences, as far as a page goes."""
     shown: list[Difference] = []
-    left = _DIFF_CHARACTERS
+    room = _DIFF_BYTES
     for path in sorted(wanted)[:_MOST_SHOWN]:
-        if left <= 0:
+        found, lines = diff_text(git, {path: wanted[path]}).splitlines(), []
+        for line in found:
+            cut = line[:_LINE_CHARACTERS]
+            room -= weight(cut) + _LINE_BYTES
+            if room < 0:
+                break
+            lines.append((_class_of(line), cut))
+        shown.append(Difference(path, lines, len(lines) < len(found)))
+        if room < 0:
             break
-        text = diff_text(git, {path: wanted[path]})
-        shown.append(Difference(path, [(_class_of(line), line) for line in text[:left].splitlines()], len(text) > left))
-        left -= len(text)
     return shown
 
 

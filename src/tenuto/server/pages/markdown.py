@@ -19,10 +19,9 @@ from tenuto.core.paths import check_path
 from tenuto.server.pages.highlight import as_html
 from tenuto.server.pages.render import Html, place_url, trusted
 
-SHOWN_CHARACTERS = 40_000
-"""Of a longer text, the beginning is shown."""
-_PLAIN_CHARACTERS = 10_000
-_HTML_CHARACTERS = 70_000
+_SHOWN_CHARACTERS = (40_000, 15_000, 5_000)
+"""Of a longer text the beginning is shown; of one that becomes too much as HTML, less of it."""
+PAGE_BYTES = 60_000
 _CODE_CHARACTERS = 10_000
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 _ANCHOR = "card-"
@@ -52,28 +51,30 @@ _VALUES = {
 _TEXT_ALIGN = re.compile(r"text-align:(left|right|center)")
 
 
-def markdown_html(text: str, repo: RepoId, revision: str, folder: str = "") -> Html:
-    """Markdown as safe HTML, with its relative links led to the files of a repo beside `folder`.
-
-    What would become too long for a page, or begins with a whole book, is shown as far as it goes.
-    """
-    shown = (
-        text
-        if len(text) <= SHOWN_CHARACTERS
-        else text[:SHOWN_CHARACTERS].rpartition("\n\n")[0] or text[:SHOWN_CHARACTERS]
-    )
+def markdown_html(text: str, repo: RepoId, revision: str, folder: str = "", most_bytes: int = PAGE_BYTES) -> Html:
+    """Markdown as safe HTML, with its relative links led to the files of a repo beside `folder`; no more than fits into a page."""
     links = _Links(repo, revision, folder)
-    html = nh3.clean(
-        _parser().render(shown),
+    for characters in _SHOWN_CHARACTERS:
+        html = _cleaned(text if len(text) <= characters else _beginning(text, characters), links)
+        if len(html.encode()) <= most_bytes:
+            return trusted(html)
+    return trusted("<pre>{}</pre>").format(text[: _SHOWN_CHARACTERS[-1]])
+
+
+def _beginning(text: str, characters: int) -> str:
+    """Whole paragraphs, as far as that goes."""
+    return text[:characters].rpartition("\n\n")[0] or text[:characters]
+
+
+def _cleaned(text: str, links: "_Links") -> str:
+    return nh3.clean(
+        _parser().render(text),
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         attribute_filter=links.keep,
         url_schemes={"http", "https", "mailto"},
         link_rel="nofollow noopener noreferrer",
     )
-    if len(html) > _HTML_CHARACTERS:
-        return trusted("<pre>{}</pre>").format(text[:_PLAIN_CHARACTERS])
-    return trusted(html)
 
 
 class _Links:

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from tenuto.core.ids import RepoKind
 from tenuto.server.card import CardError, front_matter
-from tenuto.server.cards import Card, tags_of
+from tenuto.server.cards import Card, parse_card, readme_of, tags_of
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.hub import Parts
@@ -16,14 +16,15 @@ from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
 from tenuto.server.pages.content import Shelf, find_file
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
-from tenuto.server.pages.markdown import markdown_html
+from tenuto.server.pages.markdown import PAGE_BYTES, markdown_html
 from tenuto.server.pages.render import Html
 from tenuto.server.pages.snippets import snippets
 from tenuto.server.schema import lfs_objects
 from tenuto.server.trees import Walk
 
 README = "README.md"
-_README_BYTES = 1 << 20
+GATED_CARD_BYTES = 20_000
+"""What is left for a card below terms, which are always shown as a whole."""
 _MOST_FILES = 2000
 _MOST_ADAPTERS = 30
 _FACTS = {
@@ -57,8 +58,11 @@ def overview(parts: Parts, call: Call) -> Answer:
         git = GitReader(connection, call.repo.key, parts.cache)
         page = RepoPage(call, git)
         head = page.head()
-        card, totals = page.card(head), _totals(parts, git, head)
+        readme, totals = readme_of(git, head) if head else None, _totals(parts, git, head)
+        card = parse_card(readme or b"") or {}
         adapter = _adapter(parts, page, head)
+        gate = gate_box(parts, call)
+        room = GATED_CARD_BYTES if gate else PAGE_BYTES
         lines = snippets(call.repo.id, call.base_url, base_model=adapter.base_model if adapter else "")
         return page.render(
             "overview.html",
@@ -66,12 +70,12 @@ def overview(parts: Parts, call: Call) -> Answer:
             head=head,
             totals=totals,
             stored_bytes=_stored_bytes(git),
-            text=_readme(parts, page, head),
+            text=None if readme is None else _card_html(readme, page, room),
             facts=_facts(card),
             tags=[tag for tag in tags_of(call.repo.id.kind, card) if ":" not in tag][:_MOST_TAGS],
             adapter=adapter,
             snippets=lines,
-            gate=gate_box(parts, call),
+            gate=gate,
         )
 
 
@@ -104,13 +108,10 @@ def _adapter(parts: Parts, page: RepoPage, head: CommitFacts | None) -> Adapter 
     return read_adapter(Shelf(parts, page.git), file) if file else None
 
 
-def _readme(parts: Parts, page: RepoPage, head: CommitFacts | None) -> Html | None:
+def _card_html(readme: bytes, page: RepoPage, most_bytes: int) -> Html:
     """The card, which everybody reads who sees the repo: people decide by it whether to ask for access."""
-    file = find_file(page.git, head, README) if head else None
-    if file is None or file.size > _README_BYTES:
-        return None
-    text = Shelf(parts, page.git).head(file, _README_BYTES).decode(errors="replace")
-    return markdown_html(without_front_matter(text), page.repo.id, "main")
+    text = without_front_matter(readme.decode(errors="replace"))
+    return markdown_html(text, page.repo.id, "main", most_bytes=most_bytes)
 
 
 def without_front_matter(text: str) -> str:

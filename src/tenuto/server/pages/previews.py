@@ -14,15 +14,16 @@ from tenuto.server.exchange import Call
 from tenuto.server.pages.content import File
 from tenuto.server.pages.highlight import HIGHLIGHT_BYTES, Piece, lines
 from tenuto.server.pages.markdown import markdown_html
+from tenuto.server.pages.render import weight
 
 TEXT_BYTES = 2 << 20
 _PAGE_LINES = 500
-_PAGE_CHARACTERS = 24_000
+_PAGE_BYTES, _LINE_BYTES, _PIECE_BYTES = 66_000, 75, 20
 _LINE_CHARACTERS = 1000
 _TABLE_BYTES = 256 << 10
-_ROWS, _COLUMNS, _CELL_CHARACTERS, _TABLE_CHARACTERS = 50, 30, 120, 20_000
+_ROWS, _COLUMNS, _CELL_CHARACTERS, _TABLE_ROOM = 50, 30, 120, 50_000
 _JSON_BYTES = 1 << 20
-_NODES, _JSON_CHARACTERS, _KEY_CHARACTERS, _VALUE_CHARACTERS = 600, 16_000, 120, 200
+_NODES, _TREE_BYTES, _KEY_CHARACTERS, _VALUE_CHARACTERS = 600, 45_000, 120, 200
 
 
 _LIMITS = Limits(content_bytes=0, text_bytes=4 << 20, items=5000, steps=100_000, listed=100, findings=20)
@@ -49,10 +50,10 @@ def text(source: Source, file: File, call: Call) -> Preview | None:
     first = call.number("line", 1, 10**9) - 1
     found = lines(whole.removesuffix("\n").replace("\r\n", "\n"), file.ending if file.size <= HIGHLIGHT_BYTES else "")
     shown: list[list[Piece]] = []
-    room = _PAGE_CHARACTERS
+    room = _PAGE_BYTES
     for line in found[first : first + _PAGE_LINES]:
         shown.append(_cut(line))
-        room -= sum(len(part) + (20 if word else 0) for word, part in shown[-1]) + 40
+        room -= sum(weight(part) + (_PIECE_BYTES if word else 0) for word, part in shown[-1]) + _LINE_BYTES
         if room <= 0:
             break
     following = first + len(shown)
@@ -111,10 +112,10 @@ def _delimiter(head: str) -> str:
 
 
 def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
-    room = _TABLE_CHARACTERS
+    room = _TABLE_ROOM
     for index, row in enumerate(reader):
         shown = [_short(cell, _CELL_CHARACTERS) for cell in row[:_COLUMNS]]
-        room -= sum(len(cell) + 10 for cell in shown)
+        room -= sum(weight(cell) + 10 for cell in shown)
         if index > _ROWS or room <= 0:
             return
         yield shown
@@ -167,13 +168,13 @@ class _Budget:
     """How much of a tree may still be shown."""
 
     def __init__(self) -> None:
-        self._nodes, self._characters = _NODES, _JSON_CHARACTERS
+        self._nodes, self._room = _NODES, _TREE_BYTES
         self.is_spent = False
 
-    def take(self, characters: int) -> bool:
-        """Whether there is room for one more node with that much text."""
-        self._nodes, self._characters = self._nodes - 1, self._characters - characters
-        self.is_spent = self.is_spent or self._nodes < 0 or self._characters < 0
+    def take(self, text: str) -> bool:
+        """Whether there is room for one more node with that text."""
+        self._nodes, self._room = self._nodes - 1, self._room - weight(text) - 60
+        self.is_spent = self.is_spent or self._nodes < 0 or self._room < 0
         return not self.is_spent
 
 
@@ -186,13 +187,13 @@ def _node(key: str, value: object, budget: _Budget, depth: int) -> Node:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         below = []
         for name, one in items:
-            if not budget.take(len(str(name)) + 30):
+            if not budget.take(_short(str(name), _KEY_CHARACTERS)):
                 break
             below.append(_node(str(name), one, budget, depth + 1))
         size = len(value)
         return Node(key, f"{size} {'keys' if isinstance(value, dict) else 'items'}", below)
     shown = _short(msgspec.json.encode(value).decode(), _VALUE_CHARACTERS) if depth < _DEPTH else "…"
-    budget.take(len(shown))
+    budget.take(shown)
     return Node(key, shown, None)
 
 

@@ -14,7 +14,7 @@ from tenuto.server.pages.render import render
 from tenuto.server.repos import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import likes, repos, users
 
-_MOST = 120
+_MOST = 24
 _LIKES = select(func.count()).where(likes.c.repo_id == repos.c.id).correlate(repos).scalar_subquery()
 
 

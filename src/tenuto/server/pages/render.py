@@ -7,7 +7,7 @@ from typing import TypeAlias
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tenuto.core.ids import RepoId
 from tenuto.server.exchange import Answer, Call
@@ -91,6 +91,11 @@ def with_query(call: Call, **changed: object) -> str:
     kept = {key: values for key, values in call.query.items() if key not in changed}
     kept |= {key: [str(value)] for key, value in changed.items() if value is not None}
     return f"{call.raw_path}?{urlencode(kept, doseq=True)}" if kept else call.raw_path
+
+
+def weight(text: str) -> int:
+    """How many bytes a text takes in a page, where some characters are written as several."""
+    return len(escape(text).encode())
 
 
 def size_text(size_bytes: float) -> str:

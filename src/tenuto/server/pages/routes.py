@@ -6,6 +6,7 @@ from tenuto.server.pages import (
     editing,
     file_page,
     finding,
+    gate_requests,
     history_page,
     home,
     insights,
@@ -14,7 +15,7 @@ from tenuto.server.pages import (
     talk,
     tree,
 )
-from tenuto.server.routing import Handler, Route
+from tenuto.server.routing import SMALL_BODY_BYTES, Handler, Route
 
 _REPO = "/{W}/{namespace}/{name}"
 
@@ -30,6 +31,7 @@ def page_routes() -> list[Route]:
         _page("/{namespace}", Action.BROWSE, profile.profile),
         *_repo_pages(),
         *_writing_pages(),
+        *_gate_pages(),
     ]
 
 
@@ -56,6 +58,14 @@ def _writing_pages() -> list[Route]:
         _page(upload, Action.WRITE, editing.upload_form),
         _page(f"{upload}/{{path*}}", Action.WRITE, editing.upload_form),
         Route("POST", upload, Action.WRITE, editing.upload, body_bytes=editing.UPLOAD_BYTES, page=True),
+    ]
+
+
+def _gate_pages() -> list[Route]:
+    access = f"{_REPO}/access"
+    return [
+        _page(access, Action.ADMINISTER, gate_requests.requests_page),
+        Route("POST", access, Action.ADMINISTER, gate_requests.decide, body_bytes=SMALL_BODY_BYTES // 8, page=True),
     ]
 
 

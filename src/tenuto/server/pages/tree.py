@@ -1,7 +1,7 @@
 """The files of a folder, with their sizes and when they were last changed; and what a folder is for, if that shows."""
 
-from itertools import islice
 from typing import NamedTuple
+from urllib.parse import quote
 
 from tenuto.core.errors import NotFoundError
 from tenuto.core.gitobj import TreeItem
@@ -14,10 +14,11 @@ from tenuto.server.pages.changed import last_changes
 from tenuto.server.pages.content import File, Shelf, files_among
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
+from tenuto.server.pages.render import weight
 from tenuto.server.pages.snippets import snippets
 from tenuto.server.trees import Walk
 
-_PAGE = 100
+_PAGE, _PAGE_BYTES, _ENTRY_BYTES = 100, 70_000, 500
 _MOST_REFS = 60
 
 
@@ -67,11 +68,17 @@ def tree(parts: Parts, call: Call) -> Answer:
 
 
 def _page_of(git: GitReader, root: TreeItem, path: str, after: str) -> tuple[list[tuple[str, TreeItem]], str]:
-    """The entries behind the name `after`, folders and files, and the name behind which the next page begins."""
+    """The entries behind the name `after`, folders and files, as many as a page takes, and the name behind which the next one begins."""
     behind = f"{path}/{after}".lstrip("/") if after else ""
-    entries = Walk(git.trees, recursive=False).entries(root.oid, path, behind)
-    listed = list(islice(((name, item) for name, item in entries if item.is_tree or is_file(item)), _PAGE + 1))
-    return listed[:_PAGE], listed[_PAGE - 1][1].name if len(listed) > _PAGE else ""
+    listed: list[tuple[str, TreeItem]] = []
+    room = _PAGE_BYTES
+    for name, item in Walk(git.trees, recursive=False).entries(root.oid, path, behind):
+        room -= _ENTRY_BYTES + len(quote(name)) + weight(item.name)
+        if listed and (room < 0 or len(listed) == _PAGE):
+            return listed, listed[-1][1].name
+        if item.is_tree or is_file(item):
+            listed.append((name, item))
+    return listed, ""
 
 
 def _entries(

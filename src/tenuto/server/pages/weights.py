@@ -11,8 +11,8 @@ from tenuto.server.pages.content import File
 from tenuto.server.pages.previews import Preview
 
 _HEADER_BYTES = 8 << 20
-_PAGE = 250
-_NAME_CHARACTERS = 200
+_PAGE = 200
+_NAME_CHARACTERS = 120
 _MOST_META = 30
 
 
