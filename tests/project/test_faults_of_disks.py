@@ -248,6 +248,25 @@ class TestFullDisks:
         outside.add()
         assert outside.files() == FILES
 
+    @pytest.mark.skipif(not AS_ROOT, reason="only root may mount")
+    @pytest.mark.parametrize("what", ["cache", "project"])
+    def test_no_inodes(self, outside: Outside, what: str) -> None:
+        """Bytes enough, and no more files: what came stays, or goes again, and the next run ends well."""
+        many = {f"part-{number:02}.bin": noise(9_000, number) for number in range(30)}
+        outside.publish(many)
+        outside.keeper.flags["link"] = "copy"
+        place = outside.keeper.cache if what == "cache" else outside.keeper.root / "models"
+        place.mkdir(parents=True)
+        with mounted(place, "-t", "tmpfs", "-o", "size=64m,nr_inodes=24", "tmpfs"):
+            with pytest.raises(StorageError) as caught:
+                outside.add()
+            assert caught.value.code == "DiskFull"
+            assert all(file.read_bytes() == many[file.name] for file in place.rglob("part-*"))
+            assert not list(place.rglob(".tenuto-*"))
+        outside.add()
+        assert outside.files() == many
+        assert not outside.keeper.verify().findings
+
     def test_files_that_may_not_grow(self, theirs: Outside) -> None:
         """EFBIG, as a quota says it, in the middle of a download."""
         theirs.forget_store()
