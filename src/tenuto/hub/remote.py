@@ -1,7 +1,10 @@
 """The verbs of a hub, one method a route (hub-protocol section 4). Each raises the error tree; none retries what may have been done."""
 
 import base64
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -15,6 +18,8 @@ from tenuto.core.pack import MEDIA_TYPE
 from tenuto.hub.session import Answer, Session
 
 T = TypeVar("T")
+U = TypeVar("U")
+PAGES_AT_ONCE = 3
 
 
 class Regular(NamedTuple):
@@ -116,34 +121,31 @@ class Remote:
         return next((_checked(entry) for entry in found if entry.path == path), None)
 
     def preupload(
-        self, repo: RepoId, revision: str, files: Sequence[wire.PreuploadFile]
+        self, repo: RepoId, revision: str, files: Iterable[wire.PreuploadFile]
     ) -> dict[str, wire.PreuploadAnswer]:
-        """How each file is to be sent, by path; asked in pages of 256."""
-        answers: dict[str, wire.PreuploadAnswer] = {}
-        for start in range(0, len(files), wire.PREUPLOAD_LIMIT):
-            page = wire.PreuploadRequest(list(files[start : start + wire.PREUPLOAD_LIMIT]))
-            address = f"{repo.api_path}/preupload/{quote(revision, safe='')}"
-            result = self._ask(wire.PreuploadResult, "POST", address, page)
-            answers |= {answer.path: answer for answer in result.files}
-        return answers
+        """How each file is to be sent, by path; asked in pages of 256, a few of which are taken from `files` at a time."""
+        address = f"{repo.api_path}/preupload/{quote(revision, safe='')}"
+
+        def ask(page: list[wire.PreuploadFile]) -> list[wire.PreuploadAnswer]:
+            return self._ask(wire.PreuploadResult, "POST", address, wire.PreuploadRequest(page)).files
+
+        return {answer.path: answer for answer in _by_pages(ask, files, wire.PREUPLOAD_LIMIT)}
 
     def lfs_batch(
         self, repo: RepoId, objects: Sequence[wire.LfsObject], operation: str = "upload"
     ) -> list[wire.LfsAnswer]:
         """Where to send (or fetch) each object; no actions on an upload means that the repo has it. Asked in pages of 256."""
-        answers: list[wire.LfsAnswer] = []
-        for start in range(0, len(objects), wire.BATCH_LIMIT):
-            body = {
-                "operation": operation,
-                "transfers": ["basic", "multipart"],
-                "objects": objects[start : start + wire.BATCH_LIMIT],
-                "hash_algo": "sha256",
-            }
-            headers = {"Content-Type": wire.LFS_MEDIA_TYPE, "Accept": wire.LFS_MEDIA_TYPE}
-            address = f"{repo.web_path}.git/info/lfs/objects/batch"
-            answer = self.session.request("POST", address, body=msgspec.json.encode(body), headers=headers)
-            answers += _decode(answer, wire.LfsBatchResult).objects
-        return answers
+        words = {"operation": operation, "transfers": ["basic", "multipart"], "hash_algo": "sha256"}
+        headers = {"Content-Type": wire.LFS_MEDIA_TYPE, "Accept": wire.LFS_MEDIA_TYPE}
+        address = f"{repo.web_path}.git/info/lfs/objects/batch"
+
+        def ask(page: list[wire.LfsObject]) -> list[wire.LfsAnswer]:
+            body = msgspec.json.encode({**words, "objects": page})
+            return _decode(
+                self.session.request("POST", address, body=body, headers=headers), wire.LfsBatchResult
+            ).objects
+
+        return list(_by_pages(ask, objects, wire.BATCH_LIMIT))
 
     def xet_token_address(self, repo: RepoId, revision: str) -> str:
         """The path that gives passes to write to the chunk store of a repo."""
@@ -205,6 +207,19 @@ class Remote:
 
 
 _JSON: Mapping[str, str] = {"Content-Type": "application/json"}
+
+
+def _by_pages(ask: Callable[[list[T]], list[U]], values: Iterable[T], page_values: int) -> Iterator[U]:
+    """The answers to pages of questions, in order. While one page is answered, the next ones are made and sent."""
+    waiting: deque[Future[list[U]]] = deque()
+    left = iter(values)
+    with ThreadPoolExecutor(PAGES_AT_ONCE, "pages") as pool:
+        while page := list(islice(left, page_values)):
+            waiting.append(pool.submit(ask, page))
+            if len(waiting) >= PAGES_AT_ONCE:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
 
 
 def _commit_line(operation: Operation) -> dict[str, object]:

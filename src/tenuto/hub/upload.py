@@ -54,7 +54,7 @@ def upload(
     """
 
     def ask(files: Sequence[Outgoing]) -> dict[str, wire.PreuploadAnswer]:
-        return remote.preupload(repo, revision, [_announce(file) for file in files])
+        return remote.preupload(repo, revision, map(_announce, files))
 
     modes = ask(wanted.files)
     large = {file.path: file for file in wanted.files if _mode(modes, file) == "lfs"}

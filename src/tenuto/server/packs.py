@@ -162,14 +162,14 @@ class PackSink(Sink):
         for name, content in self._unpacker.feed(data):
             if len(self._sealed) >= PACK_LIMIT_FILES:
                 raise UsageError(f"a pack holds {PACK_LIMIT_FILES} files at most", code="TooLarge")
-            with self._parts.store.receive() as incoming:
-                incoming.write(content)
-                self._sealed.append(incoming.seal(sha256=check_sha256(name), source="the pack"))
+            self._sealed.append(self._parts.store.take_in(content, sha256=check_sha256(name)))
 
     def finish(self) -> Answer:
         self._unpacker.finish()
         self._parts.publisher.publish_all(self._repo_key, self._sealed, self._parts.now_ms())
-        return json_answer({"stored": len(self._sealed)})
+        count = len(self._sealed)
+        self._sealed.clear()
+        return json_answer({"stored": count})
 
     def close(self) -> None:
         for sealed in self._sealed:
