@@ -12,7 +12,7 @@ from tenuto.server.audit.reading import Entry, Wanted, entries, verify
 from tenuto.server.routes import make_routes
 from tenuto.testing.live_hub import LiveHub
 from tests.server.git_client import Clone, address
-from tests.server.people.deeds import ACCOUNT_DEEDS
+from tests.server.people.deeds import ACCOUNT_DEEDS, FORM_DEEDS
 from tests.server.talk import Talk, large, small
 
 API, WEB = "/api/{T}/{namespace}/{name}", "/{W}/{namespace}/{name}"
@@ -98,7 +98,7 @@ def test_every_route_that_changes_something_is_audited_or_an_exception() -> None
         for route in make_routes()
         if route.method not in {"GET", "HEAD"} and not isinstance(route.handler, Absence)
     }
-    told = {pattern(one) for one in (*AUDITED, *EXCEPTIONS, *ACCOUNT_DEEDS, *PAGES)}
+    told = {pattern(one) for one in (*AUDITED, *EXCEPTIONS, *ACCOUNT_DEEDS, *FORM_DEEDS, *PAGES)}
     assert changing - told == set(), "give them a row in AUDITED, and a step below, or in EXCEPTIONS, with a reason"
     assert told - changing == set()
     assert AUDITED.keys().isdisjoint(EXCEPTIONS)

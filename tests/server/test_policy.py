@@ -85,17 +85,23 @@ ROWS = {
     "browse": """
         GET /api/models | GET /api/datasets | GET /api/spaces | GET /api/users/{user}/overview | GET /api/users/{user}/likes
         GET /api/organizations/{organization}/overview | GET /
-        GET /api/organizations/{organization}/members
+        GET /api/organizations/{organization}/members | GET /login | POST /login | POST /logout | GET /join | POST /join
         GET /models | GET /datasets | GET /spaces | GET /{namespace}""",
     "known": """
         GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",
     "manage": """
-        POST /api/organizations | POST /api/organizations/{organization}/leave""",
+        POST /api/organizations | POST /api/organizations/{organization}/leave
+        GET /settings | POST /settings/profile | POST /settings/password | POST /settings/sessions
+        GET /settings/tokens | POST /settings/tokens | POST /settings/tokens/revoke
+        GET /settings/services | POST /settings/services | POST /settings/services/change
+        GET /organizations/new | POST /organizations/new | POST /organizations/{organization}/leave""",
     "namespace": """
         PUT /api/organizations/{organization} | PUT /api/organizations/{organization}/members/{user}
         DELETE /api/organizations/{organization}/members/{user}
         GET /api/accounts/{account}/services | POST /api/accounts/{account}/services
         PUT /api/accounts/{account}/services/{service} | GET /api/accounts/{account}/tokens
+        GET /organizations/{organization}/settings | POST /organizations/{organization}/settings/members
+        POST /organizations/{organization}/settings/services | POST /organizations/{organization}/settings/services/change
         POST /api/accounts/{account}/tokens | DELETE /api/accounts/{account}/tokens/{token}""",
     "govern": """
         GET /api/hub/accounts | POST /api/hub/accounts | PUT /api/hub/accounts/{account}""",
@@ -258,9 +264,10 @@ def ask(world: World, row: Row, sort: str, caller: str) -> httpx2.Response:
     if path.endswith("info/refs"):
         path += "?service=git-upload-pack"
     assert "{" not in path
-    return world.talks[caller].client.request(
-        row.method, path + row.query, follow_redirects=False, **body_of(row, repo)
-    )
+    more = body_of(row, repo)
+    client = world.talks[caller].client
+    more["headers"] = {**more.get("headers", {}), "Origin": str(client.base_url).rstrip("/")}
+    return client.request(row.method, path + row.query, follow_redirects=False, **more)
 
 
 def expected(row: Row, sort: str, caller: str) -> str:

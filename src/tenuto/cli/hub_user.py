@@ -17,6 +17,8 @@ user = LazyGroup(
         "set": (_HERE, "Change a user."),
         "disable": (_HERE, "Close an account at once; its name stays taken."),
         "enable": (_HERE, "Open an account that was disabled."),
+        "password": (_HERE, "Set the password of a user."),
+        "invite": (_HERE, "Make a link by which somebody gets an account."),
     },
     help="People on the hub.",
 )
@@ -125,3 +127,62 @@ def read_secret(prompt: str) -> str:
     if sys.stdin.isatty():
         return str(click.prompt(prompt, hide_input=True, confirmation_prompt=True, err=True))
     return sys.stdin.readline().rstrip("\r\n")
+
+
+@command("password", example="tenuto hub user password alice --data hub-data", exits=(7, 9))
+@_ARGUMENT
+@data_option
+def password(name: str, data: str | None) -> None:
+    """Set the password of a user: asked for on a terminal, else the first line of standard input. Its browsers are signed out."""
+    run = invocation()
+    with open_hub(data) as opened:
+        from tenuto.server.people.accounts import Kind, find_account
+        from tenuto.server.signin.passwords import check_password, set_password
+
+        with opened.parts.database.read() as connection:
+            account = find_account(connection, name, Kind.USER)
+        secret = check_password(read_secret(f"New password of {account.name}"), account.name)
+        with opened.changing() as change:
+            set_password(change, opened.parts.limits, account, secret)
+    run.printer.report({"name": account.name}, lambda: [f"Set the password of {account.name}"])
+
+
+@command(
+    "invite",
+    example="tenuto hub user invite --org acme --role write --url https://hub.example.org\n"
+    "tenuto hub user invite alice --data hub-data",
+    exits=(7, 9),
+)
+@click.argument("name", metavar="[USER]", default="")
+@click.option("--org", "organization", default="", help="The organization that the account becomes a member of.")
+@click.option(
+    "--role",
+    type=click.Choice(["read", "write", "admin"]),
+    default="read",
+    show_default=True,
+    help="How far the account may go there.",
+)
+@click.option("--days", type=float, default=7.0, show_default=True, help="For how long the link is good.")
+@click.option("--url", help="The address of the hub, as people reach it.")
+@data_option
+def invite(name: str, organization: str, role: str, days: float, url: str | None, data: str | None) -> None:
+    """Make a link by which somebody gets an account, once. For a user who is there, the link sets a new password."""
+    from tenuto.core.errors import NotFoundError
+
+    run = invocation()
+    settings = run.settings()
+    with open_hub(data) as opened:
+        from tenuto.server.people.accounts import Kind, find_account
+        from tenuto.server.signin import invitations
+
+        with opened.changing() as change:
+            try:
+                user = find_account(change.connection, name, Kind.USER)
+                secret = invitations.invite_to_reset(change, user, days)
+            except NotFoundError:
+                wish = invitations.InvitationWish(name, organization, role, days)
+                secret = invitations.invite(change, wish)
+    base = (url or f"http://{settings.hub_host}:{settings.hub_port}").rstrip("/")
+    link = f"{base}{invitations.PATH}?{invitations.FIELD}={secret}"
+    run.printer.note(f"Good once, for {days:g} days; it cannot be shown again:")
+    run.printer.answer({"link": link}, link)

@@ -44,11 +44,24 @@ class Limits:
     device_poll_s: int = 5
     """How often a device that waits for its login may ask."""
     session_life_s: int = 14 * 24 * 3600
+    sign_up: bool = False
+    """Whether whoever comes may make an account."""
     password_memory_kib: int = 19_456
     """With `password_rounds` what one look at a password costs (argon2id, RFC 9106)."""
     password_rounds: int = 2
     requests: int = 0
     """How many requests to the API an account has in five minutes, an address a quarter; of bytes each ten times as many. 0: no limit."""
+
+
+@dataclass(frozen=True)
+class Provider:
+    """Another issuer of identities, by which people sign in (OpenID Connect), and what this hub is called there."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    name: str = "another account"
+    """What people call it."""
 
 
 @dataclass(frozen=True)
@@ -68,4 +81,5 @@ class Parts:
     limits: Limits = Limits()
     windows: Windows = field(default_factory=Windows)
     attempts: Attempts = field(default_factory=Attempts)
+    provider: Provider | None = None
     remembered: Remembered = field(default_factory=Remembered)

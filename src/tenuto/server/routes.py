@@ -7,6 +7,7 @@ from tenuto.server.community_routes import community_routes
 from tenuto.server.gates.routes import gate_routes
 from tenuto.server.git_routes import make_git_routes
 from tenuto.server.openapi import openapi_route
+from tenuto.server.pages.account_routes import account_page_routes
 from tenuto.server.pages.routes import page_routes
 from tenuto.server.people import whoami
 from tenuto.server.people.routes import account_routes
@@ -34,6 +35,7 @@ def make_routes() -> list[Route]:
         *absent_routes(),
         *make_git_routes(),
         *page_routes(),
+        *account_page_routes(),
     ]
     return [*routes, openapi_route(routes)]
 

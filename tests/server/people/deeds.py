@@ -13,3 +13,21 @@ ACCOUNT_DEEDS = {
     "POST /api/hub/accounts": "user.add",
     "PUT /api/hub/accounts/{account}": "user.change",
 }
+FORM_DEEDS = {
+    "POST /login": "sign-in.ok",
+    "POST /logout": "sign-out",
+    "POST /join": "sign-in.ok",
+    "POST /settings/profile": "user.change",
+    "POST /settings/password": "password.set",
+    "POST /settings/sessions": "sign-out",
+    "POST /settings/tokens": "token.create",
+    "POST /settings/tokens/revoke": "token.revoke",
+    "POST /settings/services": "service.change",
+    "POST /settings/services/change": "token.create",
+    "POST /organizations/new": "member.set",
+    "POST /organizations/{organization}/settings/members": "member.set",
+    "POST /organizations/{organization}/settings/services": "service.change",
+    "POST /organizations/{organization}/settings/services/change": "service.change",
+    "POST /organizations/{organization}/leave": "member.remove",
+}
+"""The same for the forms of pages; `signin/test_account_pages.py` sends each of them."""

@@ -4,13 +4,13 @@ from typing import Literal
 
 import msgspec
 
-from tenuto.core.errors import NotFoundError
 from tenuto.core.wire import timestamp_text
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
-from tenuto.server.people.accounts import Account, Kind, find_account, right_named, right_text, set_disabled
-from tenuto.server.people.change import Change, changing
-from tenuto.server.people.services import Service, add_service, list_services, owner_of, set_service_right
+from tenuto.server.people.accounts import find_account, right_named, right_text, set_disabled
+from tenuto.server.people.change import changing
+from tenuto.server.people.services import Service, add_service, list_services, set_service_right
+from tenuto.server.people.targets import service_of
 
 _Right = Literal["read", "write", "admin"]
 
@@ -62,17 +62,10 @@ def change_one(parts: Parts, call: Call) -> Answer:
     """How far a service may go, and whether its tokens are good."""
     wanted = call.json(ServiceChange)
     with changing(parts, call.origin) as change:
-        service = _service_of(change, call)
+        owner = find_account(change.connection, call.params["account"])
+        service = service_of(change.connection, owner, call.params["service"])
         if wanted.role is not None:
             set_service_right(change, service, right_named(wanted.role))
         if wanted.disabled is not None:
             set_disabled(change, service, wanted.disabled)
     return json_answer({"name": service.name})
-
-
-def _service_of(change: Change, call: Call) -> Account:
-    """The service in the path, if it acts for the account in the path: that is the one that the policy was asked about."""
-    service = find_account(change.connection, call.params["service"], Kind.SERVICE)
-    if owner_of(change.connection, service).id != find_account(change.connection, call.params["account"]).id:
-        raise NotFoundError(f"{call.params['account']} has no service {service.name}", code="UserNotFound")
-    return service

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from tenuto.core.errors import AccessDeniedError
+from tenuto.core.errors import AccessDeniedError, NotFoundError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.access import Repo, may_issue
 from tenuto.server.exchange import Call
@@ -37,3 +37,14 @@ def find_issuing(connection: Connection, call: Call, name: str) -> Account:
             hint="sign in with a browser, or use a token with the role `write`; tokens of others are theirs alone",
         )
     return account
+
+
+def service_of(connection: Connection, owner: Account, name: str) -> Account:
+    """The service of that name, if it acts for `owner`: that is the one that the policy was asked about.
+
+    Raises NotFoundError (UserNotFound).
+    """
+    service = find_account(connection, name, Kind.SERVICE)
+    if owner_of(connection, service).id != owner.id:
+        raise NotFoundError(f"{owner.name} has no service {service.name}", code="UserNotFound")
+    return service

@@ -1,0 +1,120 @@
+"""An organization in the hands of who administers it: its members, and the services that act for it. Users have services, too."""
+
+from tenuto.core.errors import TenutoError
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.hub import Parts
+from tenuto.server.pages.account import NO_STORE
+from tenuto.server.pages.account_settings import wish_of
+from tenuto.server.pages.render import redirect, render
+from tenuto.server.people.accounts import Kind, find_account, right_named, set_disabled
+from tenuto.server.people.change import changing
+from tenuto.server.people.organizations import add_organization, list_members, remove_member, set_member
+from tenuto.server.people.services import add_service, list_services
+from tenuto.server.people.targets import service_of
+from tenuto.server.people.token_api import issue
+
+
+def begin(parts: Parts, call: Call) -> Answer:
+    """The form for a new organization."""
+    return _begin_page(call)
+
+
+def _begin_page(call: Call, name: str = "", fault: TenutoError | None = None) -> Answer:
+    status = fault.http_status if fault else 200
+    return render("account/new_organization.html", call, status=status, name=name[:96], fault=fault, tab="account")
+
+
+def found(parts: Parts, call: Call) -> Answer:
+    """Make an organization, which the caller administers."""
+    form = call.form()
+    name = form.get("name", "").strip()
+    try:
+        with changing(parts, call.origin) as change:
+            admin = find_account(change.connection, call.actor.name)
+            add_organization(change, name, admin, form.get("full_name", ""))
+    except TenutoError as error:
+        return _begin_page(call, name, error)
+    return redirect(_place(name))
+
+
+def _place(name: str) -> str:
+    return f"/organizations/{name}/settings"
+
+
+def administer(parts: Parts, call: Call) -> Answer:
+    """Members and services of an organization."""
+    return _page(parts, call)
+
+
+def _page(parts: Parts, call: Call, made: str = "", fault: TenutoError | None = None) -> Answer:
+    with parts.database.read() as connection:
+        account = find_account(connection, _owner_name(call))
+        is_organization = account.kind is Kind.ORGANIZATION
+        members = list_members(connection, account) if is_organization else []
+        services = list_services(connection, account)
+    values = {"account": account, "members": members, "services": services, "made": made, "fault": fault}
+    place, tab = _place_of(call), "" if is_organization else "services"
+    status = fault.http_status if fault else 200
+    return render("account/organization.html", call, status=status, headers=NO_STORE, place=place, tab=tab, **values)
+
+
+def _owner_name(call: Call) -> str:
+    """The account that the page is about: the organization in the path, else oneself."""
+    return call.params.get("organization", call.actor.name)
+
+
+def _place_of(call: Call) -> str:
+    return _place(call.params["organization"]) if "organization" in call.params else "/settings/services"
+
+
+def save_member(parts: Parts, call: Call) -> Answer:
+    """Let a user in, change how far it may go, or with the role `none` take it out."""
+    form = call.form()
+    try:
+        with changing(parts, call.origin) as change:
+            organization = find_account(change.connection, call.params["organization"], Kind.ORGANIZATION)
+            user = find_account(change.connection, form.get("user", "").strip(), Kind.USER)
+            if form.get("role") == "none":
+                remove_member(change, organization, user)
+            else:
+                set_member(change, organization, user, right_named(form.get("role", "")))
+    except TenutoError as error:
+        return _page(parts, call, fault=error)
+    return redirect(_place_of(call))
+
+
+def leave(parts: Parts, call: Call) -> Answer:
+    """The caller belongs to the organization no longer."""
+    with changing(parts, call.origin) as change:
+        organization = find_account(change.connection, call.params["organization"], Kind.ORGANIZATION)
+        remove_member(change, organization, find_account(change.connection, call.actor.name))
+    return redirect("/settings")
+
+
+def make_service(parts: Parts, call: Call) -> Answer:
+    """A new service."""
+    form = call.form()
+    try:
+        with changing(parts, call.origin) as change:
+            owner = find_account(change.connection, _owner_name(call))
+            add_service(change, form.get("name", "").strip(), owner, right_named(form.get("role", "")))
+    except TenutoError as error:
+        return _page(parts, call, fault=error)
+    return redirect(_place_of(call))
+
+
+def change_service(parts: Parts, call: Call) -> Answer:
+    """Disable a service or enable it, or make a token of it, which this page shows and none after it."""
+    form = call.form()
+    deed, name = form.get("deed", ""), form.get("service", "")
+    try:
+        with changing(parts, call.origin) as change:
+            service = service_of(change.connection, find_account(change.connection, _owner_name(call)), name)
+            if deed in {"disable", "enable"}:
+                set_disabled(change, service, deed == "disable")
+        if deed == "token":
+            _, secret = issue(parts, call, service.name, wish_of(call))
+            return _page(parts, call, made=secret)
+    except TenutoError as error:
+        return _page(parts, call, fault=error)
+    return redirect(_place_of(call))

@@ -1,0 +1,60 @@
+"""Routes of the pages on which people sign in and settle what is theirs."""
+
+from tenuto.server.access import Action
+from tenuto.server.pages import account, account_organization, account_settings
+from tenuto.server.people.targets import of_organization
+from tenuto.server.routing import Handler, Route, Target
+
+_FORM_BYTES = 1 << 16
+
+
+def account_page_routes() -> list[Route]:
+    """The table."""
+    return [*_sign_in_routes(), *_own_routes(), *_organization_routes()]
+
+
+def _page(pattern: str, action: Action, view: Handler, target: Target | None = None) -> Route:
+    return Route("GET", pattern, action, view, target=target, page=True)
+
+
+def _form(pattern: str, action: Action, view: Handler, target: Target | None = None) -> Route:
+    return Route("POST", pattern, action, view, target=target, body_bytes=_FORM_BYTES, page=True)
+
+
+def _sign_in_routes() -> list[Route]:
+    return [
+        _page("/login", Action.BROWSE, account.login),
+        _form("/login", Action.BROWSE, account.enter),
+        _form("/logout", Action.BROWSE, account.leave),
+        _page("/join", Action.BROWSE, account.join),
+        _form("/join", Action.BROWSE, account.accept_invitation),
+    ]
+
+
+def _own_routes() -> list[Route]:
+    own, manage = "/settings", Action.MANAGE
+    return [
+        _page(own, manage, account_settings.settings),
+        _form(f"{own}/profile", manage, account_settings.save_profile),
+        _form(f"{own}/password", manage, account_settings.save_password),
+        _form(f"{own}/sessions", manage, account_settings.end_sessions_of),
+        _page(f"{own}/tokens", manage, account_settings.tokens),
+        _form(f"{own}/tokens", manage, account_settings.make_token),
+        _form(f"{own}/tokens/revoke", manage, account_settings.drop_token),
+        _page(f"{own}/services", manage, account_organization.administer),
+        _form(f"{own}/services", manage, account_organization.make_service),
+        _form(f"{own}/services/change", manage, account_organization.change_service),
+    ]
+
+
+def _organization_routes() -> list[Route]:
+    one, administer = "/organizations/{organization}", Action.ADMINISTER
+    return [
+        _page("/organizations/new", Action.MANAGE, account_organization.begin),
+        _form("/organizations/new", Action.MANAGE, account_organization.found),
+        _page(f"{one}/settings", administer, account_organization.administer, of_organization),
+        _form(f"{one}/settings/members", administer, account_organization.save_member, of_organization),
+        _form(f"{one}/settings/services", administer, account_organization.make_service, of_organization),
+        _form(f"{one}/settings/services/change", administer, account_organization.change_service, of_organization),
+        _form(f"{one}/leave", Action.MANAGE, account_organization.leave),
+    ]

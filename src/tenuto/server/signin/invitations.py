@@ -1,0 +1,116 @@
+"""Links by which somebody gets an account, or a new password for the one that is there: each is good once, and for some days."""
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select
+
+from tenuto.core.errors import NotFoundError, UsageError
+from tenuto.server.access import Right
+from tenuto.server.accounts import check_namespace, name_of
+from tenuto.server.audit import Deed
+from tenuto.server.hub import Limits
+from tenuto.server.identity import digest_of
+from tenuto.server.people.accounts import Account, Kind, add_account, find_account, right_named, right_text
+from tenuto.server.people.change import Change
+from tenuto.server.people.organizations import set_member
+from tenuto.server.people.tokens import DAY_MS, new_secret
+from tenuto.server.schema import invitations
+from tenuto.server.signin.passwords import set_password
+
+DAYS = 7.0
+MOST_DAYS = 90
+PATH = "/join"
+FIELD = "code"
+"""In the query, which no log holds."""
+
+
+class InvitationWish(msgspec.Struct, frozen=True):
+    """Whom to invite: with `name` that name is settled, with `organization` the account becomes a member there."""
+
+    name: str = ""
+    organization: str = ""
+    role: str = "read"
+    days: float = DAYS
+
+
+class Invitation(msgspec.Struct, frozen=True):
+    """What a link is good for. `user_id` 0 makes an account, called `name` if that is settled."""
+
+    id: int
+    name: str
+    user_id: int
+    organization: str
+    right: str
+
+
+def invite(change: Change, wish: InvitationWish) -> str:
+    """The secret end of a new link, which is shown here only. Raises UsageError, NotFoundError (UserNotFound)."""
+    organization = find_account(change.connection, wish.organization, Kind.ORGANIZATION) if wish.organization else None
+    right = right_text(right_named(wish.role)) if organization else ""
+    if wish.name:
+        check_namespace(wish.name)
+    return _insert(
+        change,
+        wish.days,
+        name=wish.name,
+        organization_id=organization.id if organization else None,
+        right=right,
+    )
+
+
+def invite_to_reset(change: Change, user: Account, days: float = DAYS) -> str:
+    """The secret end of a link by which that user sets a new password; those made before are no longer good. Raises UsageError."""
+    if user.kind is not Kind.USER:
+        raise UsageError(f"{user.name} is no user; only users have passwords")
+    change.connection.execute(delete(invitations).where(invitations.c.user_id == user.id))
+    return _insert(change, days, name=user.name, user_id=user.id)
+
+
+def _insert(change: Change, days: float, **values: object) -> str:
+    if not 0 < days <= MOST_DAYS:
+        raise UsageError(f"a link is good for at most {MOST_DAYS} days")
+    change.connection.execute(delete(invitations).where(invitations.c.expires_ms <= change.now_ms))
+    secret, expires_ms = new_secret(), change.now_ms + int(days * DAY_MS)
+    row = {"digest": digest_of(secret), "created_ms": change.now_ms, "expires_ms": expires_ms, **values}
+    change.connection.execute(insert(invitations).values(row))
+    change.record(Deed.USER_CHANGE, str(values["name"]), kind="invitation", until_ms=expires_ms)
+    return secret
+
+
+def find_invitation(connection: Connection, secret: str, now_ms: int) -> Invitation:
+    """What a link is good for; raises NotFoundError (UserNotFound) if it was used, has expired, or never was."""
+    known = (invitations.c.digest == digest_of(secret)) & (invitations.c.expires_ms > now_ms)
+    row = connection.execute(select(invitations).where(known)).first()
+    if row is None:
+        raise NotFoundError(
+            "this link is no longer good", code="UserNotFound", hint="ask whoever sent it for a new one"
+        )
+    organization = name_of(connection, row.organization_id) if row.organization_id else ""
+    return Invitation(row.id, row.name, row.user_id or 0, organization, row.right)
+
+
+def accept(
+    change: Change, limits: Limits, secret: str, name: str, password: str | None, full_name: str = ""
+) -> Account:
+    """The account that a link was good for, made or with its new password; the link is not good for another.
+
+    Without `password` the account signs in another way. Raises UsageError, ConflictError (Exists), NotFoundError (UserNotFound).
+    """
+    invitation = find_invitation(change.connection, secret, change.now_ms)
+    change.connection.execute(delete(invitations).where(invitations.c.id == invitation.id))
+    if invitation.user_id:
+        account = find_account(change.connection, name_of(change.connection, invitation.user_id), Kind.USER)
+    else:
+        account = add_account(change, invitation.name or name, Kind.USER, full_name=full_name)
+        if invitation.organization:
+            organization = find_account(change.connection, invitation.organization, Kind.ORGANIZATION)
+            set_member(change, organization, account, Right[invitation.right.upper()])
+    if password is not None:
+        set_password(change, limits, account, password)
+    return account
+
+
+def sign_up(change: Change, limits: Limits, name: str, password: str, full_name: str = "") -> Account:
+    """A new account for whoever comes, where the hub is open to everybody. Raises UsageError, ConflictError (Exists)."""
+    account = add_account(change, name, Kind.USER, full_name=full_name)
+    set_password(change, limits, account, password)
+    return account

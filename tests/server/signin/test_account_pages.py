@@ -1,0 +1,219 @@
+"""Pages on which people settle what is theirs: every form is sent once, and none that somebody else made."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tenuto.server.audit.reading import Entry, Wanted, entries
+from tenuto.server.people.accounts import find_account
+from tenuto.server.signin.invitations import InvitationWish, invite
+from tenuto.testing.live_hub import LiveHub
+from tests.server.people.deeds import FORM_DEEDS
+from tests.server.signin.conftest import PASSWORD
+from tests.server.signin.window import Window
+
+TOKEN = re.compile(r'value="(hf_\w{43})"')
+
+
+@pytest.fixture
+def browser(window: Callable[[], Window], someone: str) -> Window:
+    made = window()
+    made.sign_in(someone, PASSWORD)
+    return made
+
+
+def last_deed(hub: LiveHub) -> Entry:
+    with hub.hub.parts.database.read() as connection:
+        return next(entries(connection, Wanted(limit=1)))
+
+
+def test_each_form_does_what_it_says_and_leaves_its_row(
+    hub: LiveHub, window: Callable[[], Window], someone: str
+) -> None:
+    one, two, friend = window(), window(), f"{someone}-friend"
+    with hub.hub.changing() as change:
+        code = invite(change, InvitationWish())
+    two.sign_in(someone, PASSWORD)
+    house = f"{someone}-house"
+    place = f"/organizations/{house}/settings"
+    with hub.hub.parts.database.read() as connection:
+        session = str(max(row[0] for row in connection.exec_driver_sql("SELECT id FROM tokens")))
+    newer = {"old": PASSWORD, "password": f"{PASSWORD} and more", "again": f"{PASSWORD} and more"}
+
+    def token_id() -> str:
+        return str(hub.hub.list_tokens(someone)[-1].id)
+
+    steps = {
+        "POST /join": lambda: one.send(f"/join?code={code}", {"name": friend, "password": PASSWORD, "again": PASSWORD}),
+        "POST /logout": lambda: one.send("/settings", {}, "/logout"),
+        "POST /login": lambda: one.sign_in(someone, PASSWORD),
+        "POST /settings/profile": lambda: one.send("/settings", {"full_name": "Some One"}, "/settings/profile"),
+        "POST /settings/sessions": lambda: one.send("/settings", {"session": session}, "/settings/sessions"),
+        "POST /settings/password": lambda: one.send("/settings", newer, "/settings/password"),
+        "POST /settings/tokens": lambda: one.send("/settings/tokens", {"name": "laptop", "role": "write"}),
+        "POST /settings/tokens/revoke": lambda: one.send(
+            "/settings/tokens", {"token": token_id()}, "/settings/tokens/revoke"
+        ),
+        "POST /settings/services": lambda: one.send("/settings/services", {"name": f"{someone}-bot", "role": "write"}),
+        "POST /settings/services/change": lambda: one.send(
+            "/settings/services",
+            {"service": f"{someone}-bot", "deed": "token", "role": "write"},
+            "/settings/services/change",
+        ),
+        "POST /organizations/new": lambda: one.send("/organizations/new", {"name": house, "full_name": "The House"}),
+        "POST /organizations/{organization}/settings/members": lambda: one.send(
+            place, {"user": friend, "role": "admin"}, f"{place}/members"
+        ),
+        "POST /organizations/{organization}/settings/services": lambda: one.send(
+            place, {"name": f"{house}-bot", "role": "write"}, f"{place}/services"
+        ),
+        "POST /organizations/{organization}/settings/services/change": lambda: one.send(
+            place, {"service": f"{house}-bot", "deed": "disable"}, f"{place}/services/change"
+        ),
+        "POST /organizations/{organization}/leave": lambda: one.send("/settings", {}, f"/organizations/{house}/leave"),
+    }
+    assert steps.keys() == FORM_DEEDS.keys()
+    for route, step in steps.items():
+        answer = step()
+        assert answer.status_code in {200, 303}, (route, answer.text)
+        made = last_deed(hub)
+        assert (route, made.deed) == (route, FORM_DEEDS[route])
+        assert made.request_id == answer.headers["X-Request-Id"]
+    with hub.hub.parts.database.read() as connection:
+        assert find_account(connection, someone).full_name == "Some One"
+
+
+def test_a_new_token_is_shown_once(hub: LiveHub, browser: Window, someone: str, speak) -> None:
+    hub.hub.create_token(someone, "read", "from before")
+    fields = {"name": "ci", "role": "fine-grained", "on0": someone, "right0": "write", "reads_gated": "on", "days": "9"}
+    page = browser.send("/settings/tokens", fields)
+    assert page.status_code == 200
+    assert page.headers["Cache-Control"] == "no-store"
+    token = TOKEN.search(page.text)[1]
+    assert speak(token).get("/api/whoami-v2").json()["auth"]["accessToken"]["fineGrained"]["canReadGatedRepos"] is True
+    assert speak(token).create(f"{someone}/made").status_code == 200
+    listed = browser.get("/settings/tokens").text
+    assert token not in listed
+    assert "from before" in listed
+    assert "gates of others" in listed
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"role": "fine-grained"},
+        {"role": "king"},
+        {"role": "read", "days": "soon"},
+        {"role": "read", "days": "-1"},
+        {"role": "fine-grained", "on0": "nobody-there", "right0": "read"},
+        {"role": "fine-grained", "on0": "x/y", "right0": "read"},
+        {"role": "session"},
+    ],
+)
+def test_a_form_that_makes_no_token_says_why(
+    hub: LiveHub, browser: Window, someone: str, fields: dict[str, str]
+) -> None:
+    answer = browser.send("/settings/tokens", {"name": "x", **fields})
+    assert answer.status_code in {400, 404}
+    assert 'role="alert"' in answer.text
+    assert hub.hub.list_tokens(someone) == []
+
+
+def test_what_fails_is_told_on_the_page(hub: LiveHub, browser: Window, someone: str) -> None:
+    assert 'role="alert"' in browser.send("/organizations/new", {"name": "no good name"}).text
+    browser.send("/organizations/new", {"name": f"{someone}-org"})
+    place = f"/organizations/{someone}-org/settings"
+    for fields in ({"user": "nobody-there", "role": "read"}, {"user": someone, "role": "none"}, {"user": someone}):
+        assert 'role="alert"' in browser.send(place, fields, f"{place}/members").text
+    assert 'role="alert"' in browser.send(place, {"name": someone, "role": "read"}, f"{place}/services").text
+    assert browser.send("/settings", {"full_name": "x" * 200}, "/settings/profile").status_code == 400
+    assert browser.send("/settings/tokens", {"token": "1"}, "/settings/tokens/revoke").status_code == 404
+
+
+def test_an_organization_is_administered_by_its_administrators(
+    hub: LiveHub, browser: Window, window, someone: str
+) -> None:
+    hub.user(f"{someone}-boss")
+    from tenuto.server.access import Right
+    from tenuto.server.people.organizations import add_organization, set_member
+
+    with hub.hub.changing() as change:
+        made = add_organization(change, f"{someone}-club", find_account(change.connection, f"{someone}-boss"))
+        set_member(change, made, find_account(change.connection, someone), Right.WRITE)
+    assert browser.get(f"/organizations/{someone}-club/settings").status_code == 403
+    assert window().get(f"/organizations/{someone}-club/settings").status_code == 401
+    assert f"{someone}-club" in browser.get("/settings").text
+    assert browser.get(f"/organizations/{someone}/settings").status_code == 404
+
+
+class TestForgery:
+    """Fault 17: what a browser is made to send by a page of somebody else changes nothing."""
+
+    def test_forms_need_the_token_of_their_session(self, hub: LiveHub, browser: Window, window, someone: str) -> None:
+        fields = {"full_name": "forged"}
+        other = window()
+        other.sign_in(someone, PASSWORD)
+        theirs = other.hidden("/settings")["csrf"]
+        for given in ({}, {"csrf": ""}, {"csrf": "0" * 32}, {"csrf": theirs}, {"csrf": "ü"}):
+            answer = browser.client.post("/settings/profile", data={**fields, **given})
+            assert answer.status_code == 403, given
+        token = browser.hidden("/settings")["csrf"]
+        assert browser.cookie not in token
+        assert browser.client.post("/settings/profile", data={**fields, "csrf": token}).status_code == 303
+
+    @pytest.mark.parametrize("origin", [None, "null", "https://evil.example", "http://127.0.0.1:1", ""])
+    def test_forms_come_from_pages_of_this_hub(self, browser: Window, someone: str, origin: str | None) -> None:
+        fields = {"full_name": "forged", **browser.hidden("/settings")}
+        login = browser.hidden("/settings") | {"name": someone, "password": PASSWORD, "next": "/"}
+        headers = {} if origin is None else {"Origin": origin}
+        if origin is None:
+            del browser.client.headers["Origin"]
+        assert browser.client.post("/settings/profile", data=fields, headers=headers).status_code == 403
+        assert browser.client.post("/login", data=login, headers=headers).status_code == 403, "nor is anybody signed in"
+        assert browser.client.post("/api/organizations", json={"name": "x"}, headers=headers).status_code == 403
+
+    def test_who_is_nobody_is_not_signed_in_by_others(self, window, someone: str) -> None:
+        fresh = window()
+        fields = {"name": someone, "password": PASSWORD, "next": "/"}
+        answer = fresh.client.post("/login", data=fields, headers={"Origin": "https://evil.example"})
+        assert answer.status_code == 403
+        assert "Set-Cookie" not in answer.headers
+
+    def test_a_script_of_ours_sends_json_or_the_token_in_a_header(self, browser: Window, someone: str) -> None:
+        repo = {"name": "made", "type": "model"}
+        assert browser.client.post("/api/repos/create", json=repo).status_code == 200
+        like = f"/api/models/{someone}/made/like"
+        assert browser.client.request("DELETE", like).status_code == 403
+        token = browser.hidden("/settings")["csrf"]
+        assert browser.client.request("DELETE", like, headers={"X-CSRF-Token": token}).status_code == 200
+
+    @pytest.mark.parametrize(
+        "place", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:x", "/a\nb"]
+    )
+    def test_signing_in_leads_to_no_other_place(self, window, someone: str, place: str) -> None:
+        browser = window()
+        fields = {"name": someone, "password": PASSWORD, "next": place}
+        assert browser.send("/login", fields).headers["Location"] == "/"
+
+
+def test_pages_are_small_and_ask_little_of_the_database(hub: LiveHub, browser: Window, someone: str) -> None:
+    from sqlalchemy import event
+
+    engine, count = hub.hub.parts.database.engine, 0
+    browser.send("/organizations/new", {"name": f"{someone}-org"})
+
+    def counted(*_: object) -> None:
+        nonlocal count
+        count += 1
+
+    event.listen(engine, "before_cursor_execute", counted)
+    try:
+        for place in ("/settings", "/settings/tokens", "/settings/services", f"/organizations/{someone}-org/settings"):
+            count = 0
+            answer = browser.get(place)
+            assert answer.status_code == 200
+            assert len(answer.content) < 100_000
+            assert count < 15, place
+    finally:
+        event.remove(engine, "before_cursor_execute", counted)
