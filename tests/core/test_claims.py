@@ -22,6 +22,16 @@ def test_adapters() -> None:
     assert len(lacks("adapter", sizes("README.md"))) == 2
 
 
+def test_each_adapter_of_several() -> None:
+    """One that lacks its configuration is not listed, or loaded as zeros."""
+    whole = sizes(
+        "jazz/final_model.pt", "jazz/config.yaml", "rock/adapter_model.safetensors", "rock/adapter_config.json"
+    )
+    assert lacks("adapter", whole) == []
+    assert lacks("adapter", whole | {"rock/adapter_config.json": 0}) == ["rock holds no configuration of an adapter"]
+    assert lacks("adapter", sizes("config.json", "checkpoints/5/model.safetensors")) == [], "one above counts"
+
+
 def test_datasets() -> None:
     assert lacks("dataset", sizes("data/train-00000.parquet")) == []
     assert lacks("dataset", sizes("train.csv")) == []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
 from tenuto.core.listing import Entry, Listing
@@ -73,6 +74,18 @@ def test_what_is_as_locked_and_broken_inside_is_found_by_a_deep_look_alone(proje
     spoil(root, "data/b.pt")
     assert faults(verify(project, depth=Depth(deep=True)))["data/b.pt"] == "damaged", "bytes come before what they mean"
     assert verify(project, depth=Depth(quick=True, deep=True)).files == 0
+
+
+def test_an_adapter_without_its_configuration_is_found_by_a_deep_look(project: Workspace, root: Path) -> None:
+    artifact = msgspec.structs.replace(project.manifest.artifacts["data"], kind="adapter")
+    project.write_manifest(with_artifact(project.manifest_text, "data", artifact))
+    for path, expected in (("notes.txt", ["it holds no configuration of an adapter"]), ("config.yaml", [])):
+        (root / "data" / path).write_bytes(b"r: 8\n")
+        listing = scan(project, artifact).listing
+        project.store.put(listing.text)
+        project.write_lock(locked("data", artifact, listing, None))
+        assert verify(project).findings == []
+        assert [finding.detail for finding in verify(project, depth=Depth(deep=True)).findings] == expected
 
 
 def test_samples_take_turns_until_all_was_read(project: Workspace) -> None:

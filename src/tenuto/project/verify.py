@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from tenuto.core.claims import lacks
 from tenuto.core.errors import NotFoundError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.manifest import Artifact
@@ -150,6 +151,7 @@ def verify_files(
     if depth.deep:
         wrong = {finding.path for finding in findings}
         findings += _look_inside(workspace, [file for file in reading if file.path not in wrong])
+        findings += _look_for_lacking(workspace, files)
     locked_bytes = sum(file.entry.size for file in files)
     read_bytes = sum(outcome.size for outcome in outcomes.values())
     return VerifyReport(
@@ -267,6 +269,18 @@ def _look_inside(workspace: Workspace, files: Sequence[LockedFile]) -> list[Find
             fault = fault_inside(os.path.join(workspace.root, file.path))
             findings += [file.finding("unsound", file.entry.sha256, fault)] if fault else []
             progress(file.entry.size)
+    return findings
+
+
+def _look_for_lacking(workspace: Workspace, files: Sequence[LockedFile]) -> list[Finding]:
+    """What adapters do not hold though they are of no use without it, as a finding on the largest file of theirs."""
+    findings = []
+    for name, artifact in workspace.manifest.artifacts.items():
+        own = [file for file in files if file.artifact == name]
+        if artifact.kind == "adapter" and not artifact.file and own:
+            largest = max(own, key=lambda file: file.entry.size)
+            faults = lacks(artifact.kind, {file.entry.path: file.entry.size for file in own})
+            findings += [largest.finding("unsound", largest.entry.sha256, fault) for fault in faults]
     return findings
 
 
