@@ -80,6 +80,7 @@ AUDITED = {
 }
 """What a call of the route is called in the log; each is made below."""
 PAGES = {
+    "POST WEB/access": "POST API/user-access-request/handle",
     "POST WEB/edit/{rev}/{path*}": "POST API/commit/{rev}",
     "POST WEB/upload/{rev}": "POST API/commit/{rev}",
 }

@@ -129,7 +129,7 @@ ROWS = {
     "administer": """
         PUT API/settings | POST API/lfs-files/batch
         GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
-        POST API/user-access-request/handle-many
+        POST API/user-access-request/handle-many | GET WEB/access | POST WEB/access
         GET WEB/user-access-report | POST /api/repos/move | DELETE /api/repos/delete""",
 }
 PROPOSALS = ("POST API/preupload/{rev}", "POST API/commit/{rev}", "GET API/xet-write-token/{rev}")

@@ -114,7 +114,11 @@ def delete(parts: Parts, call: Call) -> Answer:
 
 def settings(parts: Parts, call: Call) -> Answer:
     """Change visibility and gate of a repo; the answer echoes what was asked."""
-    request = call.json(SettingsRequest)
+    return json_answer(change_settings(parts, call, call.json(SettingsRequest)))
+
+
+def change_settings(parts: Parts, call: Call, request: SettingsRequest) -> dict[str, object]:
+    """The same, for a caller that brings it as a value; what was changed."""
     private, gate = _wants_private(request), request.gate
     days = request.grant_days if request.grant_days is UNSET else check_days(request.grant_days)
     answer: dict[str, object] = {}
@@ -135,7 +139,7 @@ def settings(parts: Parts, call: Call) -> Answer:
             set_grant_days(connection, repo.key, days)
             answer["grantDays"] = days
         record(connection, call.origin, Deed.REPO_SETTINGS, parts.now_ms(), repo=repo, facts=_told(answer))
-    return json_answer(answer)
+    return answer
 
 
 def _told(answer: dict[str, object]) -> dict[str, Fact]:

@@ -8,6 +8,7 @@ from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Action, Gate, Repo, Standing, may
 from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.forgery import CSRF_FIELD
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.form import Answers, Form, check_answers
 from tenuto.server.gates.states import Event
@@ -16,7 +17,6 @@ from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.permit import check_again
 
-_CSRF_FIELD = "csrf"  # every form of a page has it
 _WRITE_TO_THEM = "write to the authors of the repo: only they can let you in"
 
 
@@ -109,7 +109,7 @@ def ask(parts: Parts, call: Call) -> Answer:
 
 def _answers(call: Call) -> Answers:
     answers: Answers = call.json(Answers) if call.is_json else dict(call.form())
-    answers.pop(_CSRF_FIELD, None)
+    answers.pop(CSRF_FIELD, None)
     return answers
 
 

@@ -98,14 +98,18 @@ class GrantRequest(Terms, frozen=True, rename="camel", kw_only=True):
 
 def grant(parts: Parts, call: Call) -> Answer:
     """Let an account in, whether it asked or not, and whatever the terms are; raises UsageError if it has access as it is."""
-    wanted = call.json(GrantRequest)
+    let_in(parts, call, call.json(GrantRequest))
+    return json_answer({})
+
+
+def let_in(parts: Parts, call: Call, wanted: GrantRequest) -> None:
+    """The same, for a caller that brings it as a value."""
     with parts.database.write() as connection:
         desk = _Desk(parts, connection, call)
         request = desk.find(wanted.user)
         if request.standing is Standing.ACCEPTED and not wanted.says_end:
             raise UsageError(f"{request.name} has access already")
         desk.decide(request, Event.GRANT, wanted)
-    return json_answer({})
 
 
 class Handlings(Terms, frozen=True, rename="camel", kw_only=True):
@@ -124,9 +128,21 @@ class Failure(msgspec.Struct, frozen=True):
     error: str
 
 
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of many: names of those decided about, the others with the reason, and whether more are still pending."""
+
+    done: list[str]
+    failed: list[Failure]
+    more: bool
+
+
 def handle_many(parts: Parts, call: Call) -> Answer:
-    """Decide about many requests; what cannot be decided does not keep others from it. `more` says whether others are still pending."""
-    wanted = call.json(Handlings)
+    """Decide about many requests; what cannot be decided does not keep others from it."""
+    return json_answer(decide_many(parts, call, call.json(Handlings)))
+
+
+def decide_many(parts: Parts, call: Call, wanted: Handlings) -> Outcome:
+    """The same, for a caller that brings it as a value."""
     if wanted.all is bool(wanted.users or wanted.request_ids):
         raise UsageError("name users and requestIds, or say all")
     if len(wanted.users) + len(wanted.request_ids) > MOST_AT_ONCE:
@@ -142,7 +158,7 @@ def handle_many(parts: Parts, call: Call) -> Answer:
             except (NotFoundError, UsageError) as error:
                 failed.append(Failure(request.name, error.message))
         more = wanted.all and bool(done) and bool(desk.book.waiting(1))
-    return json_answer({"done": done, "failed": failed, "more": more})
+    return Outcome(done, failed, more)
 
 
 class _Desk:

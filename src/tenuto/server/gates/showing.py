@@ -17,7 +17,7 @@ from tenuto.server.hub import Parts
 _PAGE = 100
 _MAX_PAGE = 1000
 _STATES: list[Standing] = [one for one in Standing if one is not Standing.NONE]
-_LISTS: dict[str, list[Standing]] = {
+LISTS: dict[str, list[Standing]] = {
     **{state.value: [Standing(state)] for state in (Standing.REVOKED, Standing.EXPIRED, Standing.OUTDATED)},
     **{
         state.value: [one for one in _STATES if shown_as(one) is state]
@@ -25,18 +25,19 @@ _LISTS: dict[str, list[Standing]] = {
     },
     "all": _STATES,
 }
+"""Which states each list holds: the three of stock clients, each of the others, and all."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def list_requests(parts: Parts, call: Call) -> Answer:
     """A page of the requests in a list, oldest first: one of the three of stock clients, or those in one state, or all."""
     name = call.params["status"]
-    if name not in _LISTS:
-        raise UsageError(f"{name[:40]!r} is not one of {', '.join(sorted(_LISTS))}")
+    if name not in LISTS:
+        raise UsageError(f"{name[:40]!r} is not one of {', '.join(sorted(LISTS))}")
     limit, after = call.number("limit", _PAGE, _MAX_PAGE), call.number("cursor", 0, 2**62)
     with parts.database.read() as connection:
         book = Book(connection, call.repo.key, parts.now_ms())
-        found = list(book.page(_LISTS[name], after, limit + 1))
+        found = list(book.page(LISTS[name], after, limit + 1))
     headers = next_page(call, found[limit - 1].id) if len(found) > limit else None
     return json_answer([_entry(one) for one in found[:limit]], headers=headers)
 
