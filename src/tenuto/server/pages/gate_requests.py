@@ -101,8 +101,9 @@ def _decide(parts: Parts, call: Call, form: dict[str, str], verdict: Verdict) ->
 
 def _let_in(parts: Parts, call: Call, form: dict[str, str]) -> str:
     user = form.get("user", "").strip()
+    wanted = GrantRequest(user=user, days=_days(form))
     try:
-        let_in(parts, call, GrantRequest(user=user, days=_days(form)))
+        let_in(parts, call, wanted)
     except (NotFoundError, UsageError) as error:
         return f"{error.message}."
     return f"{user} was let in."
