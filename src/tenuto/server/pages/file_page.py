@@ -21,7 +21,7 @@ Look: TypeAlias = Callable[[Source, File, Call], Preview | None]
 _LOOKS: dict[str, Look] = {
     "csv": previews.table,
     "tsv": previews.table,
-    "parquet": previews.inspected,
+    **dict.fromkeys(("parquet", "bin", "ckpt", "joblib", "pickle", "pkl", "pt", "pth"), previews.inspected),
     "json": previews.json_tree,
     "safetensors": weights.tensors,
     "md": previews.markdown,
