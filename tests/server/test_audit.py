@@ -237,12 +237,13 @@ def assert_log_is_history(database: Database, repo: str) -> None:
     assert line[head] is None, "a commit of the branch is not in the log"
 
 
-def test_a_hub_that_is_killed_has_the_row_of_every_commit_and_of_no_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_hub_that_is_killed_has_the_row_of_every_commit_and_of_no_other(tmp_path: Path, rounds: int) -> None:
     with ProcessHub(str(tmp_path / "data")) as hub:
         token = hub.user("kim")
         with closing(Talk(hub.url, token)) as talk:
             talk.create("kim/repo").raise_for_status()
-        for round_number in range(3):
+        for round_number in range(rounds):
             begun = threading.Event()
 
             def work(number: int, begun: threading.Event = begun, round_number: int = round_number) -> None:

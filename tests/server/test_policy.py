@@ -127,7 +127,7 @@ ROWS = {
         POST WEB.git/info/lfs/locks | POST WEB.git/info/lfs/locks/verify | POST WEB.git/info/lfs/locks/{lock}/unlock
         POST /api/repos/create""",
     "administer": """
-        PUT API/settings | POST API/lfs-files/batch
+        PUT API/settings | POST API/lfs-files/batch | GET API/usage
         GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
         POST API/user-access-request/handle-many | GET WEB/access | POST WEB/access
         GET WEB/user-access-report | POST /api/repos/move | DELETE /api/repos/delete""",

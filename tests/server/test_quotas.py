@@ -1,7 +1,6 @@
 """Quotas hold exactly, whoever uploads at the same time and by whatever way; what is refused leaves nothing."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +11,7 @@ from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import HfHubHTTPError
 
 from tenuto.core.ids import RepoId
+from tenuto.server import git_store, staging
 from tenuto.server.hub import Limits
 from tenuto.server.quota import Usage, set_quota, usage
 from tenuto.server.quota.totals import days, wrong_totals
@@ -132,29 +132,35 @@ def test_commits_of_small_files_at_once(hub: LiveHub, owner: Owner) -> None:
     assert len(owner.talk.listing(owner.repo)) == 5
 
 
-def test_a_large_commit_that_is_refused_leaves_no_row(hub: LiveHub, owner: Owner) -> None:
-    allow(hub, owner.repo, 38_000_000)
+def test_a_large_commit_that_is_refused_leaves_no_row(
+    hub: LiveHub, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "STAGE_BYTES", 100 * KB)
+    allow(hub, owner.repo, 380 * KB)
     before = used(hub, owner.repo)
-    pieces = [noise(9_500_000, 4000 + number) for number in range(5)]
+    pieces = [noise(95 * KB, 4000 + number) for number in range(5)]
     lines = [small(f"{number}.dat", piece) for number, piece in enumerate(pieces)]
     assert is_refused(owner.talk.commit(owner.repo, *lines))
     assert used(hub, owner.repo) == before
     assert not is_refused(owner.talk.commit(owner.repo, *lines[:4]))
-    assert used(hub, owner.repo).file_bytes == before.file_bytes + 38_000_000
+    assert used(hub, owner.repo).file_bytes == before.file_bytes + 380 * KB
     assert owner.talk.read(owner.repo, "3.dat").content == pieces[3]
 
 
-def test_pushes_are_told_and_leave_no_row(hub: LiveHub, owner: Owner, tmp_path: Path) -> None:
+def test_pushes_are_told_and_leave_no_row(
+    hub: LiveHub, owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(git_store, "_BATCH_BYTES", 100 * KB)
     clone = Clone.of(address(hub.url, owner.repo, owner.token), tmp_path / "clone")
-    allow(hub, owner.repo, 20_000_000)
+    allow(hub, owner.repo, 200 * KB)
     before = used(hub, owner.repo)
-    clone.commit(**{f"{number}.dat": noise(7_000_000, 5000 + number) for number in range(3)})
-    with pytest.raises(GitFailed, match=r"Quota exceeded: .* may hold 20\.0 MB and holds .*; 21\.0 MB more do not fit"):
+    clone.commit(**{f"{number}.dat": noise(70 * KB, 5000 + number) for number in range(3)})
+    with pytest.raises(GitFailed, match=r"Quota exceeded: .* may hold .* and holds .*; 210 kB more do not fit"):
         clone.git("push", "origin", "main")
     assert used(hub, owner.repo) == before
-    allow(hub, owner.repo, 21_000_000)
+    allow(hub, owner.repo, 210 * KB)
     clone.git("push", "-q", "origin", "main")
-    assert used(hub, owner.repo).counted_bytes == before.counted_bytes + 21_000_000
+    assert used(hub, owner.repo).counted_bytes == before.counted_bytes + 210 * KB
 
 
 def test_parts_and_packs_are_held_to_it(hub: LiveHub, owner: Owner) -> None:
@@ -291,4 +297,3 @@ def test_totals_are_right_whatever_was_done_and_a_check_says_if_not(tmp_path: Pa
     with opened(folder) as parts:
         (finding,) = check_hub(parts, str(folder), QUICK).findings
         assert (finding.fault, finding.kind, finding.name) == ("wrong row", "usage", "hf://ann/one")
-    assert os.path.exists(folder)

@@ -4,6 +4,7 @@ from tenuto.server import device_login, discussion_api, moves, search, squash, s
 from tenuto.server.access import Action
 from tenuto.server.people import profiles
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
+from tenuto.server.space.space_api import space_routes
 
 _API = "/api/{T}/{namespace}/{name}"
 _WEB = "/{W}/{namespace}/{name}"
@@ -11,7 +12,7 @@ _WEB = "/{W}/{namespace}/{name}"
 
 def community_routes() -> list[Route]:
     """The rows of the table."""
-    return [*_finding_routes(), *_login_routes(), *_keeping_routes(), *_talk_routes()]
+    return [*_finding_routes(), *_login_routes(), *_keeping_routes(), *space_routes(), *_talk_routes()]
 
 
 def _finding_routes() -> list[Route]:
