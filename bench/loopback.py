@@ -28,7 +28,7 @@ class Hub(NamedTuple):
 def serving(place: Path, environment: dict[str, str]) -> Iterator[Hub]:
     """Run an empty hub in `place` as long as the block lasts. Raises StepError."""
     data, log = place / "hub", place / "hub.log"
-    command = ["tenuto", "hub", "serve", "--data", str(data), "--port", "0", "--json"]
+    command = ["tenuto", "hub", "serve", "--data", str(data), "--port", "0", "--requests", "0", "--json"]
     with open(log, "wb") as output:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=output, env=environment

@@ -47,23 +47,25 @@ def check_installed() -> None:
         ) from error
 
 
-def open_hub(data: str | None) -> "Hub":
+def open_hub(data: str | None, *, requests: int = 0, sign_up: bool = False) -> "Hub":
     """The hub in a folder, which is made if there is none. Raises UsageError (BadCommand) if its packages are not installed."""
     check_installed()
+    from tenuto.server.hub import Limits
     from tenuto.server.service import Hub
 
-    return Hub.open(invocation().settings(hub_data=data).hub_data)
+    return Hub.open(invocation().settings(hub_data=data).hub_data, limits=Limits(requests=requests, sign_up=sign_up))
 
 
 @command("serve", example="tenuto hub serve --data hub-data --port 8010", exits=(7,))
 @data_option
 @click.option("--host", help="The address to listen on.")
 @click.option("--port", type=int, help="The port to listen on; 0 takes a free one.")
-def serve(data: str | None, host: str | None, port: int | None) -> None:
+@click.option("--requests", type=int, help="Requests of an account in five minutes; 0 counts none.")
+def serve(data: str | None, host: str | None, port: int | None, requests: int | None) -> None:
     """Serve a hub: one process, SQLite and a folder. On its first start it makes an administrator and prints the token once."""
     run = invocation()
-    settings = run.settings(hub_host=host, hub_port=port)
-    with open_hub(data) as opened:
+    settings = run.settings(hub_host=host, hub_port=port, hub_requests=requests)
+    with open_hub(data, requests=settings.hub_requests, sign_up=settings.hub_sign_up) as opened:
         from tenuto.server.service import serve as carry_out
 
         first_token = opened.first_token

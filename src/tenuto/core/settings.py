@@ -106,6 +106,21 @@ SETTINGS = (
         most=65535,
     ),
     Setting(
+        "hub_requests",
+        int,
+        ("TENUTO_HUB_REQUESTS",),
+        10_000,
+        "requests to the API that an account has on `tenuto hub serve` in five minutes, an address a quarter, of bytes each ten times as many; "
+        "0: no limit",
+    ),
+    Setting(
+        "hub_sign_up",
+        bool,
+        ("TENUTO_HUB_SIGN_UP",),
+        False,
+        "whether whoever comes may make an account on `tenuto hub serve`; else an invitation is needed",
+    ),
+    Setting(
         "hub_proxies",
         str,
         ("TENUTO_HUB_PROXIES",),
@@ -154,6 +169,8 @@ class Settings(NamedTuple):
     hub_data: str
     hub_host: str
     hub_port: int
+    hub_requests: int
+    hub_sign_up: bool
     hub_proxies: str | None
     origins: Mapping[str, str]
 

@@ -50,7 +50,8 @@ class Limits:
     """With `password_rounds` what one look at a password costs (argon2id, RFC 9106)."""
     password_rounds: int = 2
     requests: int = 0
-    """How many requests to the API an account has in five minutes, an address a quarter; of bytes each ten times as many. 0: no limit."""
+    """How many requests to the API an account has in a window, an address a quarter; of bytes each ten times as many. 0: no limit."""
+    requests_window_s: int = 300
 
 
 @dataclass(frozen=True)

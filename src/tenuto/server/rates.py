@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from tenuto.core.errors import UnavailableError
 
-WINDOW_S = 300
 _MOST_KEYS = 100_000
 _FORGET_S = 3600
 
@@ -51,7 +50,7 @@ def network_of(address: str) -> str:
 class Windows:
     """Requests of each caller in the current window; safe for use from many threads."""
 
-    def __init__(self, window_s: int = WINDOW_S) -> None:
+    def __init__(self, window_s: int = 300) -> None:
         self._window_s = window_s
         self._lock = threading.Lock()
         self._number = 0

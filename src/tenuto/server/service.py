@@ -21,6 +21,7 @@ from tenuto.server.people.accounts import Kind, add_account, find_account
 from tenuto.server.people.change import Change, changing
 from tenuto.server.people.tokens import TokenFacts, TokenWish, list_tokens, make_token, revoke_token
 from tenuto.server.publisher import Publisher
+from tenuto.server.rates import Windows
 from tenuto.server.serving import Service
 from tenuto.server.signing import Signer, load_secret
 from tenuto.server.traffic import Traffic
@@ -87,6 +88,7 @@ class Hub:
             now_ms=now_ms,
             spool=spool,
             limits=limits,
+            windows=Windows(limits.requests_window_s),
         )
         return cls(parts, _first_token(parts))
 
