@@ -80,6 +80,12 @@ def bytes_stored(hub: LiveHub) -> int:
     return sum(os.path.getsize(file) for file in stored(hub))
 
 
+def purge(owner: Owner, sha256: str) -> int:
+    """Delete an object for good, and leave the history as it is; the bytes freed."""
+    body = {"deletions": {"sha": [sha256], "rewriteHistory": False}}
+    return owner.talk.post(f"/api/models/{owner.repo}/lfs-files/batch", body).json()["freedBytes"]
+
+
 def check(hub: LiveHub) -> CheckReport:
     return check_hub(hub.hub.parts, hub.data_dir)
 
@@ -269,19 +275,36 @@ class TestWhoKeepsTheObject:
         assert Cas(owner).base != cas.base, "clients forget what they remember"
         assert Cas(owner).grant(WHOLE.name) == 404
 
-    def test_deleted_for_good_it_stays_for_a_version_that_needs_it_and_goes_with_that(
+    def test_deleted_for_good_it_stays_for_a_version_that_needs_all_of_it_and_goes_with_that(
         self, hub: LiveHub, owner: Owner, cut: Callable[[], int]
     ) -> None:
         put(owner)
         cut()
         file = second_version(Cas(owner))
         committed(owner, file, "w.bin")
-        address = f"/api/models/{owner.repo}/lfs-files/batch"
-        keep = {"rewriteHistory": False}
-        owner.talk.post(address, {"deletions": {"sha": [SHA256], **keep}}).raise_for_status()
+        assert purge(owner, SHA256) == 0
         assert owner.talk.read(owner.repo, "w.bin").content == file.content
-        owner.talk.post(address, {"deletions": {"sha": [file.sha256], **keep}}).raise_for_status()
+        assert purge(owner, file.sha256) > len(CONTENT)
         assert stored(hub) == set()
+
+    def test_deleted_for_good_it_leaves_nothing_but_what_a_later_version_needs(
+        self, hub: LiveHub, owner: Owner, cut: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(cutting, "MOST_XORB_BYTES", 400_000)
+        put(owner)
+        cut()
+        first, new, cas = expect(CONTENT).xorb, make_xorb([random.Random(42).randbytes(9000)]), Cas(owner)
+        file = File([(new, 0, 1), (first, 0, len(first.raws))])
+        assert cas.put_xorb(new).status_code == 200
+        assert cas.put_shard(shard([file_block(file)], [xorb_block(new)]))["type"] == "result"
+        committed(owner, file, "w.bin")
+        assert owner.talk.read(owner.repo, "w.bin").content == file.content, "its tables are known"
+        assert purge(owner, SHA256) == len(CONTENT) - len(first.body)
+        assert not hub.hub.parts.store.has(SHA256)
+        assert owner.talk.read(owner.repo, "w.bin").content == file.content
+        with hub.hub.parts.xorbs.folder.open(first.name) as left:
+            assert left.read() == first.body
+        assert check(hub).findings == []
 
     def test_deleted_before_its_turn_came_it_is_not_cut(
         self, hub: LiveHub, owner: Owner, cut: Callable[[], int]

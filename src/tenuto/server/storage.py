@@ -143,8 +143,8 @@ def purge(parts: Parts, call: Call) -> Answer:
         gone: dict[str, Fact] = {"objects": len(held), "names": held, "commits": len(rewritten)}
         record(connection, call.origin, Deed.PURGE, now_ms, repo=call.repo, facts=gone)
     parts.cache.forget(call.repo.key)
-    freed = free_objects(parts, freeable) + (parts.xorbs.free(xorbs) if xorbs else 0)
-    return json_answer({"deleted": len(held), "freedBytes": freed, "rewrittenCommits": len(rewritten)})
+    freed = _free_for_good(parts, freeable) + (parts.xorbs.free(xorbs) if xorbs else 0)
+    return json_answer({"deleted": len(held), "freedBytes": max(freed, 0), "rewrittenCommits": len(rewritten)})
 
 
 def _held(connection: Connection, repo_key: int, names: Sequence[str]) -> list[str]:
@@ -162,6 +162,19 @@ def _note(parts: Parts, connection: Connection, repo_key: int, names: Sequence[s
         connection.execute(parts.database.insert_new(purged_objects), rows)
 
 
+def _free_for_good(parts: Parts, names: Sequence[str]) -> int:
+    """The same as `free_objects`, but what others need of them is kept apart, so that the rest goes."""
+    with parts.database.read() as connection:
+        held = {sha256 for some in chunks(names) for sha256 in _held_anywhere(connection, some)}
+    taken = parts.xorbs.detach([name for name in names if name not in held])
+    return free_objects(parts, names) - taken
+
+
+def _held_anywhere(connection: Connection, names: Sequence[str]) -> set[str]:
+    query = select(lfs_objects.c.sha256).where(lfs_objects.c.sha256.in_(names))
+    return set(connection.execute(query).scalars())
+
+
 def free_objects(parts: Parts, names: Sequence[str]) -> int:
     """Remove the bytes of those whole objects that no repo holds any more, not even by a slice; how many bytes that were.
 
@@ -170,8 +183,7 @@ def free_objects(parts: Parts, names: Sequence[str]) -> int:
     freed = 0
     with parts.database.write() as connection:
         for some in chunks(names):
-            rows = connection.execute(select(lfs_objects.c.sha256).where(lfs_objects.c.sha256.in_(some))).scalars()
-            needed = {*rows, *needed_sources(connection, some)}
+            needed = {*_held_anywhere(connection, some), *needed_sources(connection, some)}
             for name in some:
                 if name not in needed and parts.store.has(name):
                     freed += parts.store.size(name)

@@ -175,6 +175,20 @@ def needed_sources(connection: Connection, sha256s: Iterable[str]) -> set[str]:
     return found
 
 
+def held_slices(connection: Connection, sha256s: Iterable[str]) -> list[str]:
+    """The xorbs that a repo holds and that are slices of these objects, without those objects all of whose slices are held."""
+    found: list[str] = []
+    held = select(repo_xorbs.c.hash).where(repo_xorbs.c.hash == xorbs.c.hash).exists()
+    for sha256 in sha256s:
+        query = select(xorbs.c.hash, xorbs.c.raw_bytes, xorbs.c.source_size).where(
+            xorbs.c.source_sha256 == sha256, held
+        )
+        rows = connection.execute(query).all()
+        if rows and sum(row.raw_bytes for row in rows) < rows[0].source_size:
+            found += [row.hash for row in rows]
+    return found
+
+
 def sources_of(connection: Connection, names: Iterable[str]) -> set[str]:
     """The whole objects that any of these xorbs is a slice of."""
     return {one.source.sha256 for one in find_stored(connection, names).values() if one.source}

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from sqlalchemy import Connection
 
@@ -18,6 +19,7 @@ from tenuto.server.xet_rows import (
     find_file_by_sha256,
     find_stored,
     held_files,
+    held_slices,
     hold_xorb,
     keep_xorb_table,
     write_for_repo,
@@ -31,6 +33,7 @@ from tenuto.store.xet.shard import ToldXorb, tell_xorb
 from tenuto.store.xet.table import FileTable, Slice, XorbTable
 
 _CACHED_CHUNKS = 400_000  # 40 bytes each
+_BLOCK_BYTES = 1 << 20
 _CACHED_TOLD = 256  # about 50 kB each
 
 
@@ -106,6 +109,31 @@ class Xorbs:
                 return
             keep_xorb_table(connection, name, table)
         self._forget_replaced(name)
+
+    def detach(self, sha256s: Iterable[str]) -> int:
+        """Where repos need some slices of these objects, these have files of their own now, and the object may go; the bytes that takes.
+
+        Objects that are needed as a whole, or are damaged, stay as they are. Raises StorageError.
+        """
+        with self._database.read() as connection:
+            names = held_slices(connection, sha256s)
+        taken = 0
+        for name in names:
+            with suppress(IntegrityError):
+                taken += self._detach(name)
+        return taken
+
+    def _detach(self, name: str) -> int:
+        with self.stored(name) as stored, self.folder.receive() as incoming:
+            while views := stored.take(_BLOCK_BYTES):
+                for view in views:
+                    incoming.write(view)
+            table = incoming.seal(name)
+            with self._database.write() as connection:
+                self.folder.publish(name, incoming)
+                keep_xorb_table(connection, name, table)
+        self._forget_replaced(name)
+        return table.stored[-1]
 
     def _forget_replaced(self, name: str) -> None:
         with self._lock:
