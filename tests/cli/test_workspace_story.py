@@ -305,6 +305,23 @@ def test_add_of_one_file_of_a_repo(keeper: Keeper) -> None:
     assert "loras/blues.safetensors" in missing.err
 
 
+@pytest.mark.parametrize(
+    ("page", "address"),
+    [
+        ("https://huggingface.co/facebook/musicgen-small", "hf://facebook/musicgen-small"),
+        ("https://huggingface.co/facebook/musicgen-small/", "hf://facebook/musicgen-small"),
+        ("https://huggingface.co/datasets/google/MusicCaps/tree/main", "hf://datasets/google/MusicCaps"),
+        ("https://hf.co/a/b/tree/v1/sub/folder", "hf://a/b@v1/sub/folder"),
+        ("https://huggingface.co/a/b/resolve/main/x/model.bin?download=true", "hf://a/b/x/model.bin"),
+        ("{hub}/a/b/blob/main/model.bin", "hf://a/b/model.bin"),
+    ],
+)
+def test_the_address_of_a_page_is_told_from_that_of_a_file(keeper: Keeper, page: str, address: str) -> None:
+    refused = keeper("--json", "add", page.format(hub=keeper.environment["HF_ENDPOINT"]))
+    assert refused.error["hint"] == f"write {address}"
+    assert refused.status == 2
+
+
 @pytest.mark.parametrize("name", ["no-such-repo", "secret"])
 def test_what_cannot_be_had_leaves_no_trace(keeper: Keeper, name: str) -> None:
     keeper.api.create_repo(f"{keeper.owner}/secret", private=True)

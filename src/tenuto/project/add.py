@@ -1,8 +1,10 @@
 """`add`: what others publish becomes an artifact of the project. `remove`: an artifact is no longer one."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,6 +27,12 @@ from tenuto.project.resolve import DEFAULT_REVISION, find_head, named
 from tenuto.project.scan import scan
 from tenuto.project.take import Trash
 from tenuto.project.workspace import Workspace
+
+_HOSTS = {"huggingface.co", "www.huggingface.co", "hf.co"}
+_PAGE = re.compile(
+    r"https?://(?P<host>[^/]+)/(?P<repo>(?:datasets/)?[\w.-]+/[\w.-]+)"
+    r"(?:/(?:tree|blob|resolve|raw)/(?P<revision>[^/?#]+)(?:/(?P<path>[^?#]+?))?)?/?(?:[?#].*)?"
+)
 
 
 class Request(NamedTuple):
@@ -59,6 +67,7 @@ def add(workspace: Workspace, request: Request) -> Added:
 
     Nothing is written if it cannot be had. Raises NotFoundError, AccessDeniedError, UsageError, ConflictError (Exists), UnavailableError.
     """
+    _check_page(workspace, request)
     artifact = _with_shape(workspace, _artifact(request))
     name = _free_name(workspace, request, artifact)
     path = request.path or _free_path(workspace, artifact, name)
@@ -73,6 +82,20 @@ def add(workspace: Workspace, request: Request) -> Added:
     listing = workspace.listing(report.artifacts[0].digest)
     found = variants(listing or ()) if artifact.variant is None else []
     return Added(name, path, report.artifacts[0], ignored_in, found if len(found) > 1 else [])
+
+
+def _check_page(workspace: Workspace, request: Request) -> None:
+    """Tell the address of what somebody took from the address line of a browser; raises UsageError (BadAddress)."""
+    page = _PAGE.fullmatch(request.source)
+    if page is None or request.sha256 or page["host"] not in _HOSTS | {urlsplit(workspace.settings.endpoint).netloc}:
+        return
+    revision = f"@{page['revision']}" if page["revision"] not in {None, DEFAULT_REVISION} else ""
+    path = f"/{page['path']}" if page["path"] else ""
+    raise UsageError(
+        f"{request.source} is a page about a repo",
+        code="BadAddress",
+        hint=f"write hf://{page['repo']}{revision}{path}",
+    )
 
 
 def _artifact(request: Request) -> Artifact:
