@@ -1,13 +1,16 @@
 """Repos, branches, tags, pull requests, moves and squashes, through stock clients of every age."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, Request, build_opener, urlopen
 
 import pytest
+from sqlalchemy import update
 
+from tenuto.server.schema import access_requests, users
 from tenuto.testing.live_hub import LiveHub
 from tests.wire.client import Client, RefusedError
 from tests.wire.conftest import OWNER, Repo
@@ -232,3 +235,34 @@ def test_gates(repo: Repo, file: Path, hub: LiveHub) -> None:
     other = hub.user(f"{user}-2")
     repo.do("grant_access", user=f"{user}-2")
     assert repo.get("f.txt", token=other, cache_dir=str(file.parent / "granted")) == b"first"
+
+
+def test_states_that_only_we_know_stand_in_the_lists_that_clients_know(repo: Repo, file: Path, hub: LiveHub) -> None:
+    if repo.private:
+        repo.do("update_repo_settings", private=False)
+    repo.put(file, "f.txt")
+    repo.do("update_repo_settings", gated="manual")
+    start = f"state-{repo.name.partition('/')[2]}-{repo.client.make}".replace(".", "-")
+    tokens = {state: hub.user(f"{start}-{state}") for state in ("revoked", "expired")}
+    for state in tokens:
+        repo.do("grant_access", user=f"{start}-{state}")
+    decide(repo, hub, user=f"{start}-revoked", status="revoked")
+    with hub.hub.parts.database.write() as connection:
+        row = update(access_requests).where(access_requests.c.user_id == users.c.id, users.c.name == f"{start}-expired")
+        connection.execute(row.values(expires_ms=1))
+    assert [one["username"] for one in repo.do("list_accepted_access_requests")] == []
+    rejected = {one["username"] for one in repo.do("list_rejected_access_requests")}
+    assert rejected == {f"{start}-{state}" for state in tokens}
+    for state, token in tokens.items():
+        with pytest.raises(RefusedError, match="GatedRepoError"):
+            repo.get("f.txt", token=token, cache_dir=str(file.parent / state))
+        repo.do("accept_access_request", user=f"{start}-{state}")
+        assert repo.get("f.txt", token=token, cache_dir=str(file.parent / f"again-{state}")) == b"first"
+
+
+def decide(repo: Repo, hub: LiveHub, **body: str) -> None:
+    """What no client has a call for."""
+    address = f"{repo.client.url}/api/{repo.kind}s/{repo.name}/user-access-request/handle"
+    headers = {"Authorization": f"Bearer {hub.hub.create_token(OWNER, 'write')}", "Content-Type": "application/json"}
+    with urlopen(Request(address, json.dumps(body).encode(), headers)) as answer:
+        assert answer.status == 200
