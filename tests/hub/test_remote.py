@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -98,6 +99,15 @@ class TestInfo:
     def test_the_card(self, place: Place) -> None:
         place.put({"README.md": b"---\nlicense: mit\n---\n# A model\n"})
         assert (place.remote.info(place.repo, "main").card or {})["license"] == "mit"
+
+    @pytest.mark.parametrize("kind", ["", "datasets/", "spaces/"])
+    def test_no_names_of_files_are_asked_for(self, kind: str) -> None:
+        answer = Reply(200, json.dumps({"id": "a/b", "sha": SHA1}).encode())
+        with serving(lambda _seen: answer) as server, Session(server.url) as session:
+            assert Remote(session).info(RepoId.parse(f"{kind}a/b"), "main").sha == SHA1
+        facts = parse_qs(urlsplit(server.seen[0].path).query)["expand"]
+        assert {*facts, "gated"} == {"sha", "private", "cardData", "tags", "gated"}
+        assert ("gated" in facts) == (kind != "spaces/")
 
     def test_what_is_not_there(self, place: Place) -> None:
         remote = place.remote

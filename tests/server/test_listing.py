@@ -163,6 +163,10 @@ def test_info(filled: Owner) -> None:
     assert large_one["lfs"].keys() == {"sha256", "size", "pointerSize"}
     assert large_one["size"] == 5
     assert filled.talk.get(f"/api/models/{filled.repo}/revision/nope").headers["X-Error-Code"] == "RevisionNotFound"
+    some = filled.talk.get(f"/api/models/{filled.repo}/revision/main?expand=sha&expand=tags&expand=gated").json()
+    assert some == {key: info[key] for key in ("_id", "id", "sha", "tags", "gated")}
+    names = filled.talk.get(f"/api/models/{filled.repo}?expand=siblings").json()
+    assert names == {key: info[key] for key in ("_id", "id", "siblings")}
 
 
 @pytest.mark.parametrize("readme", [b"---\na: *x\n---\n", b"\xff\xfe", b"---\n" + b"[" * 10_000, b"---\n- 1\n---\n"])

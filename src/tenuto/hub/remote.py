@@ -12,7 +12,7 @@ import msgspec
 
 from tenuto.core import wire
 from tenuto.core.errors import NotFoundError, UnavailableError, UsageError
-from tenuto.core.ids import RepoId, check_sha1, check_sha256
+from tenuto.core.ids import RepoId, RepoKind, check_sha1, check_sha256
 from tenuto.core.listing import MAX_SIZE_BYTES
 from tenuto.core.pack import MEDIA_TYPE
 from tenuto.hub.session import Answer, Session
@@ -20,6 +20,8 @@ from tenuto.hub.session import Answer, Session
 T = TypeVar("T")
 U = TypeVar("U")
 PAGES_AT_ONCE = 3
+_FACTS = ("sha", "private", "cardData", "tags")
+"""What is asked of every repo; that a space is gated is no fact that could be asked for."""
 
 
 class Regular(NamedTuple):
@@ -89,7 +91,10 @@ class Remote:
 
     def info(self, repo: RepoId, revision: str) -> wire.RepoInfo:
         """Facts of a repo at a revision, with the commit it resolves to; raises NotFoundError (RepoNotFound, RevisionNotFound)."""
-        info = self._ask(wire.RepoInfo, "GET", f"{repo.api_path}/revision/{quote(revision, safe='')}")
+        # Who names no facts is told the names of all files, too: a megabyte for 20,000.
+        wanted = [*_FACTS, *(["gated"] if repo.kind is not RepoKind.SPACE else [])]
+        query = urlencode({"expand": wanted}, doseq=True)
+        info = self._ask(wire.RepoInfo, "GET", f"{repo.api_path}/revision/{quote(revision, safe='')}?{query}")
         _check_ids(git_id=info.sha or "")
         return info
 

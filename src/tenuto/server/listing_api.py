@@ -54,18 +54,23 @@ def info(parts: Parts, call: Call) -> Answer:
     with parts.database.read() as connection:
         git = GitReader(connection, call.repo.key, parts.cache)
         commit = git.resolve(call.params.get("rev", DEFAULT_BRANCH))
-        walk = Walk(git.trees, recursive=True)
-        files = [(path, item) for path, item in walk.entries(commit.tree) if is_file(item)]
-        facts = git.blobs(item.oid for _, item in files) if call.flag("blobs") else {}
         card = card_of(git, commit)
         answer = describe(call.repo, commit.oid, card, like_count_of(git))
-        answer["siblings"] = [_sibling(path, facts.get(item.oid)) for path, item in files]
         expand = call.query.get("expand", [])
+        if not expand or "siblings" in expand or call.flag("blobs"):
+            answer["siblings"] = _siblings(git, commit, with_facts=call.flag("blobs"))
         answer |= more_facts(git, call.repo, expand)
     if expand:
         kept = {"_id", "id", *expand, *(["siblings"] if call.flag("blobs") else [])}
         answer = {key: value for key, value in answer.items() if key in kept}
     return json_answer(answer)
+
+
+def _siblings(git: GitReader, commit: CommitFacts, *, with_facts: bool) -> list[dict[str, object]]:
+    walk = Walk(git.trees, recursive=True)
+    files = [(path, item) for path, item in walk.entries(commit.tree) if is_file(item)]
+    facts = git.blobs(item.oid for _, item in files) if with_facts else {}
+    return [_sibling(path, facts.get(item.oid)) for path, item in files]
 
 
 def _sibling(path: str, facts: BlobFacts | None) -> dict[str, object]:
