@@ -318,10 +318,16 @@ def test_names_that_are_not_there(shop: Shop) -> None:
 
 
 def test_packages_that_ship_nothing(shop: Shop) -> None:
-    for package in ("no_such_package", "json", "sys", "tenuto"):
-        with pytest.raises(NotFoundError, match=f"the package {package} ships no lock") as caught:
+    for package in ("json", "sys", "tenuto"):
+        with pytest.raises(NotFoundError, match=f"the package {package} ships no lock: it has no _tenuto") as caught:
             tenuto.path("encoder.pt", package=package)
         assert caught.value.code == "ProjectNotFound"
+
+
+def test_a_package_that_is_not_installed(shop: Shop) -> None:
+    with pytest.raises(NotFoundError, match="there is no package no_such_package to import") as caught:
+        tenuto.path("encoder.pt", package="no_such_package")
+    assert (caught.value.code, "install it" in (caught.value.hint or "")) == ("ProjectNotFound", True)
 
 
 def test_offline_without_the_file(shop: Shop) -> None:

@@ -91,9 +91,15 @@ def find_shipped(package: str | ModuleType) -> Shipped:
     try:
         folder = files(package).joinpath(SHIPPED_FOLDER)
         texts = [folder.joinpath(file).read_text(encoding="utf-8") for file in (MANIFEST_NAME, LOCK_NAME)]
-    except (ImportError, OSError, TypeError) as error:
+    except ImportError as error:
         raise NotFoundError(
-            f"the package {name} ships no lock: {error}",
+            f"there is no package {name} to import: {error}",
+            code="ProjectNotFound",
+            hint="install it where this Python finds it; the name is that of the import",
+        ) from error
+    except (OSError, TypeError) as error:
+        raise NotFoundError(
+            f"the package {name} ships no lock: it has no {SHIPPED_FOLDER} with a manifest and a lock",
             code="ProjectNotFound",
             hint="its author makes one with `tenuto package FOLDER`",
         ) from error
