@@ -100,7 +100,7 @@ def _shown(git: GitReader, wanted: dict[str, Change]) -> list[Difference]:
     shown: list[Difference] = []
     room = _DIFF_BYTES
     for path in sorted(wanted)[:_MOST_SHOWN]:
-        found, lines = diff_text(git, {path: wanted[path]}).splitlines(), []
+        found, lines = _without_names(diff_text(git, {path: wanted[path]}).splitlines()), []
         for line in found:
             cut = line[:_LINE_CHARACTERS]
             room -= weight(cut) + _LINE_BYTES
@@ -113,5 +113,11 @@ def _shown(git: GitReader, wanted: dict[str, Change]) -> list[Difference]:
     return shown
 
 
+def _without_names(lines: list[str]) -> list[str]:
+    """The lines behind the head of a difference; all of it where there are none, but for the first line: the page names the file."""
+    start = next((index for index, line in enumerate(lines) if line.startswith("@@")), 1)
+    return lines[start:]
+
+
 def _class_of(line: str) -> str:
-    return "" if line.startswith(("+++", "---")) else _MARKS.get(line[:1], "")
+    return _MARKS.get(line[:1], "")
