@@ -7,6 +7,8 @@ from tenuto.core.errors import AccessDeniedError
 from tenuto.hub.remote import Remote
 from tenuto.hub.session import Session
 from tenuto.project.preflight import Plan, preflight
+from tenuto.server.people.accounts import find_account
+from tenuto.server.people.tokens import ScopeWish, TokenWish, make_token
 from tenuto.testing.lies import Lie, Status
 from tests.project.outside import PATH, Outside, outside
 
@@ -83,6 +85,16 @@ class TestWhatIsSaid:
         assert (error.code, error.exit_status) == ("TokenTooNarrow", 4)
         assert error.message.endswith(f"{gated.repo} is gated, and your fine-grained token may not read gated repos")
         assert f"{liar.url}/settings/tokens" in (error.hint or "")
+
+    def test_a_fine_grained_token_of_our_hub(self, gated: Outside) -> None:
+        """One that may read what is its owner's, and opens no gates of others."""
+        person = ask(gated)
+        gated.api.accept_access_request(gated.repo, person)
+        with gated.hub.hub.changing() as change:
+            wish = TokenWish("fine", "fineGrained", scopes=(ScopeWish(person, "read"),))
+            gated.keeper.flags["token"] = make_token(change, find_account(change.connection, person), wish)[1]
+        error = gated.fails(gated.add, "TokenTooNarrow")
+        assert "your fine-grained token may not read gated repos" in error.message
 
     def test_a_grant_opens_it(self, gated: Outside) -> None:
         gated.api.accept_access_request(gated.repo, ask(gated))
