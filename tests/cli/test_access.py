@@ -1,14 +1,17 @@
 """`tenuto access` and `tenuto repo settings`, typed by an owner and by others, against a live hub."""
 
+import contextlib
 import csv
+import os
 import secrets
+import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tenuto.testing.live_hub import LiveHub
-from tests.cli.conftest import Done, Shell
+from tests.cli.conftest import PROGRAM, Done, Shell
 from tests.server.talk import Talk, small
 
 CARD = b"""---
@@ -165,3 +168,36 @@ def test_a_gate_in_the_way_of_a_pull_says_what_opens_it(gated: Gated) -> None:
     refused = gated.as_guest("add", gated.address, "--path", "voices")
     assert refused.status == 4
     assert f"run `tenuto access request {gated.address}`" in refused.err
+
+
+def at_a_terminal(gated: Gated, typed: str, *words: str) -> tuple[int, str, str]:
+    """What a person sees who types: exit status, standard output, and all that the terminal shows."""
+    master, slave = os.openpty()
+    environment = {**gated.shell.environment, "TENUTO_ENDPOINT": gated.hub.url, "HF_TOKEN": gated.guest}
+    command = subprocess.Popen(
+        [*PROGRAM, *words], stdin=slave, stdout=subprocess.PIPE, stderr=slave, env=environment, cwd=gated.shell.project
+    )
+    os.close(slave)
+    os.write(master, typed.encode())
+    assert command.stdout is not None
+    out = command.stdout.read().decode()
+    status = command.wait(30)
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+        while block := os.read(master, 4096):
+            shown += block
+    os.close(master)
+    command.stdout.close()
+    return status, out, shown.decode()
+
+
+def test_in_a_terminal_terms_and_questions_are_shown(gated: Gated) -> None:
+    refused = at_a_terminal(gated, "Echo\nResearch\ny\nn\n", "access", "request", gated.address)
+    assert refused[0] == 130
+    assert gated.as_owner("access", "list", gated.address, "--json").json == []
+    status, out, shown = at_a_terminal(gated, "Echo\nOther\ny\ny\n", "access", "request", gated.address)
+    assert (status, "have not decided yet" in out) == (1, True)
+    for text in ("Access to the voices", "You agree to name the authors.", "Company", "Research", "Do you agree?"):
+        assert text in shown
+    (one,) = gated.as_owner("access", "list", gated.address, "--json").json
+    assert one["fields"] == {"Company": "Echo", "Purpose": "Other", "I agree": True}

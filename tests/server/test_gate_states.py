@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from tenuto.server.access import Standing
+from tenuto.server.audit.reading import Wanted, entries
 from tenuto.server.gates.states import DEEDS, NEXT, Event, shown_as
 from tenuto.server.schema import access_requests, repos, users
 from tenuto.testing.live_hub import LiveHub
@@ -79,6 +80,12 @@ class Gated:
     def key(self) -> int:
         with self.hub.hub.parts.database.read() as connection:
             return connection.execute(select(repos.c.id).where(repos.c.name_key == self.repo)).scalar_one()
+
+    def deeds(self) -> list[str]:
+        """What the audit log tells of requests for this repo."""
+        with self.hub.hub.parts.database.read() as connection:
+            found = entries(connection, Wanted(repo_key=self.key))
+            return [entry.deed for entry in found if entry.deed.startswith("access.")]
 
     def do(self, event: Event) -> int:
         match event:
@@ -178,6 +185,7 @@ def test_asking_twice_at_once_makes_one_request(gated: Gated) -> None:
     for thread in threads:
         thread.join()
     assert statuses == [303] * 6
+    assert gated.deeds() == ["access.request"]
     assert len(gated.owner.get(f"{gated.api}/user-access-request/all").json()) == 1
 
 
@@ -196,6 +204,7 @@ def test_of_two_decisions_at_once_the_one_that_saw_something_else_is_refused(gat
     assert sorted(statuses.values()) == [200, 404]
     winner = next(verdict for verdict, status in statuses.items() if status == 200)
     assert gated.state().value == winner
+    assert gated.deeds() == ["access.request", {"accepted": "access.accept", "rejected": "access.reject"}[winner]]
 
 
 def test_a_request_withdrawn_meanwhile_is_not_accepted(gated: Gated) -> None:
