@@ -177,6 +177,7 @@ Options:
 Commands:
   create    Make an empty repo.
   settings  Say who may see a repo, and who may read it.
+  usage     Say what uses the space of a repo, and what deleting it frees.
   delete    Delete a repo with all its history.
 """)
 

@@ -64,7 +64,7 @@ def overview(folder: Path, repo: str, most: int = 1000) -> Overview:
     with opened(folder) as parts, parts.database.read() as connection:
         found = find_repo(connection, RepoId.parse(repo))
         assert found
-        return read_overview(connection, parts.cache, parts.store, found, most, parts.now_ms())
+        return read_overview(connection, parts.store, found, most, parts.now_ms())
 
 
 @pytest.mark.parametrize("repo", ["ann/one", "ann/three", "bob/two"])

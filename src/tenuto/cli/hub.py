@@ -9,7 +9,8 @@ from tenuto.cli.frame import LazyGroup, command, invocation
 if TYPE_CHECKING:
     from tenuto.server.service import Hub
 
-_HERE, _UPKEEP, _AUDIT = "tenuto.cli.hub", "tenuto.cli.upkeep", "tenuto.cli.audit"
+_HERE, _UPKEEP = "tenuto.cli.hub", "tenuto.cli.upkeep"
+_AUDIT, _QUOTA = "tenuto.cli.audit", "tenuto.cli.quota"
 
 hub = LazyGroup(
     "hub",
@@ -25,6 +26,7 @@ hub = LazyGroup(
         "restore": (_UPKEEP, "Make a hub from a snapshot."),
         "usage": (_UPKEEP, "Say what each user and repo costs."),
         "audit": (_AUDIT, "Who did what on the hub."),
+        "quota": (_QUOTA, "How much accounts and repos may hold."),
     },
     help="Run a hub of your own.",
 )

@@ -1,4 +1,4 @@
-"""`tenuto repo create | settings | delete`."""
+"""`tenuto repo create | settings | delete`; what uses their space is in `cli.space`."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,6 +11,7 @@ repo = LazyGroup(
     lazy={
         "create": ("tenuto.cli.repo", "Make an empty repo."),
         "settings": ("tenuto.cli.repo", "Say who may see a repo, and who may read it."),
+        "usage": ("tenuto.cli.space", "Say what uses the space of a repo, and what deleting it frees."),
         "delete": ("tenuto.cli.repo", "Delete a repo with all its history."),
     },
     help="Make, open, close and delete repos on the hub.",

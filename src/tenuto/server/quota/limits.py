@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select
 
+from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.quota.totals import counted_below, usage
 from tenuto.server.schema import account_quotas, repo_quotas, repos, users
 
@@ -57,3 +58,18 @@ def set_quota(
     connection.execute(delete(table).where(column == key))
     if allowed_bytes is not None:
         connection.execute(insert(table), {column.name: key, "bytes": allowed_bytes})
+
+
+def all_limits(connection: Connection) -> list[Limit]:
+    """Every limit that somebody set: those of accounts first, each kind by name."""
+    accounts = select(users.c.name, account_quotas.c.bytes).join(users, users.c.id == account_quotas.c.account_id)
+    columns = (repos.c.id, repos.c.kind, repos.c.namespace, repos.c.name, repo_quotas.c.bytes)
+    found = [
+        Limit(name, allowed, counted_below(connection, name), True)
+        for name, allowed in connection.execute(accounts.order_by(users.c.name)).all()
+    ]
+    own = select(*columns).join(repos, repos.c.id == repo_quotas.c.repo_id)
+    for key, kind, namespace, name, allowed in connection.execute(own.order_by(repos.c.name_key)).all():
+        address = str(RepoId(RepoKind(kind), namespace, name))
+        found.append(Limit(address, allowed, usage(connection, key).counted_bytes, False))
+    return found

@@ -17,13 +17,13 @@ from tenuto.server.space.contents import Content, Contents, read_contents
 from tenuto.store.base import Store
 
 _TITLE_CHARACTERS = 200
+_CACHED_ITEMS = 500_000
+"""Of all trees of the past, read several times; they drive none of those that others read from the memory of the hub."""
 
 
-def read_overview(
-    connection: Connection, cache: GitCache, store: Store, repo: Repo, most: int, now_ms: int
-) -> Overview:
+def read_overview(connection: Connection, store: Store, repo: Repo, most: int, now_ms: int) -> Overview:
     """What uses the space of `repo`, with at most `most` files, versions and refs: those first that free the most."""
-    git = GitReader(connection, repo.key, cache)
+    git = GitReader(connection, repo.key, GitCache(_CACHED_ITEMS))
     graph, contents = read_graph(git), read_contents(connection, repo.key, store)
     files = list_files(git, graph, contents)
     versions = list_versions(git, graph, contents)

@@ -19,5 +19,5 @@ def show(parts: Parts, call: Call) -> Answer:
     """What uses the space of a repo: by file, version and ref, with what deleting each would free, and over time."""
     most = call.number("limit", _SHOWN, _MOST)
     with parts.database.read() as connection:
-        found = read_overview(connection, parts.cache, parts.store, call.repo, most, parts.now_ms())
+        found = read_overview(connection, parts.store, call.repo, most, parts.now_ms())
     return json_answer(found)
