@@ -62,6 +62,10 @@ def test_terms_are_prompt_and_fields_and_nothing_else() -> None:
     assert read_form({**CARD, "extra_gated_fields": {"Company": "text"}}).terms != FORM.terms
 
 
+def test_names_that_no_field_can_have() -> None:
+    assert read_form({"extra_gated_fields": {"csrf": "text", " ": "text", "": "text", "x" * 300: "text"}}) == Form()
+
+
 def test_good_answers_are_kept_in_the_order_of_the_form() -> None:
     kept = check_answers(FORM, {"More": "z", **GOOD})
     assert kept == {**GOOD, "Purpose": "other", "I agree": True, "More": "z"}

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, Select, delete, insert, select, update
 
-from tenuto.core.errors import ConflictError
+from tenuto.core.errors import ConflictError, NotFoundError
 from tenuto.server.access import Standing
 from tenuto.server.gates.states import NEXT, Event
 from tenuto.server.schema import access_requests, repos, users
@@ -46,12 +46,14 @@ class Request(NamedTuple):
 
 
 class Book:
-    """Everything about the requests for one repo."""
+    """Everything about the requests for one repo. Raises NotFoundError (RepoNotFound) if it is gone."""
 
     def __init__(self, connection: Connection, repo_key: int, now_ms: int) -> None:
         self._connection, self._repo_key, self.now_ms = connection, repo_key, now_ms
         columns = (repos.c.terms, repos.c.takes_requests, repos.c.grant_days)
-        row = connection.execute(select(*columns).where(repos.c.id == repo_key)).one()
+        row = connection.execute(select(*columns).where(repos.c.id == repo_key)).first()
+        if row is None:
+            raise NotFoundError("Repository not found", code="RepoNotFound")
         self.terms, self.takes_requests, self.grant_days = row.terms, row.takes_requests, row.grant_days
 
     def end_of_grant(self, days: int | None) -> int | None:

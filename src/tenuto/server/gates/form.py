@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import msgspec
 
 from tenuto.core.errors import UsageError
+from tenuto.server.forgery import CSRF_FIELD
 
 MOST_FIELDS = 100
 NAME_CHARACTERS = 200
@@ -81,11 +82,12 @@ def _text(card: Mapping[str, object], key: str) -> str:
 def _fields(value: object) -> list[Field]:
     if not isinstance(value, dict):
         return []
-    return [
-        _field(str(name), one)
-        for name, one in list(value.items())[:MOST_FIELDS]
-        if 0 < len(str(name)) <= NAME_CHARACTERS
-    ]
+    return [_field(str(name), one) for name, one in list(value.items())[:MOST_FIELDS] if _is_name(str(name))]
+
+
+def _is_name(text: str) -> bool:
+    """Whether a field can be called so. What guards every form is none of them: nobody would ever get to know it."""
+    return 0 < len(text.strip()) <= NAME_CHARACTERS and text != CSRF_FIELD
 
 
 def _field(name: str, value: object) -> Field:
