@@ -33,6 +33,9 @@ OWN: dict[str, str] = {
     "edit": "/{model}/edit/main/README.md",
     "upload": "/{model}/upload/main/sounds",
     "own": "/{private}",
+    "new": "/new",
+    "settings": "/{private}/settings",
+    "log": "/{model}/audit",
     "requests": "/datasets/{gated}/access?state=all",
 }
 ASKED: dict[str, str] = {"access": "/datasets/{gated}"}

@@ -88,7 +88,7 @@ ROWS = {
         GET /api/organizations/{organization}/members | GET /login | POST /login | POST /logout | GET /join | POST /join
         GET /models | GET /datasets | GET /spaces | GET /{namespace}""",
     "known": """
-        GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",
+        GET /new | GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",
     "manage": """
         POST /api/organizations | POST /api/organizations/{organization}/leave
         GET /settings | POST /settings/profile | POST /settings/password | POST /settings/sessions
@@ -104,7 +104,7 @@ ROWS = {
         POST /organizations/{organization}/settings/services | POST /organizations/{organization}/settings/services/change
         POST /api/accounts/{account}/tokens | DELETE /api/accounts/{account}/tokens/{token}""",
     "govern": """
-        GET /api/hub/accounts | POST /api/hub/accounts | PUT /api/hub/accounts/{account}""",
+        GET /settings/audit | GET /api/hub/accounts | POST /api/hub/accounts | PUT /api/hub/accounts/{account}""",
     "see": """
         GET API | GET API/revision/{rev} | GET API/tree/{rev} | GET API/tree/{rev}/{path*} | POST API/paths-info/{rev} | GET API/refs
         GET API/commits/{rev} | GET API/likers | GET API/access-form | GET API/discussions | GET API/discussions/{num}
@@ -125,9 +125,9 @@ ROWS = {
         POST API/super-squash/{branch} | GET API/xet-write-token/{rev} | GET API/lfs-files
         POST API/discussions/{num}/merge | POST WEB/git-receive-pack | POST WEB.git/git-receive-pack
         POST WEB.git/info/lfs/locks | POST WEB.git/info/lfs/locks/verify | POST WEB.git/info/lfs/locks/{lock}/unlock
-        POST /api/repos/create""",
+        POST /api/repos/create | POST /new""",
     "administer": """
-        PUT API/settings | POST API/lfs-files/batch | GET API/usage
+        PUT API/settings | GET WEB/settings | POST WEB/settings | GET WEB/audit | POST API/lfs-files/batch | GET API/usage
         GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
         POST API/user-access-request/handle-many | GET WEB/access | POST WEB/access
         GET WEB/user-access-report | POST /api/repos/move | DELETE /api/repos/delete""",
@@ -226,6 +226,8 @@ def body_of(row: Row, repo: str) -> dict:
         if row.pattern.endswith("move"):
             return {"json": {"fromRepo": repo, "toRepo": repo, "type": "model"}}
         return {"json": {"name": name, "organization": namespace}}
+    if row.pattern == "/new":
+        return {"data": {"kind": "model", "owner": namespace, "name": name}}
     if row.pattern.endswith("objects/batch"):
         return {"json": {"operation": "download", "objects": [{"oid": oid, "size": 1}]}}
     if row.method in {"GET", "HEAD"}:
@@ -272,7 +274,7 @@ def ask(world: World, row: Row, sort: str, caller: str) -> httpx2.Response:
 
 def expected(row: Row, sort: str, caller: str) -> str:
     wanted = TABLES[row.table][sort][caller]
-    if row.pattern == "/api/repos/create" and wanted == HIDDEN:
+    if row.pattern in {"/api/repos/create", "/new"} and wanted == HIDDEN:
         # The namespace is known by its name; what is in it shows neither here nor there.
         return NO_TOKEN if caller == "nobody" else FORBIDDEN
     return wanted

@@ -38,8 +38,15 @@ def _repo_id(kind: RepoKind, name: str) -> RepoId:
 
 def move(parts: Parts, call: Call) -> Answer:
     """Give a repo another name, in a namespace where the caller may make repos. Raises ConflictError (Exists)."""
-    request, old = call.json(MoveRequest), call.repo
+    request = call.json(MoveRequest)
     new = _repo_id(request.type, request.to_repo)
+    move_repo(parts, call, new)
+    return json_answer({"url": f"{call.base_url}/{new.web_path}", "name": new.full_name})
+
+
+def move_repo(parts: Parts, call: Call, new: RepoId) -> None:
+    """The same, for a caller that brings the new name as a value."""
+    old = call.repo
     check_namespace(new.namespace)
     check(call.actor, Action.CREATE, Repo(0, new))
     with parts.database.write() as connection:
@@ -47,7 +54,6 @@ def move(parts: Parts, call: Call) -> Answer:
         if old.id.namespace != new.namespace:
             check_held(connection, old.key)
         record(connection, call.origin, Deed.REPO_MOVE, parts.now_ms(), repo=old, subject=str(new))
-    return json_answer({"url": f"{call.base_url}/{new.web_path}", "name": new.full_name})
 
 
 def _rename(connection: Connection, old: Repo, new: RepoId) -> None:

@@ -88,20 +88,27 @@ def create(parts: Parts, call: Call) -> Answer:
     """Make a repo with a branch `main`."""
     request = call.json(RepoRequest)
     repo_id = call.repo.id
-    check_namespace(repo_id.namespace)
     url = f"{call.base_url}/{repo_id.web_path}"
     try:
-        with parts.database.write() as connection:
-            repo = create_repo(connection, repo_id, private=bool(_wants_private(request)), now_ms=parts.now_ms())
-            with guard(connection, repo.key, parts.now_ms()):
-                begin(parts, connection, repo, call.actor)
-            facts = {"private": repo.private}
-            record(connection, call.origin, Deed.REPO_CREATE, parts.now_ms(), repo=repo, facts=facts)
+        repo = make_repo(parts, call, private=bool(_wants_private(request)))
     except ConflictError as error:
         answer = error_answer(error)
         assert isinstance(answer.body, bytes)
         return answer._replace(body=msgspec.json.encode({**msgspec.json.decode(answer.body), "url": url}))
     return json_answer({"url": url, "name": repo_id.full_name, "id": str(repo.key)})
+
+
+def make_repo(parts: Parts, call: Call, *, private: bool) -> Repo:
+    """The same, for a caller that brings it as a value. Raises UsageError (BadAddress), ConflictError (Exists)."""
+    repo_id = call.repo.id
+    check_namespace(repo_id.namespace)
+    with parts.database.write() as connection:
+        repo = create_repo(connection, repo_id, private=private, now_ms=parts.now_ms())
+        with guard(connection, repo.key, parts.now_ms()):
+            begin(parts, connection, repo, call.actor)
+        facts = {"private": repo.private}
+        record(connection, call.origin, Deed.REPO_CREATE, parts.now_ms(), repo=repo, facts=facts)
+    return repo
 
 
 def delete(parts: Parts, call: Call) -> Answer:

@@ -3,6 +3,7 @@
 from tenuto.server.access import Action
 from tenuto.server.pages import (
     assets,
+    audit_log,
     editing,
     file_page,
     finding,
@@ -12,6 +13,7 @@ from tenuto.server.pages import (
     insights,
     overview,
     profile,
+    repo_settings,
     talk,
     tree,
 )
@@ -32,6 +34,7 @@ def page_routes() -> list[Route]:
         *_repo_pages(),
         *_writing_pages(),
         *_gate_pages(),
+        *_owner_pages(),
     ]
 
 
@@ -66,6 +69,19 @@ def _gate_pages() -> list[Route]:
     return [
         _page(access, Action.ADMINISTER, gate_requests.requests_page),
         Route("POST", access, Action.ADMINISTER, gate_requests.decide, body_bytes=SMALL_BODY_BYTES // 8, page=True),
+    ]
+
+
+def _owner_pages() -> list[Route]:
+    make, settings, small = repo_settings.make, f"{_REPO}/settings", repo_settings.FORM_BYTES
+    of_form = repo_settings.repo_of_form
+    return [
+        _page("/new", Action.IDENTIFY, repo_settings.new),
+        Route("POST", "/new", Action.CREATE, make, target=of_form, body_bytes=small, page=True),
+        _page(settings, Action.ADMINISTER, repo_settings.settings),
+        Route("POST", settings, Action.ADMINISTER, repo_settings.save, body_bytes=small, page=True),
+        _page(f"{_REPO}/audit", Action.ADMINISTER, audit_log.of_repo),
+        _page("/settings/audit", Action.GOVERN, audit_log.of_hub),
     ]
 
 

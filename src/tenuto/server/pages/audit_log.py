@@ -1,0 +1,38 @@
+"""What was done to a repo, or anywhere on the hub, by whom and from where: the audit log, newest first."""
+
+from typing import Any
+
+from tenuto.server.audit.reading import Entry, Wanted, entries
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.render import render
+
+_PAGE = 50
+_FACT_CHARACTERS = 300
+
+
+def of_repo(parts: Parts, call: Call) -> Answer:
+    """What was done to a repo, for who administers it."""
+    with parts.database.read() as connection:
+        page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
+        found = list(entries(connection, Wanted(repo_key=call.repo.key, before=_before(call), limit=_PAGE + 1)))
+        return page.render("repo_audit.html", "audit", **_shown(found))
+
+
+def of_hub(parts: Parts, call: Call) -> Answer:
+    """What was done on the hub, for who governs it."""
+    actor = (call.text("actor") or "").strip() or None
+    with parts.database.read() as connection:
+        found = list(entries(connection, Wanted(actor=actor, before=_before(call), limit=_PAGE + 1)))
+    return render("audit.html", call, who=actor or "", **_shown(found))
+
+
+def _before(call: Call) -> int | None:
+    return call.number("before", 1, 2**62) if call.text("before") else None
+
+
+def _shown(found: list[Entry]) -> dict[str, Any]:
+    lines = [(one, ", ".join(f"{key} {value}" for key, value in one.facts.items())[:_FACT_CHARACTERS]) for one in found]
+    return {"entries": lines[:_PAGE], "before": found[_PAGE - 1].number if len(found) > _PAGE else 0}

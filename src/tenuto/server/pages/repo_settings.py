@@ -1,0 +1,76 @@
+"""Make a repo in the browser; show or hide it, give it another name, delete it."""
+
+from sqlalchemy import Connection
+
+from tenuto.core.errors import ConflictError, UsageError
+from tenuto.core.ids import RepoId, RepoKind, check_name
+from tenuto.server.access import Action, Repo, may
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.moves import move_repo
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.render import redirect, render, repo_url
+from tenuto.server.repo_api import SettingsRequest, change_settings, delete, make_repo
+
+FORM_BYTES = 1 << 16
+_MOST_OWNERS = 100
+
+
+def new(parts: Parts, call: Call) -> Answer:
+    """The form by which a repo is made."""
+    return _new_form(call, {}, "")
+
+
+def _new_form(call: Call, form: dict[str, str], fault: str) -> Answer:
+    names = [call.actor.name, *sorted(call.actor.rights)][:_MOST_OWNERS]
+    owners = [name for name in names if may(call.actor, Action.CREATE, Repo(0, RepoId(RepoKind.MODEL, name, "any")))]
+    kinds = [RepoKind.MODEL.value, RepoKind.DATASET.value]
+    return render("new.html", call, status=409 if fault else 200, owners=owners, kinds=kinds, form=form, fault=fault)
+
+
+def repo_of_form(parts: Parts, connection: Connection, call: Call) -> Repo | None:
+    """The repo as it would be; the policy decides about its namespace. Raises UsageError (BadAddress, BadRequest)."""
+    form = call.form()
+    kinds = {kind.value: kind for kind in RepoKind}
+    if form.get("kind") not in kinds:
+        raise UsageError("the form does not say what kind of repo it is")
+    namespace, name = check_name(form.get("owner", ""), "namespace"), check_name(form.get("name", ""), "repo name")
+    return Repo(0, RepoId(kinds[form["kind"]], namespace, name))
+
+
+def make(parts: Parts, call: Call) -> Answer:
+    """Make a repo, and lead to its page; if there is one of that name, the form comes back and says so."""
+    form = call.form()
+    try:
+        repo = make_repo(parts, call, private=form.get("private") == "true")
+    except ConflictError as error:
+        return _new_form(call, form, error.message)
+    return redirect(repo_url(repo.id))
+
+
+def settings(parts: Parts, call: Call) -> Answer:
+    """The forms by which a repo is shown, hidden, named anew and deleted."""
+    with parts.database.read() as connection:
+        page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
+        return page.render("repo_settings.html", "settings", said=(call.text("said") or "")[:200])
+
+
+def save(parts: Parts, call: Call) -> Answer:
+    """Take in one of these forms."""
+    form, place = call.form(), f"{repo_url(call.repo.id)}/settings"
+    match form.get("deed"):
+        case "visibility" if form.get("private") in {"true", "false"}:
+            change_settings(parts, call, SettingsRequest(private=form["private"] == "true"))
+            return redirect(f"{place}?said=Saved.")
+        case "move":
+            kind, name = call.repo.id.kind, check_name(form.get("name", ""), "repo name")
+            to = RepoId(kind, check_name(form.get("owner", ""), "namespace"), name)
+            move_repo(parts, call, to)
+            return redirect(repo_url(to))
+        case "delete":
+            if form.get("name") != call.repo.id.full_name:
+                raise UsageError("the name that was typed is not that of the repo", hint="nothing was deleted")
+            delete(parts, call)
+            return redirect(f"/{call.repo.id.namespace}")
+    raise UsageError("the form does not say what to do")
