@@ -32,9 +32,13 @@ def test_a_whole_log_is_told_with_an_anchor(shell: Shell, data: Path) -> None:
     assert (done.status, whole.startswith("Whole: "), anchor.startswith("Anchor: ")) == (0, True, True)
     digest = anchor.removeprefix("Anchor: ")
     assert "the anchor among them" in shell("hub", "audit", "verify", "--anchor", digest).out
-    assert shell("hub", "audit", "verify", "--json").json["head"] == digest
     missing = shell("hub", "audit", "verify", "--anchor", "f" * 64)
     assert (missing.status, "no row has the hash of the anchor" in missing.out) == (5, True)
+
+
+@pytest.mark.slow
+def test_other_ways_to_verify(shell: Shell, data: Path) -> None:
+    assert shell("hub", "audit", "verify", "--json").json["clean"] is True
     assert shell("hub", "audit", "verify", "--anchor", "short").status == 2
     assert shell("hub", "audit", "verify", "--data", "elsewhere").status == 9
 
@@ -55,8 +59,13 @@ def test_the_log_is_printed_as_lines_or_a_table(shell: Shell, data: Path) -> Non
     assert {"user.add", "token.create", "repo.create", "commit", "ref.create"} <= {row["deed"] for row in rows}
     table = list(csv.DictReader(io.StringIO(shell("hub", "audit", "export", "--format", "csv").out)))
     assert [int(row["number"]) for row in table] == [row["number"] for row in rows]
+
+
+@pytest.mark.slow
+def test_a_part_of_the_log_is_printed(shell: Shell, data: Path) -> None:
+    count = shell("hub", "audit", "export").out.count("\n")
     bob = shell("hub", "audit", "export", "--actor", "bob", "--since", "1h").out.splitlines()
     assert {json.loads(line)["repo"] for line in bob} == {"hf://bob/two"}
     assert shell("hub", "audit", "export", "--repo", "ann/three", "--json").out.count('"repo.create"') == 1
-    assert shell("hub", "audit", "export", "--since", "2001-01-01").out.count("\n") == len(rows)
+    assert shell("hub", "audit", "export", "--since", "2001-01-01").out.count("\n") == count
     assert shell("hub", "audit", "export", "--since", "yesterday").status == 2
