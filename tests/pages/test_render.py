@@ -101,3 +101,13 @@ def test_a_redirect_stays_on_this_hub() -> None:
     assert redirect("/a/b?x=1").headers["Location"] == "/a/b?x=1"
     for place in ("https://elsewhere", "//elsewhere", "/\\elsewhere", "/a\nb", "", "javascript:alert(1)"):
         assert redirect(place).headers["Location"] == "/"
+
+
+def test_a_browser_that_follows_a_link_to_a_gated_file_is_led_to_the_gate(make_owner, speak) -> None:
+    owner = make_owner()
+    owner.talk.client.put(f"/api/models/{owner.repo}/settings", json={"gated": "manual"}).raise_for_status()
+    answer = speak(None).get(f"/{owner.repo}/resolve/main/.gitattributes", headers=HTML)
+    assert (answer.status_code, answer.headers["X-Error-Code"]) == (401, "GatedRepo")
+    assert f'href="/{owner.repo}"' in answer.text
+    program = speak(None).get(f"/{owner.repo}/resolve/main/.gitattributes")
+    assert program.json()["code"] == "GatedRepo"

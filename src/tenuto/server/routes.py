@@ -91,10 +91,11 @@ def _content_routes() -> list[Route]:
             Action.READ,
             files.resolve,
             recall=files.recall_resolve,
+            page=True,
             card=True,
         ),
         Route("POST", f"{_API}/pack/{{rev}}", Action.READ, packs.send, body_bytes=_MANY_PATHS_BYTES),
-        Route("GET", f"{_WEB}/raw/{{rev}}/{{path*}}", Action.READ, files.raw, recall=files.recall_raw),
+        Route("GET", f"{_WEB}/raw/{{rev}}/{{path*}}", Action.READ, files.raw, recall=files.recall_raw, page=True),
     ]
 
 
