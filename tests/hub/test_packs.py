@@ -16,6 +16,7 @@ from tests.hub.place import asked, check_whole, noise, sha256_of, spool_files
 
 MANY = {f"clips/{number:03d}.wav": noise(900 + number, number) for number in range(600)}
 MANY |= {f"notes/{number}.txt": f"note {number}\n".encode() for number in range(30)}
+FEW = dict(list(MANY.items())[::10])
 PACK = re.compile(r"/pack").pattern
 
 
@@ -34,9 +35,9 @@ def fetch(place, remote, store):
     return download(remote, place.repo, place.head, place.wanted().values(), store, jobs=4)
 
 
-def check_all(fetched, store):
-    assert {one.wanted.path: one.sha256 for one in fetched} == {path: sha256_of(data) for path, data in MANY.items()}
-    assert check_whole(store) == {sha256_of(data) for data in MANY.values()}
+def check_all(fetched, store, files=MANY):
+    assert {one.wanted.path: one.sha256 for one in fetched} == {path: sha256_of(data) for path, data in files.items()}
+    assert check_whole(store) == {sha256_of(data) for data in files.values()}
 
 
 def test_a_push_sends_small_objects_by_the_pack(place):
@@ -55,11 +56,12 @@ def test_a_pull_fetches_small_files_by_the_pack(filled, store):
     assert spool_files(store.root.removesuffix("/store-v1")) == []
 
 
-def test_a_hub_that_speaks_no_packs_is_asked_for_none(filled, store):
+def test_a_hub_that_speaks_no_packs_is_asked_for_none(place, store):
+    place.put(FEW)
     lie = Lie("*", "", _Silent(), times=None)
-    with filled.through(lie) as (remote, liar):
-        check_all(fetch(filled, remote, store), store)
-        filled.send(filled.outgoing({f"more/{n}.wav": noise(300, 9000 + n) for n in range(20)}), remote=remote)
+    with place.through(lie) as (remote, liar):
+        check_all(fetch(place, remote, store), store, FEW)
+        place.send(place.outgoing({f"more/{n}.wav": noise(300, 9000 + n) for n in range(20)}), remote=remote)
     assert asked(liar, "POST", "/pack") == asked(liar, "PUT", "/pack") == []
 
 
@@ -74,16 +76,17 @@ class _Silent(Fault):
 @pytest.mark.parametrize(
     "fault", [WrongBytes(), Truncated(), ResetConnection(), Status(503), Status(500), Status(404)], ids=repr
 )
-def test_a_pack_that_goes_wrong_costs_no_file(filled, store, fault):
-    with filled.through(Lie("POST", PACK, fault, times=2)) as (remote, _):
-        check_all(fetch(filled, remote, store), store)
+def test_a_pack_that_goes_wrong_costs_no_file(place, store, fault):
+    place.put(FEW)
+    with place.through(Lie("POST", PACK, fault, times=2)) as (remote, _):
+        check_all(fetch(place, remote, store), store, FEW)
 
 
 @pytest.mark.parametrize("fault", [ResetConnection(), Status(503), Status(404)], ids=repr)
 def test_a_pack_that_is_not_taken_costs_no_file(place, fault):
     with place.through(Lie("PUT", PACK, fault, times=5)) as (remote, _):
-        place.send(place.outgoing(MANY), remote=remote)
-    assert place.wanted().keys() == MANY.keys()
+        place.send(place.outgoing(FEW), remote=remote)
+    assert place.wanted().keys() == FEW.keys()
 
 
 def test_a_file_that_changed_on_its_way_is_named(place):
