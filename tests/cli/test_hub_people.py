@@ -74,3 +74,37 @@ ann is disabled: none of its tokens is good; its name stays taken
 admin  administers the hub  disabled
 ann  Ann  administers the hub
 """)
+
+
+def test_a_password_comes_from_a_pipe_and_shows_nowhere(shell: Shell) -> None:
+    hub(shell, "user", "add", "ann")
+    secret = "four words stand here"
+    done = shell("hub", "user", "password", "ann", "--data", "hub-data", stdin=f"{secret}\n")
+    assert (done.status, done.out) == (0, "Set the password of ann\n")
+    weak = shell("hub", "user", "password", "ann", "--data", "hub-data", stdin="hunter2\n")
+    assert weak.status == 2
+    assert not [word for word in (secret, "hunter2") if word in f"{done} {weak}"]
+
+
+def test_links_for_new_people_and_for_lost_passwords(shell: Shell) -> None:
+    hub(shell, "user", "add", "ann")
+    made = hub(shell, "user", "invite", "--url", "https://hub.example.org/", "--json").json
+    assert re.fullmatch(r"https://hub\.example\.org/join\?code=hf_\w{43}", made["link"])
+    assert re.fullmatch(r"http://127\.0\.0\.1:8010/join\?code=hf_\w{43}\n", hub(shell, "user", "invite", "ann").out)
+    assert hub(shell, "user", "invite", "--org", "nobody").status == 9
+    assert hub(shell, "user", "invite", "--days", "400").status == 2
+
+
+def test_jobs_that_are_trusted(shell: Shell) -> None:
+    hub(shell, "user", "add", "ann")
+    hub(shell, "service", "add", "bot", "--for", "ann", "--role", "write")
+    issuer = "https://ci.example"
+    made = hub(shell, "service", "trust", "bot", "--issuer", issuer, "--claim", "repository=ann/x", "--minutes", "10")
+    assert made.out == f"Rule 1: jobs of {issuer} may act as bot where repository is ann/x\n"
+    assert hub(shell, "service", "rules", "--json").json == [
+        {"id": 1, "service": "bot", "issuer": issuer, "claims": {"repository": "ann/x"}, "life_s": 600}
+    ]
+    assert hub(shell, "service", "trust", "bot", "--issuer", issuer, "--claim", "repository").status == 2
+    assert hub(shell, "service", "trust", "ann", "--issuer", issuer, "--claim", "a=b").status == 9
+    assert hub(shell, "service", "untrust", "1").status == 0
+    assert hub(shell, "service", "untrust", "1").status == 9

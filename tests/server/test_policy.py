@@ -86,12 +86,13 @@ ROWS = {
         GET /api/models | GET /api/datasets | GET /api/spaces | GET /api/users/{user}/overview | GET /api/users/{user}/likes
         GET /api/organizations/{organization}/overview | GET /
         GET /api/organizations/{organization}/members | GET /login | POST /login | POST /logout | GET /join | POST /join
+        GET /login/elsewhere | GET /login/elsewhere/back | POST /login/elsewhere
         GET /models | GET /datasets | GET /spaces | GET /{namespace}""",
     "known": """
         GET /new | GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",
     "manage": """
         POST /api/organizations | POST /api/organizations/{organization}/leave
-        GET /settings | POST /settings/profile | POST /settings/password | POST /settings/sessions
+        GET /settings | POST /settings/profile | POST /settings/password | POST /settings/sessions | POST /settings/elsewhere
         GET /settings/tokens | POST /settings/tokens | POST /settings/tokens/revoke
         GET /settings/services | POST /settings/services | POST /settings/services/change
         GET /organizations/new | POST /organizations/new | POST /organizations/{organization}/leave""",

@@ -13,6 +13,9 @@ service = LazyGroup(
         "add": (_HERE, "Make a service."),
         "list": (_HERE, "Show services."),
         "set": (_HERE, "Change how far a service may go."),
+        "trust": (_HERE, "Let CI jobs act as a service, without a secret there."),
+        "rules": (_HERE, "Show whose jobs may act as which service."),
+        "untrust": (_HERE, "Take such a rule back."),
     },
     help="Accounts of machines: Spaces, CI jobs, trainers.",
 )
@@ -89,3 +92,75 @@ def set_(name: str, role: str, data: str | None) -> None:
         with opened.changing() as change:
             set_service_right(change, find_account(change.connection, name, Kind.SERVICE), right_named(role))
     run.printer.report({"name": name, "right": role}, lambda: [f"{name} may {role}"])
+
+
+@command(
+    "trust",
+    example="tenuto hub service trust ci --issuer https://ci.example.org --claim repository=acme/birds",
+    exits=(7, 9),
+)
+@click.argument("name", metavar="SERVICE")
+@click.option("--issuer", required=True, help="Who says what a job is.")
+@click.option(
+    "--claim", "claims", multiple=True, required=True, metavar="NAME=VALUE", help="What it must say; all of them."
+)
+@click.option("--minutes", type=int, default=60, show_default=True, help="For how long the token of a job is good.")
+@data_option
+def trust(name: str, issuer: str, claims: tuple[str, ...], minutes: int, data: str | None) -> None:
+    """Let CI jobs act as a service: a job shows the identity token of its CI and gets a short-lived token of the service."""
+    run = invocation()
+    wanted = dict(_parted(claim) for claim in claims)
+    with open_hub(data) as opened:
+        from tenuto.server.people.accounts import Kind, find_account
+        from tenuto.server.signin.jobs import add_rule
+
+        with opened.changing() as change:
+            service = find_account(change.connection, name, Kind.SERVICE)
+            rule_id = add_rule(change, service, issuer, wanted, minutes * 60)
+    run.printer.report(
+        {"id": rule_id, "service": service.name, "issuer": issuer, "claims": wanted, "life_s": minutes * 60},
+        lambda: [f"Rule {rule_id}: jobs of {issuer} may act as {service.name} where {_listed(wanted)}"],
+    )
+
+
+def _parted(claim: str) -> tuple[str, str]:
+    from tenuto.core.errors import UsageError
+
+    claim_name, mark, value = claim.partition("=")
+    if not mark:
+        raise UsageError(f"{claim[:60]!r} names no value", code="BadCommand", hint="write it as repository=acme/model")
+    return claim_name, value
+
+
+def _listed(claims: dict[str, str]) -> str:
+    return " and ".join(f"{name} is {value}" for name, value in claims.items())
+
+
+@command("rules", example="tenuto hub service rules --data hub-data", exits=(7,))
+@data_option
+def rules(data: str | None) -> None:
+    """Show whose jobs may act as which service."""
+    run = invocation()
+    with open_hub(data) as opened:
+        from tenuto.server.signin.jobs import list_rules
+
+        with opened.parts.database.read() as connection:
+            found = list_rules(connection)
+    run.printer.report(
+        [one._asdict() for one in found],
+        lambda: [f"{one.id}  {one.service}  {one.issuer}  {_listed(one.claims)}" for one in found],
+    )
+
+
+@command("untrust", example="tenuto hub service untrust 3 --data hub-data", exits=(7, 9))
+@click.argument("rule_id", type=int, metavar="ID")
+@data_option
+def untrust(rule_id: int, data: str | None) -> None:
+    """Take a rule back: jobs get no token by it any more. `tenuto hub service rules` shows the ids."""
+    run = invocation()
+    with open_hub(data) as opened:
+        from tenuto.server.signin.jobs import remove_rule
+
+        with opened.changing() as change:
+            remove_rule(change, rule_id)
+    run.printer.report({"id": rule_id, "removed": True}, lambda: [f"Took rule {rule_id} back"])

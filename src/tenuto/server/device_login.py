@@ -20,6 +20,7 @@ from tenuto.server.people.accounts import find_account
 from tenuto.server.people.change import Change
 from tenuto.server.people.tokens import TokenWish, make_token
 from tenuto.server.schema import device_logins
+from tenuto.server.signin import jobs
 
 PAGE = "/oauth/authorize-device"
 LIFE_S = 900
@@ -67,11 +68,15 @@ def begin(parts: Parts, call: Call) -> Answer:
 
 def fetch(parts: Parts, call: Call) -> Answer:
     """The token of a device, once its user has agreed; until then, or if not, the reason why there is none."""
-    form = call.form()
+    form = (
+        {key: value or "" for key, value in call.json(dict[str, str | None]).items()} if call.is_json else call.form()
+    )
+    if form.get("grant_type") == jobs.GRANT:
+        return jobs.exchange(parts, call, form)
     if form.get("grant_type") != _GRANT:
-        # Our tokens do not expire, so none is ever refreshed; a client that tries has one of another hub.
+        # What a device gets does not expire, so none is ever refreshed; a client that tries has one of another hub.
         error = "invalid_grant" if form.get("grant_type") == "refresh_token" else "unsupported_grant_type"
-        return _refusal(error, "this hub knows the device flow only")
+        return _refusal(error, "this hub knows the device flow and the exchange for jobs")
     named = device_logins.c.device_digest == digest_of(form.get("device_code", ""))
     now_ms = parts.now_ms()
     with parts.database.write() as connection:

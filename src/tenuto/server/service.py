@@ -23,6 +23,7 @@ from tenuto.server.people.tokens import TokenFacts, TokenWish, list_tokens, make
 from tenuto.server.publisher import Publisher
 from tenuto.server.rates import Windows
 from tenuto.server.serving import Service
+from tenuto.server.signin.elsewhere import read_provider
 from tenuto.server.signing import Signer, load_secret
 from tenuto.server.traffic import Traffic
 from tenuto.server.xet_cutting import Cutter
@@ -89,6 +90,7 @@ class Hub:
             spool=spool,
             limits=limits,
             windows=Windows(limits.requests_window_s),
+            provider=read_provider(os.path.join(data_dir, "oidc.toml")),
         )
         return cls(parts, _first_token(parts))
 

@@ -1,4 +1,4 @@
-"""What a call of each route about accounts is called in the audit log; `test_account_api.py` makes each of them."""
+"""What a call of each route about accounts is called in the audit log; `test_account_api.py` makes each of them, but for those that go elsewhere: `signin/test_elsewhere.py`."""
 
 ACCOUNT_DEEDS = {
     "POST /api/organizations": "member.set",
@@ -16,6 +16,8 @@ ACCOUNT_DEEDS = {
 FORM_DEEDS = {
     "POST /login": "sign-in.ok",
     "POST /logout": "sign-out",
+    "POST /login/elsewhere": "sign-in.ok",
+    "POST /settings/elsewhere": "user.change",
     "POST /join": "sign-in.ok",
     "POST /settings/profile": "user.change",
     "POST /settings/password": "password.set",

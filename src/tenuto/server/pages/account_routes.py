@@ -1,9 +1,10 @@
 """Routes of the pages on which people sign in and settle what is theirs."""
 
 from tenuto.server.access import Action
-from tenuto.server.pages import account, account_organization, account_settings
+from tenuto.server.pages import account, account_elsewhere, account_organization, account_settings
 from tenuto.server.people.targets import of_organization
 from tenuto.server.routing import Handler, Route, Target
+from tenuto.server.signin import elsewhere
 
 _FORM_BYTES = 1 << 16
 
@@ -28,6 +29,9 @@ def _sign_in_routes() -> list[Route]:
         _form("/logout", Action.BROWSE, account.leave),
         _page("/join", Action.BROWSE, account.join),
         _form("/join", Action.BROWSE, account.accept_invitation),
+        _page(elsewhere.PLACE, Action.BROWSE, account_elsewhere.go),
+        _page(elsewhere.BACK, Action.BROWSE, account_elsewhere.back),
+        _form(elsewhere.PLACE, Action.BROWSE, account_elsewhere.settle_name),
     ]
 
 
@@ -37,6 +41,7 @@ def _own_routes() -> list[Route]:
         _page(own, manage, account_settings.settings),
         _form(f"{own}/profile", manage, account_settings.save_profile),
         _form(f"{own}/password", manage, account_settings.save_password),
+        _form(f"{own}/elsewhere", manage, account_elsewhere.add_way),
         _form(f"{own}/sessions", manage, account_settings.end_sessions_of),
         _page(f"{own}/tokens", manage, account_settings.tokens),
         _form(f"{own}/tokens", manage, account_settings.make_token),

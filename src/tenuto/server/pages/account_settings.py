@@ -34,7 +34,7 @@ def _settings_page(parts: Parts, call: Call, fault: TenutoError | None = None) -
             "organizations": memberships_of(connection, account.id),
         }
     status = fault.http_status if fault else 200
-    more = {"fault": fault, "least": LEAST_LETTERS, "tab": "account"}
+    more = {"fault": fault, "least": LEAST_LETTERS, "tab": "account", "provider": parts.provider}
     return render("account/settings.html", call, status=status, headers=NO_STORE, **values, **more)
 
 

@@ -137,6 +137,11 @@ def _checked_scopes(
     return [_scope(connection, one, may_see) for one in wish.scopes]
 
 
+def narrow(connection: Connection, token_id: int, wish: ScopeWish) -> None:
+    """A fine-grained token is good for one thing more. Raises UsageError, NotFoundError."""
+    connection.execute(insert(token_scopes).values(token_id=token_id, **_scope(connection, wish, None)))
+
+
 def _scope(connection: Connection, wish: ScopeWish, may_see: Callable[[RepoId, int], bool] | None) -> dict[str, object]:
     right = right_text(right_named(wish.right))
     if "/" not in wish.on:

@@ -1,0 +1,93 @@
+"""What other issuers say of somebody: their documents, and the tokens that they sign (OpenID Connect Core 1.0). The one door to joserfc."""
+
+import base64
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from tenuto.core.errors import AuthenticationError, UnavailableError, UsageError
+from tenuto.server.outgoing import fetch, origin_of
+
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+"""Signed with a key that the issuer alone has: none of them takes a public key for a shared secret."""
+_LEEWAY_S = 60
+_MOST_TOKEN_BYTES = 1 << 14
+
+
+class IssuerFacts(msgspec.Struct, frozen=True):
+    """What an issuer says of itself (OpenID Connect Discovery 1.0)."""
+
+    issuer: str
+    jwks_uri: str
+    authorization_endpoint: str = ""
+    token_endpoint: str = ""
+
+
+class _TokenAnswer(msgspec.Struct, frozen=True):
+    id_token: str
+
+
+def discover(issuer: str) -> IssuerFacts:
+    """The document of an issuer, if it is that of this issuer. Raises UnavailableError (BadAnswer, NetworkFailure)."""
+    text = fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration", origin_of(issuer))
+    facts: IssuerFacts = _decoded(text, IssuerFacts, issuer)
+    if facts.issuer != issuer:
+        raise UnavailableError(f"{issuer} calls itself something else", code="BadAnswer")
+    return facts
+
+
+def _decoded(text: bytes, kind: type[Any], issuer: str) -> Any:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnavailableError(f"{issuer} does not answer as an issuer of identities does", code="BadAnswer") from error
+
+
+def redeem(facts: IssuerFacts, client_id: str, client_secret: str, fields: dict[str, str]) -> str:
+    """The ID token that a code was good for. Raises UnavailableError (BadAnswer, NetworkFailure)."""
+    credentials = base64.b64encode(f"{quote(client_id, '')}:{quote(client_secret, '')}".encode()).decode()
+    form = {"grant_type": "authorization_code", **fields}
+    headers = {"Authorization": f"Basic {credentials}"}
+    text = fetch(facts.token_endpoint, origin_of(facts.issuer), form, headers)
+    answer: _TokenAnswer = _decoded(text, _TokenAnswer, facts.issuer)
+    return answer.id_token
+
+
+def claims_of(facts: IssuerFacts, token: str, audience: str, now_s: int) -> dict[str, Any]:
+    """What the issuer says of somebody in a token for `audience` that is good now.
+
+    Raises AuthenticationError (BadToken), UnavailableError (BadAnswer, NetworkFailure).
+    """
+    from joserfc import errors, jwt
+    from joserfc.jwk import KeySet
+
+    keys = _decoded(fetch(facts.jwks_uri, origin_of(facts.issuer)), dict[str, Any], facts.issuer)
+    if len(token) > _MOST_TOKEN_BYTES:
+        raise AuthenticationError("the identity token is too long", code="BadToken")
+    wanted = jwt.JWTClaimsRegistry(
+        now=now_s,
+        leeway=_LEEWAY_S,
+        iss={"essential": True, "value": facts.issuer},
+        aud={"essential": True, "value": audience},
+        sub={"essential": True},
+        exp={"essential": True},
+        iat={"essential": True},
+    )
+    try:
+        decoded = jwt.decode(token, KeySet.import_key_set({"keys": keys.get("keys", [])}), algorithms=list(_ALGORITHMS))
+        wanted.validate(decoded.claims)
+    except (errors.JoseError, ValueError, TypeError, KeyError) as error:
+        reason = type(error).__name__
+        raise AuthenticationError(f"the identity token is not good: {reason}", code="BadToken") from error
+    return dict(decoded.claims)
+
+
+def issuer_of(token: str) -> str:
+    """Which issuer a token says it is from, before anything is believed. Raises UsageError (BadRequest)."""
+    try:
+        body = token.split(".")[1]
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)), type=dict[str, Any])
+        return str(claims["iss"])
+    except (IndexError, KeyError, ValueError, msgspec.DecodeError, RecursionError) as error:
+        raise UsageError("the subject token is no identity token") from error
