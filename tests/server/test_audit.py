@@ -23,6 +23,7 @@ from tenuto.server.migrate import migrate
 from tenuto.server.service import Hub
 from tenuto.server.serving import Service
 from tenuto.server.upkeep_backup import back_up, restore
+from tenuto.server.upkeep_check import QUICK, check_hub
 from tenuto.testing.live_hub import LiveHub, ProcessHub
 from tests.server.conftest import Owner
 from tests.server.talk import Talk, small
@@ -282,6 +283,15 @@ def test_a_restored_hub_goes_on_where_the_snapshot_ends(tmp_path: Path) -> None:
         assert (last.deed, last.actor_id) == ("hub.restore", 0)
         assert last.actor.startswith("command line, uid ")
         assert list(last.facts) == ["snapshot"]
+
+
+def test_a_check_of_the_hub_verifies_the_log(tmp_path: Path) -> None:
+    with opened(tmp_path / "data") as parts:
+        write_rows(parts.database, 3)
+        assert check_hub(parts, str(tmp_path / "data"), QUICK).findings == []
+        tamper(parts.database, "UPDATE audit_log SET actor = 'eve' WHERE number = 2")
+        (finding,) = check_hub(parts, str(tmp_path / "data"), QUICK).findings
+    assert (finding.fault, finding.kind, finding.name) == ("damaged", "audit log", "row 2")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import select
 
 from tenuto.core.errors import TenutoError
+from tenuto.server.audit import Deed, command_line, record
 from tenuto.server.hub import Parts
 from tenuto.server.schema import repo_xorbs, xorbs
 from tenuto.server.upkeep_report import Finding
@@ -46,7 +47,11 @@ def _move(parts: Parts, trash: Trash, shelf: Shelf, file: str, name: str) -> boo
             users = select(repo_xorbs.c.repo_id).join(xorbs).where(lost).distinct()
             for repo in connection.execute(users).scalars().all():
                 next_generation(parts.database, connection, repo)
-            return trash.put(file, shelf, name, parts.now_ms()) > 0
+            is_moved = trash.put(file, shelf, name, parts.now_ms()) > 0
+            if is_moved:
+                kind = {"kind": shelf}
+                record(connection, command_line(), Deed.HUB_SET_ASIDE, parts.now_ms(), subject=name, facts=kind)
+            return is_moved
     except FileNotFoundError:
         return False
 

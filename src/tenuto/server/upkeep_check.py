@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from tenuto.core.errors import StorageError
 from tenuto.core.ids import RepoId, RepoKind
+from tenuto.server.audit.reading import verify
 from tenuto.server.hub import Parts
 from tenuto.server.quota.totals import wrong_totals
 from tenuto.server.repos import find_repo_by_key
@@ -79,6 +80,14 @@ def _steps(
             findings.extend(_of_totals(parts))
 
     yield totals
+
+    def log() -> None:
+        with parts.database.read() as connection:
+            verdict = verify(connection)
+        if not verdict.clean:
+            findings.append(Finding("damaged", "audit log", f"row {verdict.damaged_row}", verdict.detail))
+
+    yield log
 
 
 def _of_totals(parts: Parts) -> Iterator[Finding]:

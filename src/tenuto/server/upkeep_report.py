@@ -26,7 +26,7 @@ class Finding(msgspec.Struct, frozen=True):
 
     fault: Fault
     kind: str
-    """ref, tag, commit, tree, blob, large object, chunked file, xorb, usage or database."""
+    """ref, tag, commit, tree, blob, large object, chunked file, xorb, usage, audit log or database."""
     name: str
     detail: str
     repos: list[str] = []

@@ -45,6 +45,7 @@ class Deed(StrEnum):
     LOCK_BREAK = "lock.break"
     QUOTA_CHANGE = "quota.change"
     HUB_GC = "hub.gc"
+    HUB_SET_ASIDE = "hub.set-aside"  # a damaged file of the store went to the trash
     HUB_RESTORE = "hub.restore"
 
 
