@@ -193,7 +193,7 @@ class Doings:
     def approve(self) -> httpx2.Response:
         self.device = self.nobody.client.post("/oauth/device", data={"client_id": "x"}).json()
         form = {"user_code": self.device["user_code"], "token": self.world.owner_token, "decision": "approve"}
-        return self.nobody.client.post("/oauth/authorize-device", data=form)
+        return self.nobody.client.post("/oauth/authorize-device", data=form, headers={"Origin": self.world.hub.url})
 
     def fetch(self) -> httpx2.Response:
         grant = "urn:ietf:params:oauth:grant-type:device_code"

@@ -80,13 +80,13 @@ API, WEB = "/api/{T}/{namespace}/{name}", "/{W}/{namespace}/{name}"
 ROWS = {
     "same for everybody": """
         GET /health | GET /api/openapi.json | GET /api/agent-harnesses | HEAD /api/telemetry/{topic*} | POST /v1/telemetry | POST /api/validate-yaml
-        POST /oauth/device | POST /oauth/token | GET /oauth/authorize-device | POST /oauth/authorize-device
+        POST /oauth/device | POST /oauth/token
         GET /static/{file}""",
     "browse": """
         GET /api/models | GET /api/datasets | GET /api/spaces | GET /api/users/{user}/overview | GET /api/users/{user}/likes
         GET /api/organizations/{organization}/overview | GET /
         GET /api/organizations/{organization}/members | GET /login | POST /login | POST /logout | GET /join | POST /join
-        GET /login/elsewhere | GET /login/elsewhere/back | POST /login/elsewhere
+        GET /oauth/authorize-device | POST /oauth/authorize-device | GET /login/elsewhere | GET /login/elsewhere/back | POST /login/elsewhere
         GET /models | GET /datasets | GET /spaces | GET /{namespace}""",
     "known": """
         GET /new | GET /api/whoami-v2 | GET /api/settings/repositories | GET /api/organizations/{organization}/settings/repositories""",

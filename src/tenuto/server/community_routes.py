@@ -1,9 +1,10 @@
 """Routes by which people find repos, talk about them, get access to them, and keep them in order (hub-protocol section 4.2)."""
 
-from tenuto.server import device_login, discussion_api, moves, search, squash, storage
+from tenuto.server import discussion_api, moves, search, squash, storage
 from tenuto.server.access import Action
 from tenuto.server.people import profiles
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
+from tenuto.server.signin import device_login
 from tenuto.server.space.space_api import space_routes
 
 _API = "/api/{T}/{namespace}/{name}"
@@ -37,8 +38,6 @@ def _login_routes() -> list[Route]:
     return [
         Route("POST", "/oauth/device", Action.SERVE, device_login.begin, body_bytes=small),
         Route("POST", "/oauth/token", Action.SERVE, device_login.fetch, body_bytes=small),
-        Route("GET", device_login.PAGE, Action.SERVE, device_login.show),
-        Route("POST", device_login.PAGE, Action.SERVE, device_login.decide, body_bytes=small),
     ]
 
 

@@ -1,10 +1,10 @@
 """Routes of the pages on which people sign in and settle what is theirs."""
 
 from tenuto.server.access import Action
-from tenuto.server.pages import account, account_elsewhere, account_organization, account_settings
+from tenuto.server.pages import account, account_device, account_elsewhere, account_organization, account_settings
 from tenuto.server.people.targets import of_organization
 from tenuto.server.routing import Handler, Route, Target
-from tenuto.server.signin import elsewhere
+from tenuto.server.signin import device_login, elsewhere
 
 _FORM_BYTES = 1 << 16
 
@@ -29,6 +29,8 @@ def _sign_in_routes() -> list[Route]:
         _form("/logout", Action.BROWSE, account.leave),
         _page("/join", Action.BROWSE, account.join),
         _form("/join", Action.BROWSE, account.accept_invitation),
+        _page(device_login.PAGE, Action.BROWSE, account_device.show),
+        _form(device_login.PAGE, Action.BROWSE, account_device.decide),
         _page(elsewhere.PLACE, Action.BROWSE, account_elsewhere.go),
         _page(elsewhere.BACK, Action.BROWSE, account_elsewhere.back),
         _form(elsewhere.PLACE, Action.BROWSE, account_elsewhere.settle_name),

@@ -1,24 +1,23 @@
-"""Login of a device without a browser: RFC 8628 (hub-protocol section 5.1). Somebody who has a token lets the device have one.
+"""Login of a device without a browser: RFC 8628 (hub-protocol section 5.1). Somebody who is known here lets the device have a token.
 
-The page has no session and no cookie: whoever presses its button proves who it is by the token in the same form, so that no other site
-can press it for somebody. Both codes are kept as sha256 only; the new token is made when the device fetches it, and is kept nowhere.
+Both codes are kept as sha256 only; the new token is made when the device fetches it, and is kept nowhere.
 """
 
-import html
 import secrets
 from urllib.parse import urlencode
 
 from sqlalchemy import Row, delete, func, insert, select, update
 
-from tenuto.core.errors import UnavailableError
-from tenuto.server.access import Actor, Role
-from tenuto.server.audit import Deed, record
+from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError, UnavailableError
+from tenuto.server.access import Role
+from tenuto.server.audit import Deed
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
-from tenuto.server.identity import digest_of, identify, identify_token
+from tenuto.server.identity import Identity, digest_of, identify, identify_token
 from tenuto.server.people.accounts import find_account
-from tenuto.server.people.change import Change
+from tenuto.server.people.change import Change, changing
 from tenuto.server.people.tokens import TokenWish, make_token
+from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.schema import device_logins
 from tenuto.server.signin import jobs
 
@@ -27,15 +26,8 @@ LIFE_S = 900
 MOST_PENDING = 1000
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels: no words
+_OF_ADDRESS = Patience(free=50, longest_s=900)
 _NO_STORE = {"Cache-Control": "no-store"}
-_PAGE_HEADERS = {
-    **_NO_STORE,
-    "Content-Type": "text/html; charset=utf-8",
-    "Content-Security-Policy": "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 def begin(parts: Parts, call: Call) -> Answer:
@@ -114,63 +106,30 @@ def _refusal(error: str, description: str) -> Answer:
     return json_answer({"error": error, "error_description": description}, 400, _NO_STORE)
 
 
-def show(parts: Parts, call: Call) -> Answer:
-    """The page on which a user lets a device in."""
-    return _page(_form(call.text("user_code") or ""))
+def decide(parts: Parts, call: Call, user_code: str, identity: Identity, is_yes: bool) -> None:
+    """Let the device with that code in as `identity`, or turn it away. Raises NotFoundError (UserNotFound), AccessDeniedError (Forbidden)."""
+    if identity.actor.role is Role.FINE:
+        raise AccessDeniedError("a fine-grained token cannot let a device in", hint="use a token with the role `write`")
+    letters = "".join(character for character in user_code.upper() if character in _LETTERS)
+    pending = (device_logins.c.user_digest == digest_of(letters)) & (device_logins.c.status == "pending")
+    values = {"status": "approved" if is_yes else "denied", "token_id": identity.actor.token_id}
+    with changing(parts, call.origin._replace(actor=identity.actor)) as change:
+        known = update(device_logins).where(pending, device_logins.c.expires_ms >= change.now_ms).values(values)
+        if not change.connection.execute(known).rowcount:
+            raise NotFoundError("there is no login with this code, or it has expired", code="UserNotFound")
+        change.record(Deed.SIGN_IN if is_yes else Deed.SIGN_IN_REFUSED, identity.actor.name, kind="device")
 
 
-def decide(parts: Parts, call: Call) -> Answer:
-    """Let a device in, or turn it away, by the token of whoever does so."""
-    form, now_ms = call.form(), parts.now_ms()
-    letters = "".join(character for character in form.get("user_code", "").upper() if character in _LETTERS)
-    with parts.database.write() as connection:
-        identity = identify(connection, form.get("token", "").strip(), now_ms)
-        if identity is None:
-            record(connection, call.origin, Deed.SIGN_IN_REFUSED, now_ms, facts={"kind": "device"})
-            return _page(_form(form.get("user_code", ""), "The hub does not know this token."), 401)
-        if identity.actor.role is Role.FINE:
-            return _page(_form(form.get("user_code", ""), "A fine-grained token cannot let a device in."), 403)
-        pending = (device_logins.c.user_digest == digest_of(letters)) & (device_logins.c.status == "pending")
-        is_yes = form.get("decision") == "approve"
-        values = {"status": "approved" if is_yes else "denied", "token_id": identity.actor.token_id}
-        known = update(device_logins).where(pending, device_logins.c.expires_ms >= now_ms).values(values)
-        if not connection.execute(known).rowcount:
-            return _page(_form("", "There is no login with this code, or it has expired."), 404)
-        deed, origin = Deed.SIGN_IN if is_yes else Deed.SIGN_IN_REFUSED, call.origin._replace(actor=identity.actor)
-        record(connection, origin, deed, now_ms, subject=identity.actor.name, facts={"kind": "device"})
-    return _page(_done(identity.actor, is_yes))
-
-
-def _done(actor: Actor, is_yes: bool) -> str:
-    if not is_yes:
-        return "<p>The device was turned away.</p>"
-    right = "read and write" if actor.role is Role.WRITE else "read"
-    name = html.escape(actor.name)
-    return (
-        f"<p>The device may now {right} as <b>{name}</b>. Go back to it.</p>"
-        "<p>Its token is called “device login” and can be revoked like any other.</p>"
-    )
-
-
-def _form(user_code: str, fault: str = "") -> str:
-    said = f'<p role="alert"><b>{html.escape(fault)}</b></p>' if fault else ""
-    return f"""{said}
-<p>A device asks to act for you on this hub. Compare the code with the one that the device shows, and go on only if <b>you</b> began
-this login: whoever gets in this way can do what you can do.</p>
-<form method="post" action="{PAGE}" autocomplete="off">
-<p><label>Code <input name="user_code" value="{html.escape(user_code[:20])}" required></label></p>
-<p><label>Your token for this hub <input name="token" type="password" required></label></p>
-<p><button name="decision" value="approve">Let the device in</button>
-<button name="decision" value="deny">Turn it away</button></p>
-</form>"""
-
-
-def _page(body: str, status: int = 200) -> Answer:
-    text = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Log a device in</title></head>
-<body><main><h1>Log a device in</h1>
-{body}
-</main></body></html>
-"""
-    return Answer(status, _PAGE_HEADERS, text.encode())
+def identify_by_token(parts: Parts, call: Call, token: str) -> Identity:
+    """Whose token that is; raises AuthenticationError (BadToken), UnavailableError (RateLimited) after many that nobody has."""
+    address = f"device {network_of(call.address)}"
+    if wait_s := parts.attempts.begin({address: _OF_ADDRESS}, parts.now_ms()):
+        raise too_many("tokens that this hub does not know", wait_s)
+    with parts.database.read() as connection:
+        identity = identify(connection, token.strip(), parts.now_ms())
+    if identity is None:
+        with changing(parts, call.origin) as change:
+            change.record(Deed.SIGN_IN_REFUSED, "", kind="device")
+        raise AuthenticationError("the hub does not know this token", code="BadToken")
+    parts.attempts.succeed("", address)
+    return identity

@@ -15,7 +15,10 @@ from huggingface_hub import HfApi, constants
 from huggingface_hub.utils import _oauth_device as device
 
 from tenuto.server.hub import Limits
+from tenuto.server.people.accounts import find_account
+from tenuto.server.signin.passwords import set_password
 from tenuto.testing.live_hub import LiveHub
+from tests.server.signin.window import Window
 from tests.server.talk import Talk
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -46,7 +49,8 @@ def fetch(talk: Talk, code: str) -> httpx2.Response:
 
 def decide(talk: Talk, user_code: str, token: str, decision: str = "approve") -> httpx2.Response:
     form = {"user_code": user_code, "token": token, "decision": decision}
-    return talk.client.post("/oauth/authorize-device", data=form)
+    origin = str(talk.client.base_url).rstrip("/")
+    return talk.client.post("/oauth/authorize-device", data=form, headers={"Accept": "text/html", "Origin": origin})
 
 
 @pytest.mark.wire
@@ -141,8 +145,8 @@ def test_other_grants_are_none(talk: Talk, kind: str) -> None:
 def test_the_page_runs_nothing_and_shows_what_it_is_given_as_text(talk: Talk) -> None:
     answer = talk.get("/oauth/authorize-device", params={"user_code": '"><script>alert(1)'})
     assert answer.status_code == 200
-    assert "<script" not in answer.text
-    assert "&lt;script" in answer.text
+    assert "<script>alert" not in answer.text
+    assert "&gt;&lt;script" in answer.text
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -162,7 +166,7 @@ def test_a_login_that_took_too_long_is_over(tmp_path: Path) -> None:
 
 
 def test_waiting_logins_are_limited_and_no_code_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenuto.server.device_login.MOST_PENDING", 3)
+    monkeypatch.setattr("tenuto.server.signin.device_login.MOST_PENDING", 3)
     with LiveHub() as own:
         talk = Talk(own.url, None)
         started = [begin(talk) for _ in range(3)]
@@ -175,3 +179,28 @@ def test_waiting_logins_are_limited_and_no_code_is_kept(tmp_path: Path, monkeypa
                 assert code not in rows
                 assert code not in log
         talk.close()
+
+
+def test_whoever_is_signed_in_needs_no_token_there(talk: Talk) -> None:
+    with LiveHub(limits=Limits(device_poll_s=1, password_memory_kib=64, password_rounds=1)) as own:
+        own.user("eve")
+        with own.hub.changing() as change:
+            set_password(change, own.hub.parts.limits, find_account(change.connection, "eve"), "four words stand here")
+        device, browser = Talk(own.url, None), Window(own.url)
+        browser.sign_in("eve", "four words stand here")
+        started = begin(device)
+        page = f"/oauth/authorize-device?user_code={started['user_code']}"
+        assert "Your token" not in browser.get(page).text
+        forged = {"user_code": started["user_code"], "decision": "approve"}
+        assert browser.client.post("/oauth/authorize-device", data=forged).status_code == 403, "without its form"
+        assert browser.send(page, forged).status_code == 200
+        token = fetch(device, started["device_code"]).json()["access_token"]
+        assert HfApi(endpoint=own.url, token=token).whoami()["name"] == "eve"
+        started = begin(device)
+        browser.send(page, {**forged, "user_code": started["user_code"]})
+        browser.send("/settings", {}, "/logout")
+        assert fetch(device, started["device_code"]).json()["error"] == "access_denied", (
+            "the right went with the session"
+        )
+        device.close()
+        browser.close()
