@@ -50,7 +50,7 @@ def test_the_log_says_what_was_done(hub: LiveHub, owner: Owner, speak) -> None:
     send(owner, f"/{owner.repo}/settings", {"deed": "visibility", "private": "false"})
     page = owner.talk.get(f"/{owner.repo}/audit", headers=HTML).text
     assert page.count(f'<td class="nowrap">{owner.name}</td>') >= 3
-    assert "private True" in page
+    assert "private yes" in page
     assert speak(None).get(f"/{owner.repo}/audit", headers=HTML).status_code == 401
     admin = speak(hub.admin_token)
     found = admin.get(f"/settings/audit?actor={owner.name}", headers=HTML).text

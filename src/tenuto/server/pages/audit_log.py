@@ -1,5 +1,6 @@
 """What was done to a repo, or anywhere on the hub, by whom and from where: the audit log, newest first."""
 
+import re
 from typing import Any
 
 from tenuto.server.audit.reading import Entry, Wanted, entries
@@ -11,6 +12,7 @@ from tenuto.server.pages.render import render
 
 _PAGE = 50
 _FACT_CHARACTERS = 300
+_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 def of_repo(parts: Parts, call: Call) -> Answer:
@@ -34,5 +36,11 @@ def _before(call: Call) -> int | None:
 
 
 def _shown(found: list[Entry]) -> dict[str, Any]:
-    lines = [(one, ", ".join(f"{key} {value}" for key, value in one.facts.items())[:_FACT_CHARACTERS]) for one in found]
+    lines = [(one, ", ".join(_fact(*fact) for fact in one.facts.items())[:_FACT_CHARACTERS]) for one in found]
     return {"entries": lines[:_PAGE], "before": found[_PAGE - 1].number if len(found) > _PAGE else 0}
+
+
+def _fact(name: str, value: object) -> str:
+    """A fact in a few words; of a hash, what tells it from others."""
+    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    return f"{name} {text[:8] if _HASH.fullmatch(text) else text}"
