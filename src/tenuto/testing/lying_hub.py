@@ -126,6 +126,7 @@ class _Server(http.server.ThreadingHTTPServer):
 class _Exchange(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = _IDLE_S
+    disable_nagle_algorithm = True  # else a body would wait 40 ms for word that its head has arrived
     server: _Server
 
     def __getattr__(self, name: str) -> object:
