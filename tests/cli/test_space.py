@@ -5,6 +5,8 @@ import shutil
 import pytest
 
 from tenuto.server.audit.reading import Wanted, entries
+from tenuto.server.quota import set_quota
+from tenuto.server.space.targets import find_target
 from tenuto.testing.live_hub import LiveHub
 from tests.cli.conftest import Desk, Shell
 from tests.server.talk import Talk, gone, small
@@ -66,6 +68,23 @@ def test_what_uses_the_space_of_a_repo(filled: Desk) -> None:
     found = filled("repo", "usage", filled.repo, "--json").json
     assert (found["files"][0]["path"], found["files"][0]["returned"]) == ("a.bin", 90_000)
     assert found["quotas"] == []
+
+
+def test_a_push_that_does_not_fit_says_so_and_can_be_repeated(hub: LiveHub, desk: Desk) -> None:
+    desk.begin()
+    name = desk.repo.removeprefix("hf://")
+    with hub.hub.changing() as change:
+        repo = find_target(change.connection, name)
+        set_quota(change.connection, 20_000, repo_key=repo.repo_key)
+    desk.write("data/more.bin", bytes(range(256)) * 100)
+    done = desk("push")
+    assert (done.status, done.err.count("error:")) == (7, 1)
+    assert "may hold 20.0 kB and holds " in done.err
+    assert "25.6 kB more do not fit" in done.err
+    assert "tenuto repo usage" in done.err
+    with hub.hub.changing() as change:
+        set_quota(change.connection, None, repo_key=repo.repo_key)
+    assert desk("push").status == 0
 
 
 def test_other_hubs_and_repos_that_are_not_there(filled: Desk) -> None:
