@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tenuto.server.quota import set_quota
+from tenuto.server.space.targets import find_target
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
 from tests.server.git_client import Clone, GitFailed, address
@@ -177,3 +179,13 @@ def test_locks_go_with_their_repo(hub: LiveHub, owner: Owner) -> None:
     owner.talk.delete(owner.repo).raise_for_status()
     owner.talk.create(owner.repo).raise_for_status()
     assert owner.talk.get(place(owner.repo)).json() == {"locks": []}
+
+
+def test_a_push_beyond_the_quota_is_told_before_a_byte_is_sent(hub: LiveHub, owner: Owner, model: Clone) -> None:
+    with hub.hub.changing() as change:
+        set_quota(change.connection, 1 << 20, repo_key=find_target(change.connection, owner.repo).repo_key)
+    model.commit(**{"m.safetensors": os.urandom(2 << 20)})
+    uploads = hub.log().count("/lfs/upload/")
+    with pytest.raises(GitFailed, match=r"Quota exceeded: .* may hold 1\.0 MB and holds .*; 2\.1 MB more do not fit"):
+        model.git("push", "origin", "main")
+    assert hub.log().count("/lfs/upload/") == uploads
