@@ -4,6 +4,7 @@ One that intercepts reads what goes through its tunnels: towards the client it h
 """
 
 import contextlib
+import selectors
 import socket
 import socketserver
 import ssl
@@ -72,10 +73,7 @@ class _Handler(socketserver.BaseRequestHandler):
             disguise.wrap_socket(self.request, server_side=True) as client,
             trusting.wrap_socket(upstream) as host,
         ):
-            back = threading.Thread(target=_pour, args=(host, client))
-            back.start()
-            _pour(client, host, self.server.received)
-            back.join()
+            _both_ways(client, host, self.server.received)
 
     def _head(self) -> bytes:
         head = bytearray()
@@ -96,6 +94,24 @@ def _pour(source: socket.socket, target: socket.socket, copy: bytearray | None =
             target.sendall(block)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
+
+
+def _both_ways(client: ssl.SSLSocket, host: ssl.SSLSocket, copy: bytearray) -> None:
+    """Until one of them ends. In one thread: TLS is not read and written by two at a time."""
+    for one in (client, host):
+        one.setblocking(False)
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(client, selectors.EVENT_READ)
+        waiting.register(host, selectors.EVENT_READ)
+        while True:
+            waiting.select()
+            for source, target in ((client, host), (host, client)):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    while block := source.recv(1 << 16):
+                        target.sendall(block)
+                        if source is client:
+                            copy += block
+                    return
 
 
 @contextlib.contextmanager
