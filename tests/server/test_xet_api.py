@@ -4,7 +4,9 @@ import time
 from collections.abc import Callable
 
 import httpx2
+import pytest
 
+from tenuto.server import xet_telling
 from tenuto.server.signing import Claims
 from tenuto.store.xet import hashes
 from tenuto.store.xet.shard import XorbBlock, read_shard
@@ -213,11 +215,15 @@ def test_two_repos_use_different_keys(make_owner: Make) -> None:
     assert len(keys) == 2
 
 
-def test_no_more_is_told_than_is_worth_sending(owner: Owner) -> None:
+def test_all_of_a_file_is_told_so_that_no_end_of_it_is_sent_anew_but_no_more_than_is_worth_it(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cas = Cas(owner)
     file = File([(make_xorb([b"xorb %d" % number]), 0, 1) for number in range(40)])
     for xorb, _, _ in file.parts:
         cas.put_xorb(xorb)
     assert cas.put_shard(shard([file_block(file)]))["type"] == "result"
-    first = told(cas, file.parts[0][0].hashes)[1]
-    assert [block.hash for block in first] == [part[0].name for part in file.parts[:32]]
+    for most in (40, 32):
+        first = told(cas, file.parts[0][0].hashes)[1]
+        assert [block.hash for block in first] == [part[0].name for part in file.parts[:most]]
+        monkeypatch.setattr(xet_telling, "_TOLD_XORBS", 32)

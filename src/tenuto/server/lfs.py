@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -21,6 +21,7 @@ from tenuto.server.quota import check_room
 from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
 from tenuto.server.unneeded import spare_told
 from tenuto.server.xet_rows import file_hashes
+from tenuto.store.base import Sealed
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 _MAX_PARTS = 10_000
@@ -269,26 +270,42 @@ def complete(parts: Parts, call: Call) -> Answer:
     claims, completion = call.claims, call.json(Completion)
     if [one.number for one in completion.parts] != list(range(1, claims.part + 1)) or completion.oid != claims.oid:
         raise UsageError(f"an upload of {claims.part} parts is completed by naming all of them in order")
-    with parts.database.read() as connection:
-        if held_sizes(connection, claims.repo_key, [claims.oid]).get(claims.oid) == claims.size:
-            return json_answer({})  # the answer to an earlier request was lost
+    if _is_complete(parts, claims):
+        return json_answer({})  # the answer to an earlier request was lost
     folder = _folder(parts, claims.upload)
-    with parts.store.receive() as incoming:
-        for one in completion.parts:
-            for block in _blocks(os.path.join(folder, _part_name(one.number, _tag(one)))):
-                incoming.write(block)
-        try:
-            _check_size(incoming.size, claims.size)
-            sealed = incoming.seal(sha256=claims.oid, source="the parts of the upload")
-        except IntegrityError:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+    try:
+        sealed = _join(
+            parts, claims, [os.path.join(folder, _part_name(one.number, _tag(one))) for one in completion.parts]
+        )
+    except UsageError:
+        if _is_complete(
+            parts, claims
+        ):  # somebody did not wait for the answer, asked again, and the first request came to its end
+            return json_answer({})
+        raise
+    except IntegrityError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     try:
         parts.publisher.publish(claims.repo_key, sealed, parts.now_ms())
     finally:
         parts.store.discard(sealed)
     shutil.rmtree(folder, ignore_errors=True)
     return json_answer({})
+
+
+def _is_complete(parts: Parts, claims: Claims) -> bool:
+    with parts.database.read() as connection:
+        return held_sizes(connection, claims.repo_key, [claims.oid]).get(claims.oid) == claims.size
+
+
+def _join(parts: Parts, claims: Claims, files: Sequence[str]) -> Sealed:
+    with parts.store.receive() as incoming:
+        for file in files:
+            for block in _blocks(file):
+                incoming.write(block)
+        _check_size(incoming.size, claims.size)
+        return incoming.seal(sha256=claims.oid, source="the parts of the upload")
 
 
 def _tag(part: PartClaim) -> str:

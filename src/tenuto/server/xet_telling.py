@@ -7,7 +7,7 @@ from tenuto.server.xet_rows import Hint
 from tenuto.store.xet.shard import Telling, tell
 
 PERIOD_S = 7 * 24 * 3600
-_TOLD_XORBS = 32
+_TOLD_XORBS = 256  # 16 GB: what follows a chunk that is not told is sent until the next chunk comes that clients ask for, in 64 MB or so
 
 
 def tell_of(parts: Parts, repo_key: int, hint: Hint) -> bytes:
