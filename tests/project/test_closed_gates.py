@@ -2,6 +2,7 @@
 
 import httpx2
 import pytest
+from sqlalchemy import update
 
 from tenuto.core.errors import AccessDeniedError
 from tenuto.hub.remote import Remote
@@ -9,6 +10,7 @@ from tenuto.hub.session import Session
 from tenuto.project.preflight import Plan, preflight
 from tenuto.server.people.accounts import find_account
 from tenuto.server.people.tokens import ScopeWish, TokenWish, make_token
+from tenuto.server.schema import access_requests
 from tenuto.testing.lies import Lie, Status
 from tests.project.outside import PATH, Outside, outside
 
@@ -41,6 +43,13 @@ def ask(gated: Outside) -> str:
         return Remote(session).whoami().name
 
 
+def decide(gated: Outside, **body: str) -> None:
+    """What no stock client has a call for."""
+    address = f"{gated.hub.url}/api/models/{gated.repo}/user-access-request/handle"
+    headers = {"Authorization": f"Bearer {gated.token}"}
+    assert httpx2.post(address, json=body, headers=headers).status_code == 200
+
+
 def plan(outside: Outside) -> Plan:
     with outside.keeper.opened() as workspace:
         return preflight(workspace)
@@ -67,6 +76,28 @@ class TestWhatIsSaid:
         gated.api.reject_access_request(gated.repo, ask(gated), rejection_reason="no")
         error = gated.fails(gated.add, "GatedRepo")
         assert "your request was rejected" in error.message
+
+    def test_access_that_was_taken_back(self, gated: Outside) -> None:
+        name = ask(gated)
+        gated.api.accept_access_request(gated.repo, name)
+        decide(gated, user=name, status="revoked", rejectionReason="the course is over")
+        error = gated.fails(gated.add, "GatedRepo")
+        assert "your access was taken back by its owner, who says: the course is over" in error.message
+
+    def test_access_that_has_expired(self, gated: Outside) -> None:
+        gated.api.accept_access_request(gated.repo, ask(gated))
+        with gated.hub.hub.parts.database.write() as connection:
+            connection.execute(update(access_requests).values(expires_ms=1))
+        error = gated.fails(gated.add, "GatedRepo")
+        assert "your access has expired" in error.message
+        assert f"tenuto access request {gated.source}" in (error.hint or "")
+
+    def test_terms_that_have_changed(self, gated: Outside) -> None:
+        gated.api.accept_access_request(gated.repo, ask(gated))
+        gated.publish({"README.md": b"---\nextra_gated_prompt: Be kind.\n---\n"})
+        error = gated.fails(gated.add, "GatedRepo")
+        assert "its terms have changed since you were let in" in error.message
+        assert f"tenuto access request {gated.source}" in (error.hint or "")
 
     @pytest.mark.parametrize("route", ["/auth-check", "/resolve/|/pack"])
     def test_a_fine_grained_token_without_the_right(self, gated: Outside, route: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
+from tenuto.core.errors import ConflictError
 from tenuto.server.access import Standing
 from tenuto.server.audit.reading import Wanted, entries
 from tenuto.server.gates.states import DEEDS, NEXT, Event, shown_as
@@ -231,6 +232,8 @@ def test_a_closed_account_and_an_organization_are_let_in_nowhere(gated: Gated) -
         connection.execute(update(users).where(users.c.name == gated.name).values(disabled_ms=1))
     assert (gated.handle("accepted"), gated.grant()) == (404, 404)
     assert gated.guest.get(f"{gated.api}/access-form").status_code == 401
+    with pytest.raises(ConflictError):
+        gated.hub.user(gated.name.upper())  # nobody else gets the name, and the grant with it
     with database.write() as connection:
         connection.execute(
             update(users).where(users.c.name == gated.name).values(disabled_ms=None, kind="organization")
