@@ -36,6 +36,8 @@ OWN: dict[str, str] = {
     "new": "/new",
     "settings": "/{private}/settings",
     "log": "/{model}/audit",
+    "storage": "/{model}/storage",
+    "account storage": "/settings/storage",
     "requests": "/datasets/{gated}/access?state=all",
 }
 ASKED: dict[str, str] = {"access": "/datasets/{gated}"}

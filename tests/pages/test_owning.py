@@ -6,6 +6,7 @@ from playwright.sync_api import BrowserContext, expect
 
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
+from tests.server.talk import small
 
 HTML = {"Accept": "text/html"}
 
@@ -68,3 +69,16 @@ def test_an_owner_makes_a_repo_with_the_mouse(hub: LiveHub, owner: Owner, visit:
     page.get_by_role("button", name="Make it").click()
     expect(page).to_have_url(f"{hub.url}/datasets/{owner.name}/dawn")
     expect(page.get_by_text("There is no card yet")).to_be_visible()
+
+
+def test_what_uses_the_space_is_told(owner: Owner, make_owner) -> None:
+    owner.talk.commit(owner.repo, small("a.bin", b"1" * 5000), small("b.txt", b"2" * 300)).raise_for_status()
+    owner.talk.commit(owner.repo, small("a.bin", b"3" * 5000)).raise_for_status()
+    page = owner.talk.get(f"/{owner.repo}/storage", headers=HTML).text
+    row = page.partition(f'href="/{owner.repo}/blob/main/a.bin"')[2].partition("</tr>")[0]
+    assert [cell.partition("<")[0] for cell in row.split('<td class="number">')[1:]] == ["2", "5 kB", "10 kB", "10 kB"]
+    own = owner.talk.get("/settings/storage", headers=HTML).text
+    assert owner.repo in own
+    assert "in 1 repository" in own
+    other = make_owner()
+    assert other.talk.get(f"/settings/storage?owner={owner.name}", headers=HTML).status_code == 404

@@ -94,7 +94,7 @@ ROWS = {
         POST /api/organizations | POST /api/organizations/{organization}/leave
         GET /settings | POST /settings/profile | POST /settings/password | POST /settings/sessions | POST /settings/elsewhere
         GET /settings/tokens | POST /settings/tokens | POST /settings/tokens/revoke
-        GET /settings/services | POST /settings/services | POST /settings/services/change
+        GET /settings/storage | GET /settings/services | POST /settings/services | POST /settings/services/change
         GET /organizations/new | POST /organizations/new | POST /organizations/{organization}/leave""",
     "namespace": """
         PUT /api/organizations/{organization} | PUT /api/organizations/{organization}/members/{user}
@@ -128,7 +128,7 @@ ROWS = {
         POST WEB.git/info/lfs/locks | POST WEB.git/info/lfs/locks/verify | POST WEB.git/info/lfs/locks/{lock}/unlock
         POST /api/repos/create | POST /new""",
     "administer": """
-        PUT API/settings | GET WEB/settings | POST WEB/settings | GET WEB/audit | POST API/lfs-files/batch | GET API/usage
+        PUT API/settings | GET WEB/settings | POST WEB/settings | GET WEB/audit | GET WEB/storage | POST API/lfs-files/batch | GET API/usage
         GET API/user-access-request/{status} | POST API/user-access-request/handle | POST API/user-access-request/grant
         POST API/user-access-request/handle-many | GET WEB/access | POST WEB/access
         GET WEB/user-access-report | POST /api/repos/move | DELETE /api/repos/delete""",

@@ -2,7 +2,7 @@
 a view of `WIDTH` by `HEIGHT`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 220
@@ -12,6 +12,7 @@ _BINS = 16
 _TICKS = 4
 
 Point = tuple[float, float]
+Label = Callable[[float], str]
 
 
 class Bar(NamedTuple):
@@ -89,8 +90,9 @@ def histogram(values: Sequence[float]) -> Histogram:
     return Histogram(bars, ticks if bins > 1 else ticks[:1], low, ordered[len(ordered) // 2], high, math.fsum(ordered))
 
 
-def curves(series: Mapping[str, Sequence[Point]]) -> Curves:
-    """Curves of some series of finite points, each with one at least."""
+def curves(series: Mapping[str, Sequence[Point]], across: Label | None = None, up: Label | None = None) -> Curves:
+    """Curves of some series of finite points, each with one at least; `across` and `up` say how the numbers of the axes are written."""
+    write, write_up = across or short, up or short
     everything = [point for points in series.values() for point in points]
     left, right = min(x for x, _ in everything), max(x for x, _ in everything)
     low, high = min(y for _, y in everything), max(y for _, y in everything)
@@ -100,11 +102,11 @@ def curves(series: Mapping[str, Sequence[Point]]) -> Curves:
             f"{_along(_share(x, left, right)):.1f},{_down(_share(y, low, high)):.1f}" for x, y in _thinned(points)
         )
         heights = [y for _, y in points]
-        lines.append(Line(name, placed, *map(short, (heights[0], min(heights), max(heights), heights[-1]))))
+        lines.append(Line(name, placed, *map(write_up, (heights[0], min(heights), max(heights), heights[-1]))))
     parts = [part / _TICKS for part in range(_TICKS + 1)]
-    across = [Tick(round(_along(part), 1), short(left + part * (right - left))) for part in parts]
-    up = [Tick(round(_down(part), 1), short(low + part * (high - low))) for part in parts]
-    return Curves(lines, across if right > left else across[2:3], up if high > low else up[2:3])
+    below = [Tick(round(_along(part), 1), write(left + part * (right - left))) for part in parts]
+    beside = [Tick(round(_down(part), 1), write_up(low + part * (high - low))) for part in parts]
+    return Curves(lines, below if right > left else below[2:3], beside if high > low else beside[2:3])
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:

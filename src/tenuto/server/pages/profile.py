@@ -5,8 +5,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from tenuto.core.errors import NotFoundError
-from tenuto.core.ids import RepoKind
-from tenuto.server.access import Action, may
+from tenuto.core.ids import RepoId, RepoKind
+from tenuto.server.access import Action, Repo, may
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.home import Shown
@@ -40,7 +40,10 @@ def profile(parts: Parts, call: Call) -> Answer:
         raise NotFoundError(f"there is no account {name[:100]}", code="UserNotFound")
     groups = [(kind.plural, [one for one in seen if one.repo.id.kind is kind]) for kind in RepoKind]
     shown = [(word, len(members), members[:_MOST]) for word, members in groups if members]
-    return render("profile.html", call, owner=owner or Owner(namespace, "", None), groups=shown)
+    owns = may(call.actor, Action.ADMINISTER, Repo(0, RepoId(RepoKind.MODEL, namespace, "any")))
+    governs = may(call.actor, Action.GOVERN, None)
+    found_owner = owner or Owner(namespace, "", None)
+    return render("profile.html", call, owner=found_owner, groups=shown, owns=owns, governs=governs)
 
 
 def _owner(connection: Connection, name: str) -> Owner | None:

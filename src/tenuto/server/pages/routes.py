@@ -14,6 +14,7 @@ from tenuto.server.pages import (
     overview,
     profile,
     repo_settings,
+    storage,
     talk,
     tree,
 )
@@ -82,6 +83,8 @@ def _owner_pages() -> list[Route]:
         Route("POST", settings, Action.ADMINISTER, repo_settings.save, body_bytes=small, page=True),
         _page(f"{_REPO}/audit", Action.ADMINISTER, audit_log.of_repo),
         _page("/settings/audit", Action.GOVERN, audit_log.of_hub),
+        _page(f"{_REPO}/storage", Action.ADMINISTER, storage.of_repo),
+        _page("/settings/storage", Action.MANAGE, storage.of_account),
     ]
 
 

@@ -1,0 +1,97 @@
+"""What uses the space of a repo, and of all repos of an account: now, by file and version, and over time."""
+
+import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from tenuto.core.errors import NotFoundError
+from tenuto.core.ids import RepoId, RepoKind
+from tenuto.core.space import DaySpace, FileSpace, Overview
+from tenuto.server.access import Action, Repo, may
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.gitstore import GitReader
+from tenuto.server.hub import Parts
+from tenuto.server.pages.frame import RepoPage
+from tenuto.server.pages.plots import Curves, curves
+from tenuto.server.pages.render import render, size_text
+from tenuto.server.pages.samples import Share
+from tenuto.server.repos import REPO_COLUMNS, repo_of_row
+from tenuto.server.schema import account_quotas, repo_usage, repos, users
+from tenuto.server.space.overview import read_overview
+
+_MOST = 40
+_DRAWN = 10
+_OVERVIEW_BYTES = 100_000
+_MOST_REPOS = 100
+_COUNTED = func.coalesce(repo_usage.c.file_bytes + repo_usage.c.object_bytes + repo_usage.c.xorb_bytes, 0)
+
+
+def of_repo(parts: Parts, call: Call) -> Answer:
+    """What uses the space of a repo, for who administers it. All versions are walked through, once for each state of the hub."""
+    known, key = parts.database.known(), ("space", call.repo.key)
+    with parts.database.read() as connection:
+        page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
+        found: Overview = known.get(key) or read_overview(connection, parts.store, call.repo, _MOST, parts.now_ms())
+        known.keep(key, found, _OVERVIEW_BYTES)
+        return page.render(
+            "storage.html",
+            "storage",
+            found=found,
+            largest=[_share(one) for one in found.files[:_DRAWN] if one.held],
+            over_time=_over_time(found.days),
+            most=_MOST,
+        )
+
+
+def _share(one: FileSpace) -> Share:
+    return Share(one.path, one.held, one.size or 0)
+
+
+def _over_time(days: list[DaySpace]) -> Curves | None:
+    """What was held day by day; nothing where that is one day."""
+    points = [(float(datetime.date.fromisoformat(one.day).toordinal()), float(one.totals.counted)) for one in days]
+    if len(points) < 2:
+        return None
+    return curves({"held": points}, lambda day: datetime.date.fromordinal(round(day)).isoformat(), size_text)
+
+
+class Held(NamedTuple):
+    """A repo, and what it holds."""
+
+    repo: Repo
+    size_bytes: int
+
+
+def of_account(parts: Parts, call: Call) -> Answer:
+    """What the repos of an account hold, for who administers them; one's own, if the query names none."""
+    name = call.text("owner") or call.actor.name
+    if not may(call.actor, Action.ADMINISTER, Repo(0, RepoId(RepoKind.MODEL, name, "any"))):
+        raise NotFoundError(f"there is no account {name[:100]} of yours", code="UserNotFound")
+    with parts.database.read() as connection:
+        total, count, found = _held(connection, name)
+        allowed = connection.execute(
+            select(account_quotas.c.bytes)
+            .join(users, users.c.id == account_quotas.c.account_id)
+            .where(users.c.name_key == name.lower())
+        ).scalar()
+    others = sorted({call.actor.name, *call.actor.rights} - {name})
+    values: dict[str, Any] = {
+        "owner": name,
+        "others": others,
+        "total": total,
+        "number": count,
+        "found": found,
+        "allowed": allowed,
+    }
+    return render("storage_of_owner.html", call, **values)
+
+
+def _held(connection: Connection, namespace: str) -> tuple[int, int, list[Held]]:
+    """What all repos of a namespace hold, how many they are, and the largest of them."""
+    here = func.lower(repos.c.namespace) == namespace.lower()
+    totals = select(func.coalesce(func.sum(_COUNTED), 0), func.count()).select_from(repos).outerjoin(repo_usage)
+    total, count = connection.execute(totals.where(here)).one()
+    query = select(*REPO_COLUMNS, _COUNTED).outerjoin(repo_usage).where(here)
+    rows = connection.execute(query.order_by(_COUNTED.desc(), repos.c.id).limit(_MOST_REPOS))
+    return int(total), int(count), [Held(repo_of_row(tuple(row)[:-1]), int(row[-1])) for row in rows]
