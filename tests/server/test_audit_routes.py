@@ -83,6 +83,8 @@ PAGES = {
     "POST WEB/access": "POST API/user-access-request/handle",
     "POST WEB/edit/{rev}/{path*}": "POST API/commit/{rev}",
     "POST WEB/upload/{rev}": "POST API/commit/{rev}",
+    "POST WEB/settings": "PUT API/settings",
+    "POST /new": "POST /api/repos/create",
 }
 """Forms that do by the same functions what an audited route does."""
 SECRETS = ("hf_", "what-i-filled-in", "content of a file", "because-of-you")

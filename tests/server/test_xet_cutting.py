@@ -15,7 +15,12 @@ from typing import NamedTuple
 import httpx2
 import pytest
 
+from tenuto.core.ids import RepoId
 from tenuto.server.hub import Limits
+from tenuto.server.quota import usage
+from tenuto.server.quota.totals import wrong_totals
+from tenuto.server.repos import find_repo
+from tenuto.server.space.overview import read_overview
 from tenuto.server.upkeep_aside import set_aside
 from tenuto.server.upkeep_backup import back_up, restore
 from tenuto.server.upkeep_check import check_hub
@@ -419,3 +424,19 @@ def test_a_hub_cuts_beside_its_requests_and_goes_on_after_a_restart(tmp_path: Pa
             time.sleep(0.05)
         assert Cas(owner).grant(expect(content).name) == 200
         assert sha256 in str(stored(hub)).replace("/", "")
+
+
+def test_cutting_changes_nothing_of_what_counts(hub: LiveHub, owner: Owner, cut: Callable[[], int]) -> None:
+    put(owner)
+
+    def counted() -> tuple[int, int, int]:
+        with hub.hub.parts.database.read() as connection:
+            repo = find_repo(connection, RepoId.parse(owner.repo))
+            assert repo
+            assert list(wrong_totals(connection)) == []
+            overview = read_overview(connection, hub.hub.parts.store, repo, 10, 0)
+            return usage(connection, repo.key).counted_bytes, overview.held, overview.freed
+
+    before = counted()
+    assert cut() == 1
+    assert counted() == before

@@ -20,6 +20,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.people import organization_api, profiles, service_api, token_api, user_api
 from tenuto.server.people.tokens import TokenWish
 from tenuto.server.routing import Handler, Route
+from tenuto.server.space import space_api
 
 PATH = "/api/openapi.json"
 _PAGE = "limit# cursor"
@@ -75,6 +76,7 @@ QUERIES: Mapping[Handler, str] = {
     search.list_models: _LIST,
     search.list_spaces: _LIST,
     showing.list_requests: _PAGE,
+    space_api.show: "limit#",
     storage.list_objects: _PAGE,
     upload_api.preupload: "create_pr?",
     upload_api.receive_commit: "create_pr?",

@@ -14,8 +14,8 @@ DAY_MS = 24 * 3600 * 1000
 class Usage(msgspec.Struct, frozen=True):
     """What a repo holds, over all its versions and pending uploads; each content counts once.
 
-    `file_bytes`: small files, as they are. `object_bytes`: large files that lie whole. `xorb_bytes`: the stored chunks of all others.
-    `history_bytes`: what git adds (commits, folders, tags, pointers); no quota counts it.
+    `file_bytes`: small files, as they are. `object_bytes`: large files that lie whole. `xorb_bytes`: the stored chunks of all others, or
+    the slices of a whole object that these are. `history_bytes`: what git adds (commits, folders, tags, pointers); no quota counts it.
     """
 
     file_bytes: int = 0
@@ -91,7 +91,8 @@ def _counted_anew(connection: Connection, repo_key: int) -> Usage:
     whole = select(func.coalesce(func.sum(lfs_objects.c.size), 0)).where(
         lfs_objects.c.repo_id == repo_key, ~exists().where(same)
     )
-    stored = select(func.coalesce(func.sum(xorbs.c.stored_bytes), 0)).join(repo_xorbs)
+    size = case((xorbs.c.source_sha256.is_(None), xorbs.c.stored_bytes), else_=xorbs.c.raw_bytes)
+    stored = select(func.coalesce(func.sum(size), 0)).join(repo_xorbs)
     return Usage(
         int(small),
         int(connection.execute(whole).scalar_one()),

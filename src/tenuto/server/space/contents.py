@@ -85,13 +85,13 @@ def _read_objects(
 
 def _read_xorbs(connection: Connection, repo_key: int, costs: dict[Content, Cost]) -> dict[str, tuple[Content, ...]]:
     """What each xorb needs: itself, and the whole object that it is a slice of."""
-    columns = (xorbs.c.hash, xorbs.c.stored_bytes, xorbs.c.source_sha256, xorbs.c.source_size)
+    columns = (xorbs.c.hash, xorbs.c.stored_bytes, xorbs.c.raw_bytes, xorbs.c.source_sha256, xorbs.c.source_size)
     found: dict[str, tuple[Content, ...]] = {}
-    for name, stored, sha256, size in connection.execute(
+    for name, stored, raw, sha256, size in connection.execute(
         select(*columns).join(repo_xorbs).where(repo_xorbs.c.repo_id == repo_key)
     ):
         own = Content("xorb", name)
-        costs[own] = Cost(0 if sha256 else stored, stored)
+        costs[own] = Cost(0, raw) if sha256 else Cost(stored, stored)
         found[name] = (own,)
         if sha256:
             source = Content("object", sha256)

@@ -9,20 +9,23 @@ branch_labels = None
 depends_on = None
 
 _BYTES = ("file_bytes", "object_bytes", "xorb_bytes", "history_bytes")
-# Files are blobs but for pointers; the rest of git is history. An object that lies in chunks is counted by its xorbs.
+# Files are blobs but for pointers; the rest of git is history. An object that lies in chunks is counted by its xorbs, and a xorb that is a
+# slice of an object by the bytes of that slice.
 _COUNT = """
 INSERT INTO repo_usage (repo_id, file_bytes, object_bytes, xorb_bytes, history_bytes) SELECT id,
   (SELECT coalesce(sum(size), 0) FROM git_objects WHERE repo_id = repos.id AND kind = 'blob' AND lfs_sha256 IS NULL),
   (SELECT coalesce(sum(size), 0) FROM lfs_objects AS o WHERE repo_id = repos.id AND NOT EXISTS
     (SELECT 1 FROM xet_files AS f WHERE f.repo_id = o.repo_id AND f.sha256 = o.sha256)),
-  (SELECT coalesce(sum(stored_bytes), 0) FROM repo_xorbs JOIN xorbs USING (hash) WHERE repo_id = repos.id),
+  (SELECT coalesce(sum(iif(source_sha256 IS NULL, stored_bytes, raw_bytes)), 0)
+    FROM repo_xorbs JOIN xorbs USING (hash) WHERE repo_id = repos.id),
   (SELECT coalesce(sum(size), 0) FROM git_objects WHERE repo_id = repos.id AND NOT (kind = 'blob' AND lfs_sha256 IS NULL))
 FROM repos
 """
 _FILE = "{row}.kind = 'blob' AND {row}.lfs_sha256 IS NULL"
 _FILES_OF = "(SELECT count(*) FROM xet_files WHERE repo_id = {row}.repo_id AND sha256 = {row}.sha256)"
 _SIZE_OF = "coalesce((SELECT size FROM lfs_objects WHERE repo_id = {row}.repo_id AND sha256 = {row}.sha256), 0)"
-_STORED = "(SELECT stored_bytes FROM xorbs WHERE hash = {row}.hash)"
+_SIZE = "iif({row}source_sha256 IS NULL, {row}stored_bytes, {row}raw_bytes)"
+_STORED = f"(SELECT {_SIZE.format(row='')} FROM xorbs WHERE hash = {{row}}.hash)"  # noqa: S608
 _HOLDERS = "repo_id IN (SELECT repo_id FROM repo_xorbs WHERE hash = NEW.hash)"
 
 
@@ -85,9 +88,9 @@ def _object_rules() -> dict[str, str]:
 
 
 def _xorb_rules() -> dict[str, str]:
-    difference = "SET xorb_bytes = xorb_bytes + NEW.stored_bytes - OLD.stored_bytes"
+    difference = f"SET xorb_bytes = xorb_bytes + {_SIZE.format(row='NEW.')} - {_SIZE.format(row='OLD.')}"
     return {
         "xorb_comes": f"INSERT ON repo_xorbs BEGIN {_add('xorb_bytes', _STORED)}",
         "xorb_goes": f"DELETE ON repo_xorbs BEGIN {_change('OLD', 'xorb_bytes', '-', _STORED)}",
-        "xorb_changes": f"UPDATE OF stored_bytes ON xorbs BEGIN UPDATE repo_usage {difference} WHERE {_HOLDERS}",
+        "xorb_changes": f"UPDATE ON xorbs BEGIN UPDATE repo_usage {difference} WHERE {_HOLDERS}",
     }
