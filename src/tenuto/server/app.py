@@ -100,7 +100,7 @@ class Exchange:
             try:
                 answer = await self._answer()
                 if isinstance(answer.body, FileBody) and self._method != "HEAD":
-                    file = await self._app.in_thread(_opened, answer.body)
+                    file = await self._app.in_thread(self._opened, answer.body)
             except TenutoError as error:
                 answer = self._failure(error)
             except DisconnectedError:
@@ -212,9 +212,19 @@ class Exchange:
 
     def _finish(self, sink: Sink) -> Answer:
         """A long body came to its end: whether it counts is up to the right that its sender has by now."""
+        self._check_right()
+        return sink.finish()
+
+    def _opened(self, body: FileBody) -> BinaryIO:
+        """The file of a long answer, which may have taken its time to be made, for a caller who may still have it."""
+        self._check_right()
+        file = body.open()
+        file.seek(body.start)
+        return file
+
+    def _check_right(self) -> None:
         if (permit := self._find_permit()) and not permit.is_known():
             permit.check()
-        return sink.finish()
 
     async def _hand_over(self, sink: Sink) -> None:
         """While one block is written, the next one comes in."""
@@ -402,9 +412,3 @@ class Exchange:
 
 def _too_large(limit: int) -> UsageError:
     return UsageError(f"the body of the request is larger than {limit} bytes", code="TooLarge")
-
-
-def _opened(body: FileBody) -> BinaryIO:
-    file = body.open()
-    file.seek(body.start)
-    return file

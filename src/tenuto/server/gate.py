@@ -21,6 +21,7 @@ from tenuto.server.identity import (
     identify_token,
     touch,
 )
+from tenuto.server.permit import remember
 from tenuto.server.rates import network_of, too_many
 from tenuto.server.repos import find_moved_repo, find_repo, find_repo_by_key
 from tenuto.server.routing import Route
@@ -53,8 +54,10 @@ def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
         facts = _read_facts(parts, connection, route, call)
         if facts.repo is None and (moved := _find_moved(connection, route, call)):
             return _redirect(call, moved)
-    if facts.repo and (key := _key(route, call)):
-        known.keep(key, facts)
+    if facts.repo and facts.repo.key:
+        remember(known, facts.actor, facts.repo, facts.until_ms)
+        if key := _key(route, call):
+            known.keep(key, facts)
     _decide(parts, route, call, facts)
     if _is_stale(parts, facts):
         with parts.database.write() as connection:

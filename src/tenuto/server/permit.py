@@ -9,6 +9,7 @@ from tenuto.server.access import Action, Actor, Repo, check, may
 from tenuto.server.exchange import Call
 from tenuto.server.hub import Parts
 from tenuto.server.identity import NOBODY, identify_token
+from tenuto.server.known import Known
 from tenuto.server.repos import find_repo_by_key
 from tenuto.server.standing import stand_before
 
@@ -21,13 +22,22 @@ class _Facts(NamedTuple):
     until_ms: int | None
 
 
+def remember(known: Known, actor: Actor, repo: Repo, until_ms: int | None) -> None:
+    """Let permits of this actor and repo know what was read for its admission, after `known` was handed out."""
+    known.keep(_key(actor.token_id, repo.key), _Facts(actor, repo, until_ms))
+
+
+def _key(token_id: int, repo_key: int) -> tuple[str, int, int]:
+    return ("permit", token_id, repo_key)
+
+
 class Permit:
     """What a caller was let in for, by the ids of its token and of the repo: names may change meanwhile."""
 
     def __init__(self, parts: Parts, call: Call, action: Action) -> None:
         self._parts, self._action = parts, action
         self._token_id, self._repo_key = call.actor.token_id, call.repo.key
-        self._key = ("permit", self._token_id, self._repo_key)
+        self._key = _key(self._token_id, self._repo_key)
 
     def is_known(self) -> bool:
         """Whether it is known, without waiting for anything, that the right holds."""
