@@ -186,8 +186,8 @@ class TestOwnChanges:
 class TestAtAnyMoment:
     """The real program, killed from outside after some time."""
 
-    def test_four_moments(self, world: World, forge: Forge) -> None:
-        self.campaign(world, forge, 4)
+    def test_two_moments(self, world: World, forge: Forge) -> None:
+        self.campaign(world, forge, 2)
 
     @pytest.mark.slow
     def test_a_campaign(self, world: World, forge: Forge) -> None:

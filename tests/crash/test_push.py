@@ -109,8 +109,8 @@ class TestBeforeACall:
 class TestAtAnyMoment:
     """The real program, killed from outside after some time."""
 
-    def test_four_moments(self, scene: Scene, forge: Forge) -> None:
-        self.campaign(scene, forge, 4)
+    def test_two_moments(self, scene: Scene, forge: Forge) -> None:
+        self.campaign(scene, forge, 2)
 
     @pytest.mark.slow
     def test_a_campaign(self, scene: Scene, forge: Forge) -> None:

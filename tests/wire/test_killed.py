@@ -26,7 +26,10 @@ def hub_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessHub
         yield made
 
 
-@pytest.fixture(params=MAKES, ids=str)
+OLDER = [pytest.param(make, marks=pytest.mark.slow) for make in MAKES[2:]]
+
+
+@pytest.fixture(params=[*MAKES[:2], *OLDER], ids=str)
 def own_client(request: pytest.FixtureRequest, hub_process: ProcessHub, tmp_path: Path) -> Iterator[Client]:
     make: Make = request.param
     client = Client(make, hub_process.url, hub_process.user(f"user-{make}".replace(".", "-")), tmp_path)
