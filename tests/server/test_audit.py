@@ -315,3 +315,9 @@ def test_only_a_proxy_that_was_named_says_for_whom_it_asks(tmp_path: Path, proxi
         thread.join()
         last = all_entries(hub.parts.database)[-1]
     assert (last.deed, last.address, last.request_id) == ("repo.create", expected, "the-request")
+
+
+def test_the_page_on_the_log_explains_every_word_and_every_field() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    assert [deed for deed in Deed if f"`{deed}`" not in text] == []
+    assert [name for name in Entry.__struct_fields__ if f"`{name}`" not in text] == []
