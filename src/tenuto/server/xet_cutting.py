@@ -27,7 +27,7 @@ from tenuto.store.xet.table import FileTable, Slice, Term
 LOOK_S = 1.0
 """How often it is looked whether there is something to cut."""
 AGAIN_S = 60.0
-YIELD_S = 0.02
+YIELD_S = 0.1
 """For so long whoever is being answered has the hub for himself, after each MiB; cutting one takes about 5 ms."""
 _STEP_BYTES = 16 << 20
 
