@@ -1,8 +1,9 @@
 """Quotas hold exactly, whoever uploads at the same time and by whatever way; what is refused leaves nothing."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import httpx2
@@ -17,7 +18,7 @@ from tenuto.server.quota import Usage, set_quota, usage
 from tenuto.server.quota.totals import days, wrong_totals
 from tenuto.server.repos import find_repo
 from tenuto.server.upkeep_check import QUICK, check_hub
-from tenuto.testing.live_hub import LiveHub
+from tenuto.testing.live_hub import LiveHub, ProcessHub
 from tests.server.cas import Cas, committed
 from tests.server.conftest import Owner
 from tests.server.git_client import Clone, GitFailed, address
@@ -297,3 +298,43 @@ def test_totals_are_right_whatever_was_done_and_a_check_says_if_not(tmp_path: Pa
     with opened(folder) as parts:
         (finding,) = check_hub(parts, str(folder), QUICK).findings
         assert (finding.fault, finding.kind, finding.name) == ("wrong row", "usage", "hf://ann/one")
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(8, marks=pytest.mark.slow)])
+def test_a_hub_that_is_killed_has_counted_right_and_let_in_no_more_than_fits(tmp_path: Path, rounds: int) -> None:
+    data = tmp_path / "data"
+    with ProcessHub(str(data)) as hub:
+        token = hub.user("kim")
+        with closing(Talk(hub.url, token)) as talk:
+            talk.create("kim/repo").raise_for_status()
+        with opened(data) as parts, parts.database.write() as connection:
+            set_quota(connection, 400 * KB, repo_key=1)
+        for number in range(rounds):
+            if number:
+                hub.start()
+            upload_until_killed(hub, token, 100_000 * number)
+            with opened(data) as parts, parts.database.read() as connection:
+                assert list(wrong_totals(connection)) == []
+                assert 0 < usage(connection, 1).counted_bytes <= 400 * KB
+
+
+def upload_until_killed(hub: ProcessHub, token: str, seed: int) -> None:
+    begun = threading.Event()
+
+    def work(number: int) -> None:
+        with closing(Talk(hub.url, token)) as talk, suppress(httpx2.HTTPError, KeyError):
+            for turn in range(100):
+                content = noise(9 * KB, seed + 1000 * number + turn)
+                if turn % 2:
+                    talk.commit("kim/repo", small(f"{number}-{turn}.txt", content))
+                else:
+                    talk.put_large("kim/repo", content)
+                begun.set()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(30)
+    hub.kill()
+    for thread in threads:
+        thread.join()
