@@ -105,7 +105,8 @@ ROWS = {
         POST /organizations/{organization}/settings/services | POST /organizations/{organization}/settings/services/change
         POST /api/accounts/{account}/tokens | DELETE /api/accounts/{account}/tokens/{token}""",
     "govern": """
-        GET /settings/audit | GET /api/hub/accounts | POST /api/hub/accounts | PUT /api/hub/accounts/{account}""",
+        GET /settings/audit | GET /api/hub/accounts | POST /api/hub/accounts | PUT /api/hub/accounts/{account}
+        POST /api/hub/invitations | GET /settings/people | POST /settings/people/invite | POST /settings/people/change""",
     "see": """
         GET API | GET API/revision/{rev} | GET API/tree/{rev} | GET API/tree/{rev}/{path*} | POST API/paths-info/{rev} | GET API/refs
         GET API/commits/{rev} | GET API/likers | GET API/access-form | GET API/discussions | GET API/discussions/{num}

@@ -4,7 +4,6 @@ from tenuto.server import discussion_api, moves, search, squash, storage
 from tenuto.server.access import Action
 from tenuto.server.people import profiles
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
-from tenuto.server.signin import device_login
 from tenuto.server.space.space_api import space_routes
 
 _API = "/api/{T}/{namespace}/{name}"
@@ -13,7 +12,7 @@ _WEB = "/{W}/{namespace}/{name}"
 
 def community_routes() -> list[Route]:
     """The rows of the table."""
-    return [*_finding_routes(), *_login_routes(), *_keeping_routes(), *space_routes(), *_talk_routes()]
+    return [*_finding_routes(), *_keeping_routes(), *space_routes(), *_talk_routes()]
 
 
 def _finding_routes() -> list[Route]:
@@ -30,14 +29,6 @@ def _finding_routes() -> list[Route]:
         Route("POST", f"{_API}/like", Action.ENGAGE, profiles.like, body_bytes=SMALL_BODY_BYTES),
         Route("DELETE", f"{_API}/like", Action.ENGAGE, profiles.unlike),
         Route("GET", f"{_API}/likers", Action.SEE, profiles.likers),
-    ]
-
-
-def _login_routes() -> list[Route]:
-    small = SMALL_BODY_BYTES // 16
-    return [
-        Route("POST", "/oauth/device", Action.SERVE, device_login.begin, body_bytes=small),
-        Route("POST", "/oauth/token", Action.SERVE, device_login.fetch, body_bytes=small),
     ]
 
 

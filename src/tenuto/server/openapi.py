@@ -20,6 +20,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.people import organization_api, profiles, service_api, token_api, user_api
 from tenuto.server.people.tokens import TokenWish
 from tenuto.server.routing import Handler, Route
+from tenuto.server.signin import invitation_api
 from tenuto.server.space import space_api
 
 PATH = "/api/openapi.json"
@@ -59,6 +60,7 @@ BODIES: Mapping[Handler, type] = {
     upload_api.validate_yaml: upload_api.CardCheck,
     user_api.add: user_api.UserRequest,
     user_api.change_one: user_api.UserChange,
+    invitation_api.make: invitation_api.LinkRequest,
 }
 """The JSON that a handler takes."""
 

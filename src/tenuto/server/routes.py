@@ -12,6 +12,7 @@ from tenuto.server.pages.routes import page_routes
 from tenuto.server.people import whoami
 from tenuto.server.people.routes import account_routes
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
+from tenuto.server.signin.routes import sign_in_routes
 from tenuto.server.xet_routes import xet_routes
 
 _API = "/api/{T}/{namespace}/{name}"
@@ -31,6 +32,7 @@ def make_routes() -> list[Route]:
         *xet_routes(),
         *community_routes(),
         *account_routes(),
+        *sign_in_routes(),
         *gate_routes(),
         *absent_routes(),
         *make_git_routes(),

@@ -1,4 +1,4 @@
-"""What a call of each route about accounts is called in the audit log; `test_account_api.py` makes each of them, but for those that go elsewhere: `signin/test_elsewhere.py`."""
+"""What a call of each route about accounts is called in the audit log; `test_account_api.py` makes each of them."""
 
 ACCOUNT_DEEDS = {
     "POST /api/organizations": "member.set",
@@ -12,6 +12,7 @@ ACCOUNT_DEEDS = {
     "DELETE /api/accounts/{account}/tokens/{token}": "token.revoke",
     "POST /api/hub/accounts": "user.add",
     "PUT /api/hub/accounts/{account}": "user.change",
+    "POST /api/hub/invitations": "user.change",
 }
 FORM_DEEDS = {
     "POST /login": "sign-in.ok",
@@ -19,6 +20,8 @@ FORM_DEEDS = {
     "POST /login/elsewhere": "sign-in.ok",
     "POST /settings/elsewhere": "user.change",
     "POST /join": "sign-in.ok",
+    "POST /settings/people/invite": "user.change",
+    "POST /settings/people/change": "user.change",
     "POST /settings/profile": "user.change",
     "POST /settings/password": "password.set",
     "POST /settings/sessions": "sign-out",
@@ -32,4 +35,4 @@ FORM_DEEDS = {
     "POST /organizations/{organization}/settings/services/change": "service.change",
     "POST /organizations/{organization}/leave": "member.remove",
 }
-"""The same for the forms of pages; `signin/test_account_pages.py` sends each of them."""
+"""The same for the forms of pages, which `signin/test_account_pages.py` and `signin/test_elsewhere.py` send."""

@@ -56,6 +56,9 @@ def test_every_change_of_an_account_from_first_to_last(hub: LiveHub, speak: Call
         "DELETE /api/accounts/{account}/tokens/{token}": lambda: drop(ann, f"/api/accounts/bot/tokens/{issued[0]}"),
         "POST /api/hub/accounts": lambda: admin.post("/api/hub/accounts", {"name": "cat", "fullName": "Cat"}),
         "PUT /api/hub/accounts/{account}": lambda: put(admin, "/api/hub/accounts/cat", {"disabled": True}),
+        "POST /api/hub/invitations": lambda: admin.post(
+            "/api/hub/invitations", {"name": "dan", "organization": "acme"}
+        ),
     }
     assert steps.keys() == ACCOUNT_DEEDS.keys()
     for route, step in steps.items():

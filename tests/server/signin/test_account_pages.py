@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tenuto.server.audit.reading import Entry, Wanted, entries
-from tenuto.server.people.accounts import find_account
+from tenuto.server.people.accounts import find_account, set_admin
 from tenuto.server.signin.invitations import InvitationWish, invite
 from tenuto.testing.live_hub import LiveHub
 from tests.server.people.deeds import FORM_DEEDS
@@ -78,7 +78,7 @@ def test_each_form_does_what_it_says_and_leaves_its_row(
     with hub.hub.parts.database.read() as connection:
         session = str(max(row[0] for row in connection.exec_driver_sql("SELECT id FROM tokens")))
     doing = steps(hub, one, someone, code, session)
-    assert doing.keys() == {route for route in FORM_DEEDS if not route.endswith("/elsewhere")}
+    assert doing.keys() == {route for route in FORM_DEEDS if not re.search("/elsewhere|/people/", route)}
     for route, step in doing.items():
         answer = step()
         assert answer.status_code in {200, 303}, (route, answer.text)
@@ -150,6 +150,36 @@ def test_an_organization_is_administered_by_its_administrators(
     assert window().get(f"/organizations/{someone}-club/settings").status_code == 401
     assert f"{someone}-club" in browser.get("/settings").text
     assert browser.get(f"/organizations/{someone}/settings").status_code == 404
+
+
+def test_who_administers_the_hub_invites_and_closes(hub: LiveHub, browser: Window, window, someone: str) -> None:
+    assert browser.get("/settings/people").status_code == 403
+    assert "/settings/people" not in browser.get("/settings").text
+    with hub.hub.changing() as change:
+        set_admin(change, find_account(change.connection, someone), True)
+    hub.user(f"{someone}-friend")
+    place, deeds = "/settings/people", FORM_DEEDS
+
+    def send(form: str, **fields: str):
+        answer = browser.send(place, fields, f"{place}/{form}")
+        made = last_deed(hub)
+        assert (made.deed, made.actor) == (deeds[f"POST {place}/{form}"], someone)
+        return answer
+
+    page = send("invite", name=f"{someone}-new")
+    link = re.search(r'value="(http://[^"]+/join\?code=hf_\w+)"', page.text)[1]
+    assert f"{someone}-new" in window().get(link).text
+    assert link not in browser.get(place).text
+    friend = {"account": f"{someone}-friend"}
+    assert "/join?code=" in send("change", deed="reset", **friend).text
+    send("change", deed="disable", **friend)
+    assert "disabled" in browser.get(f"{place}?search={someone}-friend").text
+    send("change", deed="enable", **friend)
+    send("change", deed="admin", **friend)
+    send("change", deed="no-admin", **friend)
+    for fields in ({"deed": "disable", "account": "nobody-there"}, {"deed": "admin", "account": "nobody-there"}):
+        assert 'role="alert"' in browser.send(place, fields, f"{place}/change").text
+    assert 'role="alert"' in browser.send(place, {"organization": "nobody-there"}, f"{place}/invite").text
 
 
 class TestForgery:

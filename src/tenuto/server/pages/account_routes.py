@@ -1,7 +1,14 @@
 """Routes of the pages on which people sign in and settle what is theirs."""
 
 from tenuto.server.access import Action
-from tenuto.server.pages import account, account_device, account_elsewhere, account_organization, account_settings
+from tenuto.server.pages import (
+    account,
+    account_device,
+    account_elsewhere,
+    account_organization,
+    account_people,
+    account_settings,
+)
 from tenuto.server.people.targets import of_organization
 from tenuto.server.routing import Handler, Route, Target
 from tenuto.server.signin import device_login, elsewhere
@@ -11,7 +18,7 @@ _FORM_BYTES = 1 << 16
 
 def account_page_routes() -> list[Route]:
     """The table."""
-    return [*_sign_in_routes(), *_own_routes(), *_organization_routes()]
+    return [*_sign_in_routes(), *_own_routes(), *_organization_routes(), *_people_routes()]
 
 
 def _page(pattern: str, action: Action, view: Handler, target: Target | None = None) -> Route:
@@ -51,6 +58,15 @@ def _own_routes() -> list[Route]:
         _page(f"{own}/services", manage, account_organization.administer),
         _form(f"{own}/services", manage, account_organization.make_service),
         _form(f"{own}/services/change", manage, account_organization.change_service),
+    ]
+
+
+def _people_routes() -> list[Route]:
+    place, govern = account_people.PLACE, Action.GOVERN
+    return [
+        _page(place, govern, account_people.people),
+        _form(f"{place}/invite", govern, account_people.invite),
+        _form(f"{place}/change", govern, account_people.change),
     ]
 
 

@@ -1,0 +1,59 @@
+"""All accounts of the hub, for whoever administers it: invite, disable, enable, and links for lost passwords."""
+
+from tenuto.core.errors import TenutoError
+from tenuto.server.exchange import Answer, Call
+from tenuto.server.hub import Parts
+from tenuto.server.pages.account import NO_STORE
+from tenuto.server.pages.render import redirect, render
+from tenuto.server.people.accounts import find_account, list_accounts, set_admin, set_disabled
+from tenuto.server.people.change import changing
+from tenuto.server.signin.invitation_api import make_link
+from tenuto.server.signin.invitations import InvitationWish
+
+PLACE = "/settings/people"
+_SHOWN = 500
+
+
+def people(parts: Parts, call: Call) -> Answer:
+    """The accounts, and the form for an invitation."""
+    return _page(parts, call)
+
+
+def _page(parts: Parts, call: Call, link: str = "", fault: TenutoError | None = None) -> Answer:
+    wanted = (call.text("search") or "").strip().lower()
+    with parts.database.read() as connection:
+        accounts = [one for one in list_accounts(connection) if wanted in f"{one.name} {one.full_name}".lower()]
+    values = {"accounts": accounts[:_SHOWN], "more": max(len(accounts) - _SHOWN, 0), "search": wanted, "link": link}
+    status = fault.http_status if fault else 200
+    more = {"fault": fault, "tab": "people", "place": PLACE}
+    return render("account/people.html", call, status=status, headers=NO_STORE, **values, **more)
+
+
+def invite(parts: Parts, call: Call) -> Answer:
+    """A link for somebody new, which this page shows and none after it."""
+    form = call.form()
+    wish = InvitationWish(
+        form.get("name", "").strip(), form.get("organization", "").strip(), form.get("role", "read"), 7.0
+    )
+    try:
+        return _page(parts, call, link=make_link(parts, call, wish))
+    except TenutoError as error:
+        return _page(parts, call, fault=error)
+
+
+def change(parts: Parts, call: Call) -> Answer:
+    """Disable an account or enable it, let it administer the hub or not, or make a link for a lost password."""
+    form = call.form()
+    deed, name = form.get("deed", ""), form.get("account", "")
+    try:
+        if deed == "reset":
+            return _page(parts, call, link=make_link(parts, call, InvitationWish(), reset=name))
+        with changing(parts, call.origin) as doing:
+            account = find_account(doing.connection, name)
+            if deed in {"disable", "enable"}:
+                set_disabled(doing, account, deed == "disable")
+            elif deed in {"admin", "no-admin"}:
+                set_admin(doing, account, deed == "admin")
+    except TenutoError as error:
+        return _page(parts, call, fault=error)
+    return redirect(PLACE)
