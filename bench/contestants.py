@@ -4,6 +4,7 @@ A flow begins with nothing but a copy of the files. All tools run with their def
 measured, the page cache is warm for what a step reads, and what was pulled is compared with what was pushed, byte for byte.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from typing import Protocol
 
 from bench.edits import files_of
 from bench.fingerprint import fingerprint
-from bench.loopback import Hub, private_environment, serving
+from bench.loopback import HUB_LOG, Hub, private_environment, serving
 from bench.measure import StepError, measured, quiet, warm
 from bench.prepare import ROOT, Workload
 
@@ -60,15 +61,15 @@ class Bench:
     def step(self, name: str, *command: str, cwd: Path, tool: str | None = None, remote: Path | None = None) -> None:
         """Run a command that counts.
 
-        With `remote`, the folder of a hub or another remote, `grown_bytes` says by how much it grew, and for a hub `sent_bytes` what went over
-        the loopback of this machine meanwhile, both ways and whosoever it was.
+        With `remote`, the folder of a hub or another remote, `grown_bytes` says by how much it grew, and for a hub `sent_bytes` how long the
+        bodies were that it was sent meanwhile.
         """
-        before = (allocated_bytes(remote), _loopback_bytes()) if remote else None
+        before = (allocated_bytes(remote), sent_bytes(self.place / HUB_LOG)) if remote else None
         figures: Figures = measured(command, cwd=cwd, environment=self.environment, log=self.log)._asdict()
         if remote and before:
             figures["grown_bytes"] = allocated_bytes(remote) - before[0]
             if "HF_ENDPOINT" in self.environment:
-                figures["sent_bytes"] = _loopback_bytes() - before[1]
+                figures["sent_bytes"] = sent_bytes(self.place / HUB_LOG) - before[1]
         self.samples[tool or self.tool, name] = figures
 
     @contextmanager
@@ -112,9 +113,10 @@ def allocated_bytes(folder: Path) -> int:
     return sum(files.values())
 
 
-def _loopback_bytes() -> int:
-    """Bytes sent over loopback since the start of the system; 0 where the system does not tell."""
-    try:
-        return int(Path("/sys/class/net/lo/statistics/tx_bytes").read_text(encoding="ascii"))
-    except OSError:
+def sent_bytes(log: Path) -> int:
+    """Bytes of all bodies that were announced to the hub that writes this log; 0 where there is none."""
+    if not log.exists():
         return 0
+    with open(log, "rb") as lines:
+        found = [json.loads(line) for line in lines if line.startswith(b"{")]
+    return sum(one.get("announced", 0) for one in found)

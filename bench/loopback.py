@@ -12,6 +12,7 @@ from typing import NamedTuple
 from bench.measure import StepError, quiet, tail
 
 USER = "bench"
+HUB_LOG = "hub.log"
 STOP_TIMEOUT_S = 30
 
 
@@ -27,7 +28,7 @@ class Hub(NamedTuple):
 @contextmanager
 def serving(place: Path, environment: dict[str, str]) -> Iterator[Hub]:
     """Run an empty hub in `place` as long as the block lasts. Raises StepError."""
-    data, log = place / "hub", place / "hub.log"
+    data, log = place / "hub", place / HUB_LOG
     command = ["tenuto", "hub", "serve", "--data", str(data), "--port", "0", "--requests", "0", "--json"]
     with open(log, "wb") as output:
         process = subprocess.Popen(

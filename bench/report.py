@@ -174,7 +174,7 @@ def time_cells(row: Row, peers: list[str]) -> list[str]:
     ]
 
 
-BYTES = {"peak_bytes": "peak memory", "sent_bytes": "over the network", "grown_bytes": "growth of the remote"}
+BYTES = {"peak_bytes": "peak memory", "sent_bytes": "sent to the hub", "grown_bytes": "growth of the remote"}
 
 
 def bytes_table(rows: list[Row]) -> list[list[str]]:

@@ -138,7 +138,7 @@ def test_the_log_tells_what_happened_and_no_secret(owner: Owner, hub: LiveHub) -
     log = hub.log()
     lines = [json.loads(line) for line in log.splitlines()]
     last = next(one for one in lines if one.get("id") == "trace-1")
-    assert last.keys() == {"time", "event", "method", "path", "status", "ms", "bytes", "actor", "id"}
+    assert last.keys() == {"time", "event", "method", "path", "status", "ms", "bytes", "announced", "actor", "id"}
     assert (last["method"], last["path"], last["status"], last["bytes"]) == (
         "GET",
         f"/{repo}/resolve/main/a%20b",

@@ -388,6 +388,7 @@ class Exchange:
 
     def _log(self, started: float) -> None:
         parts = self._app.parts
+        length = self._headers.get("content-length", "")
         parts.log.write(
             "request",
             parts.now_ms(),
@@ -396,6 +397,7 @@ class Exchange:
             status=self._status,
             ms=round((time.perf_counter() - started) * 1000, 1),
             bytes=self._sent_bytes,
+            announced=int(length) if length.isdecimal() else 0,
             actor=self._call.actor.name if self._call else "",
             id=self._request_id,
         )
