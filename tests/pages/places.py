@@ -28,6 +28,8 @@ PLACES: dict[str, str] = {
     "discussions": "/{model}/discussions",
     "discussion": "/{model}/discussions/1",
     "nothing": "/{owner}/none",
+    "sign in": "/login",
+    "device": "/oauth/authorize-device?user_code=BCDF-GHJK",
 }
 OWN: dict[str, str] = {
     "edit": "/{model}/edit/main/README.md",
@@ -37,6 +39,10 @@ OWN: dict[str, str] = {
     "settings": "/{private}/settings",
     "log": "/{model}/audit",
     "storage": "/{model}/storage",
+    "account": "/settings",
+    "tokens": "/settings/tokens",
+    "services": "/settings/services",
+    "new organization": "/organizations/new",
     "account storage": "/settings/storage",
     "requests": "/datasets/{gated}/access?state=all",
 }

@@ -86,7 +86,7 @@ def list_sessions(connection: Connection, user_id: int, now_ms: int) -> list[Ses
 
 def browser_name(agent: str) -> str:
     """What people call a browser that names itself `agent`: `Firefox on Linux`."""
-    browser = next((name for name in _BROWSERS if re.search(rf"\b{name}\w*/", agent)), "")
+    browser = next((name for name in _BROWSERS if re.search(rf"{name}\w*/", agent)), "")
     system = next((shown for name, shown in _SYSTEMS.items() if name in agent), "")
     found = " on ".join(part for part in (_SHOWN.get(browser, browser), system) if part)
     return found or "a browser"
