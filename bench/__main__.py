@@ -15,7 +15,7 @@ from pathlib import Path
 from bench.contestants import Contestant
 from bench.prepare import ROOT, say
 from bench.report import plain
-from bench.run import NAMES, Names, Run
+from bench.run import NAMES, Names, Run, clear_flows
 from bench.tools.dvc import Dvc
 from bench.tools.lfs import GitLfs
 from bench.tools.ours import ByChunks, Tenuto
@@ -42,6 +42,8 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         say("stopped; --resume goes on from here")
         return 130
+    finally:
+        clear_flows()
     print(plain(run.results))
     return 1 if run.failed else 0
 

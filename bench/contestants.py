@@ -6,6 +6,7 @@ measured, the page cache is warm for what a step reads, and what was pulled is c
 
 import json
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Iterator
@@ -95,6 +96,13 @@ class Bench:
         """Remove folders that are not needed any more, to spare the disk."""
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def lose(self, workload: Workload, folder: Path) -> None:
+        """The folder is gone. One of many files lies elsewhere until the flow is over: some disks are slow where many were removed."""
+        if workload.is_one_file:
+            self.drop(folder)
+        else:
+            folder.rename(self.place / f"lost-{secrets.token_hex(4)}")
 
 
 def check(workload: Workload, folder: Path, tool: str) -> None:

@@ -20,6 +20,7 @@ from bench.prepare import CACHE, ROOT, Workload, prepared, say
 from tenuto.core.human import duration_text, size_text
 
 START = "start"
+FLOW = "flow-"
 SLOW_S = 100.0
 """A flow whose steps take longer is run only once."""
 START_ROUNDS = 5
@@ -138,16 +139,28 @@ def _identity(results: dict[str, Any]) -> list[object]:
 
 
 def _flow(workload: Workload, tool: Contestant) -> Samples:
-    """One flow in a folder of its own beside the workload, on the same disk; the folder is gone afterwards."""
-    needed, free = COPIES * workload.fingerprint.bytes + SPARE_BYTES, shutil.disk_usage(CACHE).free
-    if free < needed:
+    """One flow in a folder of its own beside the workload, on the same disk.
+
+    The folder is removed with those of all flows, or when room is short: for minutes after many files were removed, some disks are slow
+    to make new ones, and the next tool would pay for it.
+    """
+    needed = COPIES * workload.fingerprint.bytes + SPARE_BYTES
+    if shutil.disk_usage(CACHE).free < needed:
+        clear_flows()
+    if (free := shutil.disk_usage(CACHE).free) < needed:
         raise StepError(f"the disk has {size_text(free)} free, and {size_text(needed)} may be needed")
-    place = Path(tempfile.mkdtemp(prefix="flow-", dir=CACHE))
+    place = Path(tempfile.mkdtemp(prefix=FLOW, dir=CACHE))
     try:
         return tool.start(place) if workload.name == START else tool.flow(workload, place)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
         os.sync()
+
+
+def clear_flows() -> None:
+    """Remove the folders of flows that are over."""
+    for place in CACHE.glob(f"{FLOW}*"):
+        shutil.rmtree(place, ignore_errors=True)
+    os.sync()
 
 
 def _measure_limits(workload: Workload) -> dict[str, float]:

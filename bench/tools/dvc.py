@@ -57,7 +57,7 @@ class Dvc:
         bench.step("pull", self._program, "pull", cwd=clone)
         check(workload, clone / "data", self.name)
         bench.step("pull again", self._program, "pull", cwd=clone)
-        bench.drop(clone / "data")
+        bench.lose(workload, clone / "data")
         warm(clone / ".dvc")
         bench.step("checkout", self._program, "checkout", cwd=clone)
         check(workload, clone / "data", self.name)

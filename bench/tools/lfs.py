@@ -64,7 +64,7 @@ class GitLfs:
         bench.step("pull again", "git", "pull", "-q", cwd=clone)
         warm(clone / ".git")
         bench.step("verify", "git", "lfs", "fsck", cwd=clone)
-        bench.drop(clone / "data")
+        bench.lose(workload, clone / "data")
         bench.step("checkout", "git", "checkout", "--", "data", cwd=clone)
         check(workload, clone / "data", self.name)
 

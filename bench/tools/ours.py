@@ -73,7 +73,7 @@ class Tenuto:
         bench.step("frozen", "tenuto", "sync", "--frozen", cwd=clone)
         warm(clone / "data")
         bench.step("verify", "tenuto", "verify", cwd=clone)
-        bench.drop(clone / "data")
+        bench.lose(workload, clone / "data")
         bench.step("checkout", "tenuto", "pull", cwd=clone)
         check(workload, clone / "data", self.name)
         return clone
