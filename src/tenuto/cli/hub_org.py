@@ -36,7 +36,7 @@ def add(name: str, admin: str, full_name: str, data: str | None) -> None:
         from tenuto.server.people.organizations import add_organization
 
         with opened.changing() as change:
-            add_organization(change, name, find_account(change.connection, admin, Kind.USER), full_name)
+            add_organization(change, name, find_account(change.connection, admin, Kind.USER), full_name, settled=True)
     run.printer.report(
         {"name": name, "admin": admin}, lambda: [f"Made the organization {name}, administered by {admin}"]
     )

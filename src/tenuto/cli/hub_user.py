@@ -38,7 +38,7 @@ def add(name: str, full_name: str, admin: bool, data: str | None) -> None:
         from tenuto.server.people.accounts import Kind, add_account
 
         with opened.changing() as change:
-            add_account(change, name, Kind.USER, full_name=full_name, is_admin=admin)
+            add_account(change, name, Kind.USER, full_name=full_name, is_admin=admin, settled=True)
     place = f" --data {data}" if data else ""
     run.printer.report(
         {"name": name, "admin": admin},

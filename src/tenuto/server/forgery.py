@@ -57,7 +57,8 @@ def check_form(route: Route, call: Call) -> None:
     if call.method in _HARMLESS or "authorization" in call.headers or route.link:
         return
     wanted = csrf_token(call)
-    if wanted and not call.is_json:
+    is_json = call.is_json and call.headers["content-type"].startswith("application/")
+    if wanted and not is_json:
         given = call.headers.get(_CSRF_HEADER) or ("" if route.streams else call.form().get(CSRF_FIELD, ""))
         if not hmac.compare_digest(given.encode(), wanted.encode()):
             raise AccessDeniedError("this form was not made for this session", hint="load the page anew and try again")

@@ -101,7 +101,7 @@ class Hub:
     def add_user(self, name: str, admin: bool = False) -> None:
         """Add a user. Raises UsageError (BadAddress), ConflictError (Exists)."""
         with self.changing() as change:
-            add_account(change, name, Kind.USER, is_admin=admin)
+            add_account(change, name, Kind.USER, is_admin=admin, settled=True)
 
     def create_token(self, account: str, role: str, name: str = "") -> str:
         """A new token, which is shown here only. Raises NotFoundError (UserNotFound), UsageError (BadRequest)."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tenuto.server.audit.reading import Entry, Wanted, entries
+from tenuto.server.signing import Claims
 from tenuto.testing.live_hub import LiveHub
 from tests.server.people.deeds import ACCOUNT_DEEDS
 from tests.server.talk import Talk, large, small
@@ -228,6 +229,37 @@ def test_a_name_that_was_closed_is_given_to_nobody_else(hub: LiveHub, speak) -> 
         assert admin.post("/api/hub/accounts", {"name": name}).status_code == 409
         assert pia.post("/api/organizations", {"name": name}).status_code == 409
         assert pia.post("/api/accounts/pia/services", {"name": name}).status_code == 409
+
+
+def test_a_namespace_that_has_repos_is_taken_by_nobody_on_his_own(hub: LiveHub, speak) -> None:
+    admin, uma = speak(hub.admin_token), speak(hub.user("uma"))
+    admin.create("orphaned/model", private=True).raise_for_status()
+    for name in ("orphaned", "Orphaned"):
+        assert uma.post("/api/organizations", {"name": name}).status_code == 409
+        assert uma.post("/api/accounts/uma/services", {"name": name}).status_code == 409
+    assert uma.get("/api/models/orphaned/model").status_code == 404
+    assert admin.post("/api/hub/accounts", {"name": "orphaned"}).status_code == 200, "who governs the hub settles it"
+
+
+def test_a_token_that_expires_ends_at_once_with_its_links(hub: LiveHub, speak) -> None:
+    watched, parts = Watched(hub, speak, "vic"), hub.hub.parts
+    days = 1
+    token = watched.talk.post("/api/accounts/vic/tokens", {"role": "read", "days": days}).json()["token"]
+    talk, clock = speak(token), parts.now_ms
+    assert [talk.read(watched.repo, "a.txt").status_code for _ in range(3)] == [200, 200, 200]
+    signer, oid = parts.signer, "0" * 64
+    claims = Claims("download", 1, oid, 1, hub.hub.list_tokens("vic")[-1].id, clock() // 1000 + 10**6)
+    link = f"/lfs/download/{oid}?link={signer.sign(claims)}"
+    before = speak(None).get(link)
+    object.__setattr__(parts, "now_ms", lambda: clock() + days * 86_400_000)
+    try:
+        assert talk.read(watched.repo, "a.txt").status_code == 401
+        assert talk.client.head(f"/{watched.repo}/resolve/main/a.txt").status_code == 401
+        after = speak(None).get(link)
+    finally:
+        object.__setattr__(parts, "now_ms", clock)
+    assert (before.status_code, after.status_code) == (404, 403), "the link ends with its token"
+    assert talk.read(watched.repo, "a.txt").status_code == 200
 
 
 def test_services_are_changed_through_their_own_owner_alone(hub: LiveHub, speak) -> None:

@@ -215,6 +215,13 @@ class TestForgery:
         assert answer.status_code == 403
         assert "Set-Cookie" not in answer.headers
 
+    @pytest.mark.parametrize("kind", ["text/plain;json", "text/json", "multipart/form-data; boundary=json", ""])
+    def test_what_only_looks_like_json_needs_the_token(self, browser: Window, kind: str) -> None:
+        headers = {"Content-Type": kind} if kind else {}
+        answer = browser.client.post("/api/repos/create", content=b'{"name": "made"}', headers=headers)
+        assert answer.status_code in {400, 403}
+        assert browser.client.get("/api/whoami-v2").status_code == 200
+
     def test_a_script_of_ours_sends_json_or_the_token_in_a_header(self, browser: Window, someone: str) -> None:
         repo = {"name": "made", "type": "model"}
         assert browser.client.post("/api/repos/create", json=repo).status_code == 200

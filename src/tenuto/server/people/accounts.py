@@ -10,7 +10,7 @@ from tenuto.server.access import Right, Role
 from tenuto.server.accounts import check_namespace
 from tenuto.server.audit import Deed
 from tenuto.server.people.change import Change
-from tenuto.server.schema import tokens, users
+from tenuto.server.schema import repos, tokens, users
 
 MOST_LISTED = 10_000
 _FULL_NAME_LETTERS = 100
@@ -79,10 +79,15 @@ def list_accounts(connection: Connection, kind: Kind | None = None) -> list[Acco
     return [account_of_row(tuple(row)) for row in rows]
 
 
-def add_account(change: Change, name: str, kind: Kind, *, full_name: str = "", is_admin: bool = False) -> Account:
-    """A new account, which can do nothing yet. Raises UsageError (BadAddress), ConflictError (Exists)."""
+def add_account(
+    change: Change, name: str, kind: Kind, *, full_name: str = "", is_admin: bool = False, settled: bool = False
+) -> Account:
+    """A new account, which can do nothing yet. Only where the name was `settled` by whoever governs the hub may it be that of a
+    namespace which has repos, and belongs to nobody so far. Raises UsageError (BadAddress), ConflictError (Exists).
+    """
     check_namespace(name)
-    if change.connection.execute(select(users.c.id).where(users.c.name_key == name.lower())).first():
+    taken = change.connection.execute(select(users.c.id).where(users.c.name_key == name.lower())).first()
+    if taken or not (settled or _is_free(change, name)):
         raise ConflictError(f"there is an account {name} already", code="Exists", hint="take another name")
     row = {
         "name": name,
@@ -95,6 +100,13 @@ def add_account(change: Change, name: str, kind: Kind, *, full_name: str = "", i
     made = change.connection.execute(insert(users).values(row).returning(*COLUMNS)).one()
     change.record(_ADDED[kind], name, role="admin" if is_admin else None)
     return account_of_row(tuple(made))
+
+
+def _is_free(change: Change, name: str) -> bool:
+    return (
+        change.connection.execute(select(repos.c.id).where(func.lower(repos.c.namespace) == name.lower())).first()
+        is None
+    )
 
 
 def _checked(full_name: str) -> str:

@@ -27,9 +27,14 @@ class Membership(NamedTuple):
     right: Right
 
 
-def add_organization(change: Change, name: str, admin: Account, full_name: str = "") -> Account:
-    """A new organization with one member, who administers it. Raises UsageError (BadAddress), ConflictError (Exists)."""
-    made = add_account(change, name, Kind.ORGANIZATION, full_name=full_name)
+def add_organization(
+    change: Change, name: str, admin: Account, full_name: str = "", *, settled: bool = False
+) -> Account:
+    """A new organization with one member, who administers it; `settled` as for any account.
+
+    Raises UsageError (BadAddress), ConflictError (Exists).
+    """
+    made = add_account(change, name, Kind.ORGANIZATION, full_name=full_name, settled=settled)
     set_member(change, made, admin, Right.ADMIN)
     return made
 

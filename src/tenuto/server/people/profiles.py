@@ -69,6 +69,8 @@ def user_overview(parts: Parts, call: Call) -> Answer:
     """A user or a service, and how much of it the caller may see."""
     with parts.database.read() as connection:
         account = find_account(connection, call.params["user"])
+        if account.kind is Kind.ORGANIZATION:
+            raise NotFoundError(f"{account.name} is no user but an organization", code="UserNotFound")
         counted = _counts(connection, call.actor, account.name)
         organizations = [shown_membership(one) for one in memberships_of(connection, account.id)]
         liked = select(func.count()).select_from(likes).where(likes.c.user_id == account.id)

@@ -54,7 +54,7 @@ def add(parts: Parts, call: Call) -> Answer:
     """A new user, who can do nothing until it has a password, a token, or another issuer that knows it."""
     wanted = call.json(UserRequest)
     with changing(parts, call.origin) as change:
-        made = add_account(change, wanted.name, Kind.USER, full_name=wanted.full_name)
+        made = add_account(change, wanted.name, Kind.USER, full_name=wanted.full_name, settled=True)
     return json_answer(_shown(made))
 
 

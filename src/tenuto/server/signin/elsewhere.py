@@ -22,6 +22,7 @@ from tenuto.server.hub import Parts, Provider
 from tenuto.server.outgoing import origin_of
 from tenuto.server.people.accounts import Account, Kind, add_account, find_account
 from tenuto.server.people.change import Change
+from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.schema import external_logins
 from tenuto.server.signin.issuers import claims_of, discover, redeem
 
@@ -29,6 +30,7 @@ PLACE = "/login/elsewhere"
 BACK = f"{PLACE}/back"
 COOKIE = "tenuto_elsewhere"
 _LIFE_S = 600
+_OF_ADDRESS = Patience(free=50, longest_s=900)
 T = TypeVar("T")
 
 
@@ -78,7 +80,8 @@ def provider_of(parts: Parts) -> Provider:
 def begin(parts: Parts, call: Call, place: str, user_id: int = 0) -> tuple[str, str]:
     """Where the browser goes to, and the value of the `Set-Cookie` header that goes with it. Raises UnavailableError, NotFoundError."""
     provider = provider_of(parts)
-    facts = discover(provider.issuer)
+    hour = parts.now_ms() // 3_600_000
+    facts = parts.remembered.once(("issuer", provider.issuer, hour), lambda: discover(provider.issuer))
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     errand = Errand(state, nonce, verifier, place, user_id, parts.now_ms() // 1000 + _LIFE_S)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -139,6 +142,9 @@ def come_back(parts: Parts, call: Call) -> tuple[Errand, Proof]:
         raise _too_late()
     if call.text("iss") not in {None, provider.issuer} or not call.text("code"):
         raise AuthenticationError(f"{provider.name} did not say who you are", hint="begin once more")
+    address = f"elsewhere {network_of(call.address)}"
+    if wait_s := parts.attempts.begin({address: _OF_ADDRESS}, parts.now_ms()):
+        raise too_many("attempts to sign in", wait_s)
     facts = discover(provider.issuer)
     fields = {
         "code": call.text("code") or "",
@@ -151,6 +157,7 @@ def come_back(parts: Parts, call: Call) -> tuple[Errand, Proof]:
         raise AuthenticationError("the identity token is for somebody else", code="BadToken")
     if claims.get("azp", provider.client_id) != provider.client_id or not 0 < len(str(claims["sub"])) <= 255:
         raise AuthenticationError("the identity token is for something else", code="BadToken")
+    parts.attempts.succeed("", address)
     expires_s = parts.now_ms() // 1000 + _LIFE_S
     name, full_name = (str(claims.get(key, ""))[:96] for key in ("preferred_username", "name"))
     return errand, Proof(facts.issuer, str(claims["sub"]), name, full_name, expires_s)

@@ -100,7 +100,8 @@ def accept(
     if invitation.user_id:
         account = find_account(change.connection, name_of(change.connection, invitation.user_id), Kind.USER)
     else:
-        account = add_account(change, invitation.name or name, Kind.USER, full_name=full_name)
+        settled = bool(invitation.name)
+        account = add_account(change, invitation.name or name, Kind.USER, full_name=full_name, settled=settled)
         if invitation.organization:
             organization = find_account(change.connection, invitation.organization, Kind.ORGANIZATION)
             set_member(change, organization, account, Right[invitation.right.upper()])
