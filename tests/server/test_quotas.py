@@ -1,13 +1,17 @@
 """Quotas hold exactly, whoever uploads at the same time and by whatever way; what is refused leaves nothing."""
 
 import hashlib
+import importlib
 import threading
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import HfHubHTTPError
 
@@ -338,3 +342,23 @@ def upload_until_killed(hub: ProcessHub, token: str, seed: int) -> None:
     hub.kill()
     for thread in threads:
         thread.join()
+
+
+def test_what_an_older_hub_holds_is_counted_when_it_is_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    make_sample(folder)
+    with opened(folder) as parts:
+        with parts.database.read() as connection:
+            before = [usage(connection, key) for key in (1, 2, 3)]
+        with parts.database.write() as connection:
+            triggers = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'usage_%'"
+            for name in connection.exec_driver_sql(triggers).scalars().all():
+                connection.exec_driver_sql(f"DROP TRIGGER {name}")
+            for table in ("repo_usage", "usage_days", "repo_quotas", "account_quotas"):
+                connection.exec_driver_sql(f"DROP TABLE {table}")
+            migration: Any = importlib.import_module("tenuto.server.migrations.versions.v0010_usage")
+            with Operations.context(MigrationContext.configure(connection)):
+                migration.upgrade()
+            assert [usage(connection, key) for key in (1, 2, 3)] == before
+            assert all(one.counted_bytes > 0 for one in before)
+            assert list(wrong_totals(connection)) == []
