@@ -222,3 +222,16 @@ def test_the_service_of_who_lost_access_lost_it_as_well(world: World) -> None:
     assert service.read(world.repo, "notes.txt").status_code == 403
     keeper.post(f"{base}/grant", {"user": "granted"}).raise_for_status()
     assert service.read(world.repo, "notes.txt").content == SECRET
+
+
+def test_who_was_turned_away_does_not_come_back_as_a_machine(world: World) -> None:
+    settings = f"/api/models/{world.repo}/settings"
+    keeper = world.talks["keeper"].client
+    keeper.put(settings, json={"gated": "auto"}).raise_for_status()
+    for owner in ("rejected", "revoked"):
+        talk = Talk(world.hub.url, serve(world.hub, f"machine-of-{owner}", owner, Right.WRITE))
+        asked = talk.client.post(f"/{world.repo}/ask-access", json={}, follow_redirects=False)
+        assert (asked.status_code, owner in asked.json()["error"]) == (403, True)
+        assert talk.read(world.repo, "notes.txt").status_code == 403
+        talk.close()
+    keeper.put(settings, json={"gated": "manual"}).raise_for_status()

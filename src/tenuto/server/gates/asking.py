@@ -96,6 +96,8 @@ def ask(parts: Parts, call: Call) -> Answer:
         book = Book(connection, repo.key, parts.now_ms())
         request = book.of_account(call.actor.user_id)
         _check_may_ask(repo, book, request)
+        if call.actor.owner_id:  # else whoever was turned away would come back as a machine
+            _check_not_turned_away(book.of_account(call.actor.owner_id))
         event = Event.ENTER if gate is Gate.AUTO else Event.ASK
         standing: Standing | None = request.standing
         if not _is_settled(request, event, form):
@@ -113,12 +115,16 @@ def _answers(call: Call) -> Answers:
     return answers
 
 
-def _check_may_ask(repo: Repo, book: Book, request: Request) -> None:
+def _check_not_turned_away(request: Request) -> None:
     said = f". They say: {request.reason}" if request.reason else ""
     if request.standing is Standing.REJECTED:
-        raise AccessDeniedError(f"your request was rejected{said}", hint=_WRITE_TO_THEM)
+        raise AccessDeniedError(f"the request of {request.name} was rejected{said}", hint=_WRITE_TO_THEM)
     if request.standing is Standing.REVOKED:
-        raise AccessDeniedError(f"your access was taken back{said}", hint=_WRITE_TO_THEM)
+        raise AccessDeniedError(f"the access of {request.name} was taken back{said}", hint=_WRITE_TO_THEM)
+
+
+def _check_may_ask(repo: Repo, book: Book, request: Request) -> None:
+    _check_not_turned_away(request)
     if not book.takes_requests and request.standing not in {Standing.ACCEPTED, Standing.OUTDATED}:
         raise AccessDeniedError(
             f"{repo.id.full_name} takes no requests for access at the moment", hint="its authors let in whom they name"
