@@ -63,6 +63,8 @@ def test_what_uses_the_space_of_a_repo(filled: Desk) -> None:
     assert done.status == 0
     assert "  90.0 kB   90.0 kB   90.0 kB  a.bin  (2 versions, not in main)" in done.out
     assert "refs/heads/main" in done.out
+    day = done.out.splitlines()[-1].split()
+    assert (day[:2], day[3], len(day)) == (["92.4", "kB"], "kB", 5)
     short = filled("repo", "usage", filled.repo, "--most", "1").out
     assert "(and 2 files more; --most lists more)" in short
     found = filled("repo", "usage", filled.repo, "--json").json

@@ -11,6 +11,7 @@ from tenuto.core.human import count_text, size_text
 if TYPE_CHECKING:
     from tenuto.core.space import Overview
 
+_DAYS = 10
 _HEAD = f"{'held':>9} {'frees':>9} {'quota':>9}"
 
 
@@ -22,7 +23,7 @@ _HEAD = f"{'held':>9} {'frees':>9} {'quota':>9}"
 @click.argument("address")
 @click.option("--most", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many of each to list.")
 def usage(address: str, most: int) -> None:
-    """Say what uses the space of a repo, by file, version and branch, over all its history.
+    """Say what uses the space of a repo, by file, version and branch, over all its history; and what it held on the days when it changed.
 
     held: what is there because of it. frees: what the hub has more room by if it alone is deleted; what others need stays. quota: how much
     less counts then.
@@ -52,6 +53,7 @@ def _lines(found: "Overview") -> Iterator[str]:
     yield from _file_lines(found)
     yield from _version_lines(found)
     yield from _ref_lines(found)
+    yield from _day_lines(found)
 
 
 def _row(held: int, freed: int, returned: int) -> str:
@@ -78,6 +80,18 @@ def _ref_lines(found: "Overview") -> Iterator[str]:
     yield from ("", f"{'size':>9} {'frees':>9} {'quota':>9}  branch, tag or pull request")
     for one in found.refs:
         yield f"{_row(one.size, one.freed, one.returned)}  {one.ref}"
+
+
+def _day_lines(found: "Overview") -> Iterator[str]:
+    yield from ("", f"{'counted':>9} {'change':>9}  day")
+    before = 0
+    lines = []
+    for one in found.days:
+        change = one.totals.counted - before
+        sign = "-" if change < 0 else "+" if change else ""
+        lines.append(f"{size_text(one.totals.counted):>9} {sign + size_text(abs(change)):>9}  {one.day}")
+        before = one.totals.counted
+    yield from lines[-_DAYS:]
 
 
 def _more(count: int, noun: str) -> Iterator[str]:
