@@ -92,7 +92,7 @@ SETTINGS = (
         str,
         ("TENUTO_XET",),
         "auto",
-        "when to send large files by their chunks, with `hf-xet`: auto (files of whose earlier version the hub knows the chunks), always, or off",
+        "when to send large files by their chunks, with `hf-xet`: auto (where the hub knows the chunks of an earlier version), always, or off",
     ),
     Setting("progress", bool, ("TENUTO_PROGRESS",), True, "progress bars on a terminal"),
     Setting("hub_data", str, ("TENUTO_HUB_DATA",), "./hub-data", "the data folder of `tenuto hub`"),

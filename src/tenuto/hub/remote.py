@@ -1,9 +1,7 @@
 """The verbs of a hub, one method a route (hub-protocol section 4). Each raises the error tree; none retries what may have been done."""
 
 import base64
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
@@ -19,7 +17,6 @@ from tenuto.hub.session import Answer, Session
 
 T = TypeVar("T")
 U = TypeVar("U")
-PAGES_AT_ONCE = 3
 _FACTS = ("sha", "private", "cardData", "tags")
 """What is asked of every repo; that a space is gated is no fact that could be asked for."""
 
@@ -128,7 +125,7 @@ class Remote:
     def preupload(
         self, repo: RepoId, revision: str, files: Iterable[wire.PreuploadFile]
     ) -> dict[str, wire.PreuploadAnswer]:
-        """How each file is to be sent, by path; asked in pages of 256, a few of which are taken from `files` at a time."""
+        """How each file is to be sent, by path; asked in pages of 256, each taken from `files` when its turn comes."""
         address = f"{repo.api_path}/preupload/{quote(revision, safe='')}"
 
         def ask(page: list[wire.PreuploadFile]) -> list[wire.PreuploadAnswer]:
@@ -215,16 +212,10 @@ _JSON: Mapping[str, str] = {"Content-Type": "application/json"}
 
 
 def _by_pages(ask: Callable[[list[T]], list[U]], values: Iterable[T], page_values: int) -> Iterator[U]:
-    """The answers to pages of questions, in order. While one page is answered, the next ones are made and sent."""
-    waiting: deque[Future[list[U]]] = deque()
+    """The answers to pages of questions, in order; a page of `values` is made when its turn comes."""
     left = iter(values)
-    with ThreadPoolExecutor(PAGES_AT_ONCE, "pages") as pool:
-        while page := list(islice(left, page_values)):
-            waiting.append(pool.submit(ask, page))
-            if len(waiting) >= PAGES_AT_ONCE:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+    while page := list(islice(left, page_values)):
+        yield from ask(page)
 
 
 def _commit_line(operation: Operation) -> dict[str, object]:
