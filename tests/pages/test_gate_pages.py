@@ -89,6 +89,18 @@ def test_asking_with_a_browser(gated: Gated, visit: Visit, scripts: bool) -> Non
     assert page.locator("#access").count() == 0
 
 
+def test_taking_a_request_back_with_a_browser(gated: Gated, visit: Visit) -> None:
+    page = visit(gated.hub.user()).new_page()
+    page.goto(gated.page)
+    fill(page)
+    page.get_by_role("button", name="Access repository").click()
+    page.wait_for_url(gated.page)
+    page.get_by_role("button", name="Take my request back").click()
+    page.wait_for_url(gated.page)
+    assert page.get_by_role("button", name="Access repository").count() == 1
+    assert gated.states() == {}
+
+
 def test_a_form_that_was_filled_in_under_other_terms_is_not_taken(gated: Gated, visit: Visit) -> None:
     page = visit(gated.hub.user()).new_page()
     page.goto(gated.page)

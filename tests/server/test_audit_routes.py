@@ -81,6 +81,7 @@ AUDITED = {
 """What a call of the route is called in the log; each is made below."""
 PAGES = {
     "POST WEB/access": "POST API/user-access-request/handle",
+    "POST WEB/withdraw-access": "POST API/user-access-request/cancel",
     "POST WEB/edit/{rev}/{path*}": "POST API/commit/{rev}",
     "POST WEB/upload/{rev}": "POST API/commit/{rev}",
     "POST WEB/settings": "PUT API/settings",

@@ -156,13 +156,23 @@ def _record(parts: Parts, connection: Connection, call: Call, repo: Repo, after:
 
 def withdraw(parts: Parts, call: Call) -> Answer:
     """Take one's own request back while it is pending; raises NotFoundError (UserNotFound) if there is none."""
+    _withdraw(parts, call)
+    return json_answer({"ok": True})
+
+
+def withdraw_on_page(parts: Parts, call: Call) -> Answer:
+    """The same, by the form of a page, which leads back to the repo."""
+    _withdraw(parts, call)
+    return Answer(303, {"Location": f"{call.base_url}/{call.repo.id.web_path}"})
+
+
+def _withdraw(parts: Parts, call: Call) -> None:
     with parts.database.write() as connection:
         repo = check_again(parts, connection, call, Action.ENGAGE)
         book = Book(connection, repo.key, parts.now_ms())
         if book.step(book.of_account(call.actor.user_id), Event.WITHDRAW, {}) is None:
             raise no_request(call.actor.name)
         record(connection, call.origin, Deed.ACCESS_WITHDRAW, parts.now_ms(), repo=repo, subject=call.actor.name)
-    return json_answer({"ok": True})
 
 
 def no_request(who: str, more: str = "") -> NotFoundError:
