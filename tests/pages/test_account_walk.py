@@ -48,11 +48,13 @@ def test_from_an_invitation_to_a_service(hub: LiveHub, visit: Callable[..., Brow
     page.get_by_role("button", name="Make the organization").click()
     page.get_by_label("New service").fill("trainer")
     page.get_by_role("button", name="Make it").click()
-    page.get_by_role("button", name="New token of trainer").click()
+    page.get_by_role("link", name="trainer").click()
+    page.get_by_label("What it is for").fill("the machine in the cellar")
+    page.get_by_role("button", name="Make the token").click()
     assert faults(page) == []
     service = page.get_by_label("The new token").input_value()
     assert speak(service).get("/api/whoami-v2").json()["serviceOf"] == "acme"
-    page.get_by_role("button", name="Disable trainer").click()
+    page.get_by_role("button", name="Disable it").click()
     assert speak(service).get("/api/whoami-v2").status_code == 401
 
 

@@ -94,7 +94,9 @@ ROWS = {
         POST /api/organizations | POST /api/organizations/{organization}/leave
         GET /settings | POST /settings/profile | POST /settings/password | POST /settings/sessions | POST /settings/elsewhere
         GET /settings/tokens | POST /settings/tokens | POST /settings/tokens/revoke
-        GET /settings/storage | GET /settings/services | POST /settings/services | POST /settings/services/change
+        GET /settings/storage | GET /settings/services | POST /settings/services
+        GET /settings/service/{service} | POST /settings/service/{service}/change | POST /settings/service/{service}/tokens
+        POST /settings/service/{service}/tokens/revoke
         GET /organizations/new | POST /organizations/new | POST /organizations/{organization}/leave""",
     "namespace": """
         PUT /api/organizations/{organization} | PUT /api/organizations/{organization}/members/{user}
@@ -102,7 +104,10 @@ ROWS = {
         GET /api/accounts/{account}/services | POST /api/accounts/{account}/services
         PUT /api/accounts/{account}/services/{service} | GET /api/accounts/{account}/tokens
         GET /organizations/{organization}/settings | POST /organizations/{organization}/settings/members
-        POST /organizations/{organization}/settings/services | POST /organizations/{organization}/settings/services/change
+        POST /organizations/{organization}/settings/services
+        GET /organizations/{organization}/service/{service} | POST /organizations/{organization}/service/{service}/change
+        POST /organizations/{organization}/service/{service}/tokens
+        POST /organizations/{organization}/service/{service}/tokens/revoke
         POST /api/accounts/{account}/tokens | DELETE /api/accounts/{account}/tokens/{token}""",
     "govern": """
         GET /settings/audit | GET /api/hub/accounts | POST /api/hub/accounts | PUT /api/hub/accounts/{account}

@@ -28,11 +28,15 @@ FORM_DEEDS = {
     "POST /settings/tokens": "token.create",
     "POST /settings/tokens/revoke": "token.revoke",
     "POST /settings/services": "service.change",
-    "POST /settings/services/change": "token.create",
+    "POST /settings/service/{service}/change": "service.change",
+    "POST /settings/service/{service}/tokens": "token.create",
+    "POST /settings/service/{service}/tokens/revoke": "token.revoke",
     "POST /organizations/new": "member.set",
     "POST /organizations/{organization}/settings/members": "member.set",
     "POST /organizations/{organization}/settings/services": "service.change",
-    "POST /organizations/{organization}/settings/services/change": "service.change",
+    "POST /organizations/{organization}/service/{service}/change": "service.change",
+    "POST /organizations/{organization}/service/{service}/tokens": "token.create",
+    "POST /organizations/{organization}/service/{service}/tokens/revoke": "token.revoke",
     "POST /organizations/{organization}/leave": "member.remove",
 }
 """The same for the forms of pages, which `signin/test_account_pages.py` and `signin/test_elsewhere.py` send."""

@@ -34,8 +34,10 @@ def steps(hub: LiveHub, one: Window, someone: str, code: str, session: str):
     place = f"/organizations/{house}/settings"
     newer = {"old": PASSWORD, "password": f"{PASSWORD} and more", "again": f"{PASSWORD} and more"}
 
-    def token_id() -> str:
-        return str(hub.hub.list_tokens(someone)[-1].id)
+    bot, their_bot = f"/settings/service/{someone}-bot", f"/organizations/{house}/service/{house}-bot"
+
+    def token_id(name: str = someone) -> str:
+        return str(hub.hub.list_tokens(name)[-1].id)
 
     return {
         "POST /join": lambda: one.send(f"/join?code={code}", {"name": friend, "password": PASSWORD, "again": PASSWORD}),
@@ -49,10 +51,12 @@ def steps(hub: LiveHub, one: Window, someone: str, code: str, session: str):
             "/settings/tokens", {"token": token_id()}, "/settings/tokens/revoke"
         ),
         "POST /settings/services": lambda: one.send("/settings/services", {"name": f"{someone}-bot", "role": "write"}),
-        "POST /settings/services/change": lambda: one.send(
-            "/settings/services",
-            {"service": f"{someone}-bot", "deed": "token", "role": "write"},
-            "/settings/services/change",
+        "POST /settings/service/{service}/change": lambda: one.send(
+            bot, {"deed": "role", "role": "read"}, f"{bot}/change"
+        ),
+        "POST /settings/service/{service}/tokens": lambda: one.send(bot, {"role": "read"}, f"{bot}/tokens"),
+        "POST /settings/service/{service}/tokens/revoke": lambda: one.send(
+            bot, {"token": token_id(f"{someone}-bot")}, f"{bot}/tokens/revoke"
         ),
         "POST /organizations/new": lambda: one.send("/organizations/new", {"name": house, "full_name": "The House"}),
         "POST /organizations/{organization}/settings/members": lambda: one.send(
@@ -61,8 +65,14 @@ def steps(hub: LiveHub, one: Window, someone: str, code: str, session: str):
         "POST /organizations/{organization}/settings/services": lambda: one.send(
             place, {"name": f"{house}-bot", "role": "write"}, f"{place}/services"
         ),
-        "POST /organizations/{organization}/settings/services/change": lambda: one.send(
-            place, {"service": f"{house}-bot", "deed": "disable"}, f"{place}/services/change"
+        "POST /organizations/{organization}/service/{service}/tokens": lambda: one.send(
+            their_bot, {"role": "write"}, f"{their_bot}/tokens"
+        ),
+        "POST /organizations/{organization}/service/{service}/tokens/revoke": lambda: one.send(
+            their_bot, {"token": token_id(f"{house}-bot")}, f"{their_bot}/tokens/revoke"
+        ),
+        "POST /organizations/{organization}/service/{service}/change": lambda: one.send(
+            their_bot, {"deed": "disable"}, f"{their_bot}/change"
         ),
         "POST /organizations/{organization}/leave": lambda: one.send("/settings", {}, f"/organizations/{house}/leave"),
     }
@@ -134,6 +144,12 @@ def test_what_fails_is_told_on_the_page(hub: LiveHub, browser: Window, someone: 
     assert 'role="alert"' in browser.send(place, {"name": someone, "role": "read"}, f"{place}/services").text
     assert browser.send("/settings", {"full_name": "x" * 200}, "/settings/profile").status_code == 400
     assert browser.send("/settings/tokens", {"token": "1"}, "/settings/tokens/revoke").status_code == 404
+    browser.send("/settings/services", {"name": f"{someone}-bot", "role": "read"})
+    bot = f"/settings/service/{someone}-bot"
+    assert 'role="alert"' in browser.send(bot, {"deed": "role", "role": "king"}, f"{bot}/change").text
+    assert 'role="alert"' in browser.send(bot, {"role": "fine-grained"}, f"{bot}/tokens").text
+    assert browser.send(bot, {"token": "x"}, f"{bot}/tokens/revoke").status_code == 404
+    assert browser.get(f"/organizations/{someone}-org/service/{someone}-bot").status_code == 404, "it acts for another"
 
 
 def test_an_organization_is_administered_by_its_administrators(
@@ -251,7 +267,9 @@ def test_pages_are_small_and_ask_little_of_the_database(hub: LiveHub, browser: W
 
     event.listen(engine, "before_cursor_execute", counted)
     try:
-        for place in ("/settings", "/settings/tokens", "/settings/services", f"/organizations/{someone}-org/settings"):
+        browser.send("/settings/services", {"name": f"{someone}-bot", "role": "read"})
+        places = ("/settings", "/settings/tokens", "/settings/services", f"/settings/service/{someone}-bot")
+        for place in (*places, f"/organizations/{someone}-org/settings"):
             count = 0
             answer = browser.get(place)
             assert answer.status_code == 200

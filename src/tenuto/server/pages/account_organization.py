@@ -1,17 +1,16 @@
 """An organization in the hands of who administers it: its members, and the services that act for it. Users have services, too."""
 
+from typing import Any
+
 from tenuto.core.errors import TenutoError
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
-from tenuto.server.pages.account_settings import wish_of
 from tenuto.server.pages.render import redirect, render
-from tenuto.server.people.accounts import Kind, find_account, right_named, set_disabled
+from tenuto.server.people.accounts import Kind, find_account, right_named
 from tenuto.server.people.change import changing
 from tenuto.server.people.organizations import add_organization, list_members, remove_member, set_member
 from tenuto.server.people.services import add_service, list_services
-from tenuto.server.people.targets import service_of
-from tenuto.server.people.token_api import issue
 
 
 def begin(parts: Parts, call: Call) -> Answer:
@@ -46,25 +45,33 @@ def administer(parts: Parts, call: Call) -> Answer:
     return _page(parts, call)
 
 
-def _page(parts: Parts, call: Call, made: str = "", fault: TenutoError | None = None) -> Answer:
+def _page(parts: Parts, call: Call, fault: TenutoError | None = None) -> Answer:
     with parts.database.read() as connection:
-        account = find_account(connection, _owner_name(call))
+        account = find_account(connection, owner_name(call))
         is_organization = account.kind is Kind.ORGANIZATION
         members = list_members(connection, account) if is_organization else []
         services = list_services(connection, account)
-    values = {"account": account, "members": members, "services": services, "made": made, "fault": fault}
-    place, tab = _place_of(call), "" if is_organization else "services"
+    values: dict[str, Any] = {"account": account, "members": members, "services": services, "fault": fault}
+    place, tab = place_of(call), "" if is_organization else "services"
+    values["service_place"] = service_place(call)
     status = fault.http_status if fault else 200
     return render("account/organization.html", call, status=status, headers=NO_STORE, place=place, tab=tab, **values)
 
 
-def _owner_name(call: Call) -> str:
+def owner_name(call: Call) -> str:
     """The account that the page is about: the organization in the path, else oneself."""
     return call.params.get("organization", call.actor.name)
 
 
-def _place_of(call: Call) -> str:
+def place_of(call: Call) -> str:
+    """Where that page is."""
     return _place(call.params["organization"]) if "organization" in call.params else "/settings/services"
+
+
+def service_place(call: Call) -> str:
+    """Where the pages of the services are."""
+    name = call.params.get("organization")
+    return f"/organizations/{name}/service" if name else "/settings/service"
 
 
 def save_member(parts: Parts, call: Call) -> Answer:
@@ -80,7 +87,7 @@ def save_member(parts: Parts, call: Call) -> Answer:
                 set_member(change, organization, user, right_named(form.get("role", "")))
     except TenutoError as error:
         return _page(parts, call, fault=error)
-    return redirect(_place_of(call))
+    return redirect(place_of(call))
 
 
 def leave(parts: Parts, call: Call) -> Answer:
@@ -96,25 +103,8 @@ def make_service(parts: Parts, call: Call) -> Answer:
     form = call.form()
     try:
         with changing(parts, call.origin) as change:
-            owner = find_account(change.connection, _owner_name(call))
+            owner = find_account(change.connection, owner_name(call))
             add_service(change, form.get("name", "").strip(), owner, right_named(form.get("role", "")))
     except TenutoError as error:
         return _page(parts, call, fault=error)
-    return redirect(_place_of(call))
-
-
-def change_service(parts: Parts, call: Call) -> Answer:
-    """Disable a service or enable it, or make a token of it, which this page shows and none after it."""
-    form = call.form()
-    deed, name = form.get("deed", ""), form.get("service", "")
-    try:
-        with changing(parts, call.origin) as change:
-            service = service_of(change.connection, find_account(change.connection, _owner_name(call)), name)
-            if deed in {"disable", "enable"}:
-                set_disabled(change, service, deed == "disable")
-        if deed == "token":
-            _, secret = issue(parts, call, service.name, wish_of(call))
-            return _page(parts, call, made=secret)
-    except TenutoError as error:
-        return _page(parts, call, fault=error)
-    return redirect(_place_of(call))
+    return redirect(place_of(call))

@@ -7,6 +7,7 @@ from tenuto.server.pages import (
     account_elsewhere,
     account_organization,
     account_people,
+    account_service,
     account_settings,
 )
 from tenuto.server.people.targets import of_organization
@@ -57,7 +58,16 @@ def _own_routes() -> list[Route]:
         _form(f"{own}/tokens/revoke", manage, account_settings.drop_token),
         _page(f"{own}/services", manage, account_organization.administer),
         _form(f"{own}/services", manage, account_organization.make_service),
-        _form(f"{own}/services/change", manage, account_organization.change_service),
+        *_service_routes(f"{own}/service/{{service}}", manage),
+    ]
+
+
+def _service_routes(one: str, action: Action, target: Target | None = None) -> list[Route]:
+    return [
+        _page(one, action, account_service.show, target),
+        _form(f"{one}/change", action, account_service.change, target),
+        _form(f"{one}/tokens", action, account_service.make_token, target),
+        _form(f"{one}/tokens/revoke", action, account_service.drop_token, target),
     ]
 
 
@@ -78,6 +88,6 @@ def _organization_routes() -> list[Route]:
         _page(f"{one}/settings", administer, account_organization.administer, of_organization),
         _form(f"{one}/settings/members", administer, account_organization.save_member, of_organization),
         _form(f"{one}/settings/services", administer, account_organization.make_service, of_organization),
-        _form(f"{one}/settings/services/change", administer, account_organization.change_service, of_organization),
+        *_service_routes(f"{one}/service/{{service}}", administer, of_organization),
         _form(f"{one}/leave", Action.MANAGE, account_organization.leave),
     ]

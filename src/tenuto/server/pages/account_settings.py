@@ -72,12 +72,13 @@ def end_sessions_of(parts: Parts, call: Call) -> Answer:
     with changing(parts, call.origin) as change:
         if number == "others":
             end_sessions(change, call.actor.user_id, but=call.actor.token_id)
-        elif not _is_number(number) or not end_session_by_id(change, call.actor.user_id, call.actor.name, int(number)):
+        elif not is_number(number) or not end_session_by_id(change, call.actor.user_id, call.actor.name, int(number)):
             raise NotFoundError("this browser is signed in no longer", code="UserNotFound", hint="load the page anew")
     return redirect(PLACE)
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a form names a row by its id."""
     return text.isascii() and text.isdecimal() and len(text) < 18
 
 
@@ -89,7 +90,7 @@ def tokens(parts: Parts, call: Call) -> Answer:
 def _tokens_page(parts: Parts, call: Call, made: str = "", fault: TenutoError | None = None) -> Answer:
     with parts.database.read() as connection:
         found = list_tokens(connection, find_account(connection, call.actor.name), parts.now_ms())
-    values = {"tokens": found, "made": made, "fault": fault, "tab": "tokens", "scope_count": _MOST_SCOPES}
+    values = {"tokens": found, "made": made, "fault": fault, "tab": "tokens"}
     status = fault.http_status if fault else 200
     return render("account/tokens.html", call, status=status, headers=NO_STORE, place=TOKENS_PLACE, **values)
 
@@ -122,6 +123,6 @@ def drop_token(parts: Parts, call: Call) -> Answer:
     number = call.form().get("token", "")
     with changing(parts, call.origin) as change:
         account = find_account(change.connection, call.actor.name)
-        if not _is_number(number) or not revoke_token(change, account, int(number)):
+        if not is_number(number) or not revoke_token(change, account, int(number)):
             raise NotFoundError("this token is not good any more", code="UserNotFound", hint="load the page anew")
     return redirect(TOKENS_PLACE)
