@@ -168,6 +168,19 @@ def test_an_organization_is_administered_by_its_administrators(
     assert browser.get(f"/organizations/{someone}/settings").status_code == 404
 
 
+def test_the_page_of_an_account_says_with_whom_it_goes(hub: LiveHub, browser: Window, window, someone: str) -> None:
+    browser.send("/organizations/new", {"name": f"{someone}-org", "full_name": "A House <b>"})
+    browser.send("/settings/services", {"name": f"{someone}-bot", "role": "read"})
+    nobody = window()
+    assert f'Organizations: <a href="/{someone}-org">' in nobody.get(f"/{someone}").text
+    assert f'Acts for: <a href="/{someone}">' in nobody.get(f"/{someone}-bot").text
+    page = nobody.get(f"/{someone}-org").text
+    assert f'Members: <a href="/{someone}">' in page
+    assert "A House &lt;b&gt;" in page
+    assert "Members and services" not in page
+    assert "Members and services" in browser.get(f"/{someone}-org").text
+
+
 def test_who_administers_the_hub_invites_and_closes(hub: LiveHub, browser: Window, window, someone: str) -> None:
     assert browser.get("/settings/people").status_code == 403
     assert "/settings/people" not in browser.get("/settings").text

@@ -11,19 +11,27 @@ from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.home import Shown
 from tenuto.server.pages.render import render
+from tenuto.server.people.accounts import COLUMNS, Account, Kind, account_of_row
+from tenuto.server.people.organizations import list_members, memberships_of
+from tenuto.server.people.services import owner_of
 from tenuto.server.repos import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import likes, repos, users
 
 _MOST = 24
+_MOST_MEMBERS = 200
 _LIKES = select(func.count()).where(likes.c.repo_id == repos.c.id).correlate(repos).scalar_subquery()
 
 
 class Owner(NamedTuple):
-    """Whose namespace it is; of one without an account only the name is known."""
+    """Whose namespace it is, and the accounts it goes with: members of an organization, organizations of a user, or for whom a
+    service acts. Of a namespace without an account only the name is known."""
 
     name: str
-    kind: str
-    created_ms: int | None
+    kind: str = ""
+    created_ms: int | None = None
+    full_name: str = ""
+    word: str = ""
+    others: tuple[str, ...] = ()
 
 
 def profile(parts: Parts, call: Call) -> Answer:
@@ -42,11 +50,23 @@ def profile(parts: Parts, call: Call) -> Answer:
     shown = [(word, len(members), members[:_MOST]) for word, members in groups if members]
     owns = may(call.actor, Action.ADMINISTER, Repo(0, RepoId(RepoKind.MODEL, namespace, "any")))
     governs = may(call.actor, Action.GOVERN, None)
-    found_owner = owner or Owner(namespace, "", None)
+    found_owner = owner or Owner(namespace)
     return render("profile.html", call, owner=found_owner, groups=shown, owns=owns, governs=governs)
 
 
 def _owner(connection: Connection, name: str) -> Owner | None:
-    query = select(users.c.name, users.c.kind, users.c.created_ms).where(users.c.name_key == name.lower())
-    row = connection.execute(query).first()
-    return Owner(*row) if row else None
+    row = connection.execute(select(*COLUMNS).where(users.c.name_key == name.lower())).first()
+    if row is None:
+        return None
+    account = account_of_row(tuple(row))
+    word, others = _others(connection, account)
+    return Owner(account.name, account.kind.value, account.created_ms, account.full_name, word, others)
+
+
+def _others(connection: Connection, account: Account) -> tuple[str, tuple[str, ...]]:
+    match account.kind:
+        case Kind.ORGANIZATION:
+            return "Members", tuple(one.account.name for one in list_members(connection, account, limit=_MOST_MEMBERS))
+        case Kind.SERVICE:
+            return "Acts for", (owner_of(connection, account).name,)
+    return "Organizations", tuple(one.organization.name for one in memberships_of(connection, account.id))
