@@ -79,8 +79,8 @@ TABLES = {
 API, WEB = "/api/{T}/{namespace}/{name}", "/{W}/{namespace}/{name}"
 ROWS = {
     "same for everybody": """
-        GET /health | GET /api/openapi.json | GET /api/agent-harnesses | HEAD /api/telemetry/{topic*} | POST /v1/telemetry | POST /api/validate-yaml
-        POST /oauth/device | POST /oauth/token
+        GET /health | GET /api/openapi.json | GET /api/agent-harnesses | HEAD /api/telemetry/{topic*} | POST /v1/telemetry
+        POST /api/validate-yaml | POST /oauth/device | POST /oauth/token
         GET /static/{file}""",
     "browse": """
         GET /api/models | GET /api/datasets | GET /api/spaces | GET /api/users/{user}/overview | GET /api/users/{user}/likes
