@@ -9,9 +9,12 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import update
 
-from tenuto.server.access import Right
+from tenuto.server.absent import Absence
+from tenuto.server.access import Action, Right
 from tenuto.server.people.accounts import find_account
 from tenuto.server.people.services import add_service
+from tenuto.server.routes import make_routes
+from tenuto.server.routing import Router
 from tenuto.server.schema import access_requests
 from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import Talk, large, small
@@ -39,6 +42,7 @@ FACTS = [
     Shown("GET", "API/revision/main"),
     Shown("GET", "API?expand=siblings&expand=cardData"),
     Shown("GET", "API/tree/HEAD?recursive=true&expand=true"),
+    Shown("GET", "API/tree/main/voices"),
     Shown("POST", "API/paths-info/main", {"paths": ["notes.txt", "m.bin"], "expand": True}),
     Shown("GET", "API/refs"),
     Shown("GET", "API/commits/main"),
@@ -51,11 +55,16 @@ FACTS = [
     Shown("GET", "/api/models?gated=true"),
     Shown("GET", "WEB"),
     Shown("GET", "WEB/tree/main"),
+    Shown("GET", "WEB/tree/main/voices"),
+    Shown("GET", "WEB/insights"),
     Shown("GET", "WEB/blob/main/notes.txt"),
+    Shown("GET", "WEB/blob/main/metrics.csv"),
+    Shown("GET", "WEB/blob/main/adapter_config.json"),
     Shown("GET", "WEB/blob/main/m.bin"),
     Shown("GET", "WEB/commits/main"),
     Shown("GET", "WEB/commit/HEAD"),
     Shown("GET", "WEB/compare?from=main&to=refs/pr/1"),
+    Shown("GET", "WEB/discussions"),
     Shown("GET", "WEB/discussions/1"),
     Shown("GET", "WEB/resolve/main/README.md"),
 ]
@@ -86,7 +95,20 @@ INSIDERS_ONLY = [
     Shown("GET", "API/user-access-request/all"),
     Shown("GET", "API/lfs-files"),
 ]
+ELSEWHERE = {
+    "POST /{W}/{namespace}/{name}/git-upload-pack",  # by the real git in test_gates.py, and in test_gate_running.py
+    "POST /{W}/{namespace}/{name}.git/git-upload-pack",
+    "POST /api/{T}/{namespace}/{name}/lfs-files/duplicate",
+    "GET /{W}/{namespace}/{name}.git/info/lfs/locks",
+}
+"""They want more than a line; test_policy.py says of each who may."""
+ROUTER = Router(make_routes())
 OF_THE_REPO = [one for one in (*FACTS, *BYTES, *INSIDERS_ONLY) if not one.path.startswith("/api/models?")]
+
+
+def place(path: str, repo: str, head: str) -> str:
+    """The address that a line of the tables means."""
+    return path.replace("API", f"/api/models/{repo}").replace("WEB", f"/{repo}").replace("HEAD", head)
 
 
 class World(NamedTuple):
@@ -95,8 +117,7 @@ class World(NamedTuple):
     talks: dict[str, Talk]
 
     def ask(self, shown: Shown, caller: str):
-        path = shown.path.replace("API", f"/api/models/{self.repo}").replace("WEB", f"/{self.repo}")
-        path = path.replace("HEAD", self.head)
+        path = place(shown.path, self.repo, self.head)
         content = None if shown.body is None else json.dumps(shown.body).encode()
         headers = {"Accept": "*/*", **shown.headers} | ({"Content-Type": "application/json"} if content else {})
         return self.talks[caller].client.request(
@@ -125,7 +146,10 @@ def world(hub: LiveHub):
     keeper.create(repo).raise_for_status()
     oid = keeper.put_large(repo, LARGE)
     card = (CARD % "old").encode()
-    lines = (small("README.md", card), small("notes.txt", SECRET), large("m.bin", oid, len(LARGE)))
+    lines = [small("README.md", card), small("notes.txt", SECRET), large("m.bin", oid, len(LARGE))]
+    config = json.dumps({"base_model_name_or_path": SECRET.decode(), "peft_type": "LORA", "r": 8}).encode()
+    table = b"step," + SECRET + b"\n1,2\n2,3\n"
+    lines += [small("adapter_config.json", config), small("metrics.csv", table), small("voices/a.txt", SECRET)]
     keeper.commit(repo, *lines).raise_for_status()
     keeper.post(f"{api}/discussions", {"title": "A change", "pullRequest": True}).raise_for_status()
     proposed = (small("notes.txt", SECRET + b" and more"), small("README.md", card + SECRET))
@@ -156,12 +180,40 @@ def label(shown: Shown) -> str:
     return f"{shown.method} {shown.path} {' '.join(shown.headers)}".strip()
 
 
+def routes_of(shown: list[Shown]) -> set[str]:
+    found = (ROUTER.find(one.method, place(one.path, "a/b", OID[:40]).partition("?")[0]) for one in shown)
+    return {f"{one[0].method} {one[0].pattern}" for one in found if one}
+
+
+def test_no_route_is_forgotten() -> None:
+    """Whatever shows something of a repo to those who only see it, or lets them read it, stands in one of the tables."""
+    routes = [one for one in make_routes() if not one.link and not isinstance(one.handler, Absence)]
+    seeing = {f"{one.method} {one.pattern}" for one in routes if one.action is Action.SEE}
+    reading = {f"{one.method} {one.pattern}" for one in routes if one.action is Action.READ}
+    assert seeing - routes_of(FACTS) == set(), "give it a line in FACTS"
+    assert reading - routes_of(BYTES) - ELSEWHERE == set(), "give it a line in BYTES"
+
+
 @pytest.mark.parametrize("shown", FACTS, ids=label)
 def test_facts_are_for_everybody_and_hold_no_bytes(world: World, shown: Shown) -> None:
     for caller in (*OUTSIDE, *INSIDE):
         answer = world.ask(shown, caller)
         assert answer.status_code == 200, (caller, answer.text[:300])
         assert caller in INSIDE or SECRET not in answer.content, caller
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "WEB",
+        "WEB/insights",
+        "WEB/blob/main/notes.txt",
+        "WEB/blob/main/metrics.csv",
+        "WEB/compare?from=main&to=refs/pr/1",
+    ],
+)
+def test_those_inside_see_it_on_the_same_pages(world: World, path: str) -> None:
+    assert SECRET in world.ask(Shown("GET", path), "keeper").content
 
 
 @pytest.mark.parametrize("shown", BYTES, ids=label)
