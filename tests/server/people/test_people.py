@@ -228,6 +228,11 @@ def test_wishes_that_make_no_token(hub: Hub, wish: TokenWish) -> None:
     assert hub.list_tokens("ann") == []
 
 
+def test_organizations_have_no_tokens(hub: Hub) -> None:
+    with hub.changing() as change, pytest.raises(UsageError, match="no tokens"):
+        make_token(change, account(hub, "acme"), TokenWish(role="write"))
+
+
 @pytest.mark.parametrize("place", ["nobody", "ann/none", "datasets/ann/none"])
 def test_a_scope_on_what_is_not_there_is_refused(hub: Hub, place: str) -> None:
     with hub.changing() as change, pytest.raises(NotFoundError):

@@ -46,6 +46,10 @@ def test_a_browser_signs_in_and_out(hub: LiveHub, window: Callable[[], Window], 
     browser.client.cookies.set("tenuto_session", old)
     assert browser.get("/settings").status_code == 401
     assert browser.get("/").status_code == 200, "a session that is over is nobody's"
+    assert "/login?next=%2Fsettings" in browser.get("/settings").text
+    late = browser.client.post("/settings/profile", data={"full_name": "late"})
+    assert late.status_code == 401
+    assert '/login?next=%2F"' in late.text, "what was sent is not asked for again by GET"
 
 
 def test_a_session_from_before_is_not_used_again(hub: LiveHub, window: Callable[[], Window], someone: str) -> None:

@@ -56,7 +56,11 @@ def wants_page(call: Call) -> bool:
 def failure_page(call: Call, error: TenutoError, status: int) -> Answer:
     """The page that tells of `error`, with the headers that programs read it from."""
     advice = _ADVICE.get(error.code, _Advice("This did not work", error.hint or "Go back, and try it another way."))
-    sign_in = f"/login?next={quote(call.place, safe='')}" if advice.signs_in and not call.actor.is_known else ""
+    sign_in = (
+        f"/login?next={quote(call.place if call.method in {'GET', 'HEAD'} else '/', safe='')}"
+        if advice.signs_in and not call.actor.is_known
+        else ""
+    )
     repo_page = _repo_page(call) if error.code == "GatedRepo" else ""
     values = {"advice": advice, "error": error, "code": status, "sign_in": sign_in, "repo_page": repo_page}
     return render("failure.html", call, status=status, headers=error_headers(error), **values)

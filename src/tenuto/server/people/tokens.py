@@ -12,7 +12,7 @@ from tenuto.core.ids import RepoId
 from tenuto.server.access import Role
 from tenuto.server.audit import Deed
 from tenuto.server.identity import digest_of
-from tenuto.server.people.accounts import Account, find_account, right_named, right_text
+from tenuto.server.people.accounts import Account, Kind, find_account, right_named, right_text
 from tenuto.server.people.change import Change
 from tenuto.server.repos import find_repo, find_repo_by_key
 from tenuto.server.schema import token_scopes, tokens, users
@@ -80,6 +80,10 @@ def make_token(
     Raises UsageError (BadRequest), NotFoundError (UserNotFound, RepoNotFound).
     """
     role = _ROLES.get(wish.role)
+    if account.kind is Kind.ORGANIZATION:
+        raise UsageError(
+            f"{account.name} is an organization, which has no tokens", hint="make a service that acts for it"
+        )
     if role is None:
         raise UsageError(f"{wish.role[:40]!r} is not a role of a token", hint="use read, write or fine-grained")
     scopes = _checked_scopes(change.connection, wish, role, may_see)

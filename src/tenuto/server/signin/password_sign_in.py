@@ -28,7 +28,7 @@ def sign_in(parts: Parts, call: Call, name: str, password: str) -> tuple[Account
         row = connection.execute(select(*COLUMNS).where(users.c.name_key == name.lower())).first()
         account = account_of_row(tuple(row)) if row else None
         is_open = account is not None and account.kind is Kind.USER and account.disabled_ms is None
-        kept = find_hash(connection, account.id) if account and is_open else None
+        kept = find_hash(connection, account.id if account and is_open else 0)
     right = is_right(parts.limits, kept, password)
     with changing(parts, call.origin) as change:
         if account is None or kept is None or not right:
