@@ -16,6 +16,7 @@ from huggingface_hub import CommitOperationAdd
 from huggingface_hub.errors import HfHubHTTPError
 
 from tenuto.core.ids import RepoId
+from tenuto.core.wire import SENDS_CHUNKS
 from tenuto.server import git_store, staging
 from tenuto.server.hub import Limits
 from tenuto.server.quota import Usage, set_quota, usage
@@ -213,6 +214,12 @@ def test_uploads_are_refused_before_they_begin(hub: LiveHub, owner: Owner) -> No
     assert not is_refused(owner.talk.batch(owner.repo, *oids[:2]))
     assert is_refused(owner.talk.batch(owner.repo, *oids))
     assert not is_refused(owner.talk.batch(owner.repo, *oids, transfers=("basic", "multipart", "xet")))
+    edited = ("e" * 64, 9 << 20)
+    assert is_refused(owner.talk.batch(owner.repo, edited))
+    owner.talk.client.headers[SENDS_CHUNKS] = "1"
+    assert not is_refused(owner.talk.batch(owner.repo, edited))
+    assert is_refused(owner.talk.batch(owner.repo, *oids))
+    del owner.talk.client.headers[SENDS_CHUNKS]
     files = [{"path": f"{number}.txt", "sample": "", "size": 20 * KB} for number in range(3)]
     assert not is_refused(owner.talk.post(f"{base}/preupload/main", {"files": files[:2]}))
     refused = owner.talk.post(f"{base}/preupload/main", {"files": files})

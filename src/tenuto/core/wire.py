@@ -15,6 +15,10 @@ REPO_COMMIT = "X-Repo-Commit"
 LINKED_ETAG = "X-Linked-Etag"
 LINKED_SIZE = "X-Linked-Size"
 REQUEST_ID = "X-Request-Id"
+SENDS_CHUNKS = "X-Sends-Chunks"
+"""Tells a hub of ours that large objects of a batch may come by their chunks: nobody knows yet how much of them is new."""
+CHUNKS_FROM_BYTES = 8 << 20
+"""What is smaller always comes whole."""
 INVALID_CREDENTIALS = "Invalid credentials in Authorization header"
 GATED_BY_TOKEN = ("gated", "fine-grained token")
 """Words of huggingface.co about a token that may not read gated repos, whoever its owner is. It has no code for that."""

@@ -118,8 +118,9 @@ class _Sender:
             size = sum(frame_size(file.sha256, file.size) for file in files)
             try:
                 self._remote.send_pack(self._repo, functools.partial(_frames, files), size)
-            except TenutoError:
-                pass
+            except TenutoError as error:
+                if error.code == "QuotaExceeded":
+                    raise  # one by one, some of them would fit: nobody asked for that
             else:
                 self._progress(sum(file.size for file in files))
                 return

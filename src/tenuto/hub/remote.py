@@ -139,6 +139,8 @@ class Remote:
         """Where to send (or fetch) each object; no actions on an upload means that the repo has it. Asked in pages of 256."""
         words = {"operation": operation, "transfers": ["basic", "multipart"], "hash_algo": "sha256"}
         headers = {"Content-Type": wire.LFS_MEDIA_TYPE, "Accept": wire.LFS_MEDIA_TYPE}
+        if self.xet != "off":
+            headers[wire.SENDS_CHUNKS] = "1"
         address = f"{repo.web_path}.git/info/lfs/objects/batch"
 
         def ask(page: list[wire.LfsObject]) -> list[wire.LfsAnswer]:

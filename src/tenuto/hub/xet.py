@@ -6,12 +6,12 @@ from typing import Any
 
 from tenuto.core.errors import UnavailableError
 from tenuto.core.ids import RepoId
-from tenuto.core.wire import XetToken
+from tenuto.core.wire import CHUNKS_FROM_BYTES, XetToken
 from tenuto.hub.objects import Outgoing, Progress
 from tenuto.hub.remote import Remote
 from tenuto.hub.stream import Told
 
-FROM_BYTES = 8 << 20
+FROM_BYTES = CHUNKS_FROM_BYTES
 
 
 def is_installed() -> bool:

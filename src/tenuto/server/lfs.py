@@ -6,13 +6,23 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from tenuto.core.errors import IntegrityError, NotFoundError, UsageError
 from tenuto.core.ids import check_sha256
-from tenuto.core.wire import BATCH_LIMIT, LFS_MEDIA_TYPE, LfsAction, LfsAnswer, LfsBatchRequest, LfsFault, LfsObject
+from tenuto.core.wire import (
+    BATCH_LIMIT,
+    CHUNKS_FROM_BYTES,
+    LFS_MEDIA_TYPE,
+    SENDS_CHUNKS,
+    LfsAction,
+    LfsAnswer,
+    LfsBatchRequest,
+    LfsFault,
+    LfsObject,
+)
 from tenuto.server.access import Action, check
 from tenuto.server.commits import held_sizes
 from tenuto.server.exchange import Answer, Call, Sink, json_answer
@@ -91,12 +101,17 @@ def _offer_uploads(parts: Parts, call: Call, request: BatchRequest) -> tuple[str
         transfer = "xet"
     elif "multipart" in request.transfers and any(one.size > parts.limits.multipart_from for one in lacking):
         transfer = "multipart"
-    # Of a file that comes by Xet, nobody knows yet how much is new.
-    wanted_bytes = len(lacking) if transfer == "xet" else sum(max(one.size, 0) for one in lacking)
     with parts.database.read() as connection:
-        check_room(connection, call.repo.key, wanted_bytes)
+        check_room(connection, call.repo.key, _least_new_bytes(call, transfer, lacking))
     links, in_parts = _Links(parts, call), transfer == "multipart"
     return transfer, [_offer_upload(parts, links, one, held.get(one.oid), in_parts) for one in request.objects]
+
+
+def _least_new_bytes(call: Call, transfer: str, lacking: Iterable[LfsObject]) -> int:
+    """What these objects add at least. Of one that comes by its chunks, nobody knows yet how much is new: but for a byte, perhaps nothing."""
+    is_xet = transfer == "xet"
+    may_be_cut, from_bytes = is_xet or SENDS_CHUNKS.lower() in call.headers, 0 if is_xet else CHUNKS_FROM_BYTES
+    return sum(1 if may_be_cut and one.size >= from_bytes else max(one.size, 0) for one in lacking)
 
 
 def _is_whole(parts: Parts, oid: str, size: int) -> bool:
