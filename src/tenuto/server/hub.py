@@ -63,6 +63,8 @@ class Provider:
     client_secret: str = field(repr=False)
     name: str = "another account"
     """What people call it."""
+    new_accounts: bool = True
+    """Whether whoever it knows may make an account here; else only accounts that are there sign in by it."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from tenuto.server.audit.reading import Wanted, entries
 from tenuto.server.outgoing import fetch
 from tenuto.server.people.accounts import find_account, set_disabled
 from tenuto.server.people.services import add_service
-from tenuto.server.signin.elsewhere import read_provider
+from tenuto.server.signin.elsewhere import Proof, link, read_provider
 from tenuto.server.signin.jobs import GRANT, add_rule, list_rules, remove_rule
 from tenuto.testing.live_hub import LiveHub
 from tests.server.people.deeds import FORM_DEEDS
@@ -175,6 +175,18 @@ def test_an_issuer_that_does_not_answer_as_one_is_said_to_be_at_fault(
     assert (answer.status_code, answer.headers["X-Error-Code"]) == (502, "BadAnswer")
 
 
+def test_keys_beside_the_one_that_signs_do_no_harm(hub: LiveHub, window, issuer: Issuer) -> None:
+    own = json.loads(issuer.document("/keys"))["keys"]
+    others = [
+        {"kty": "AKP", "kid": "new", "alg": "ML-DSA-65", "pub": "x"},
+        {**own[0], "use": "enc", "kid": "enc"},
+        {"kty": "RSA"},
+        {},
+    ]
+    issuer.faults = {"/keys": (200, {}, json.dumps({"keys": [*others, *own]}).encode())}
+    assert go(window(), issuer, "subject-1").status_code in {200, 303}
+
+
 def test_keys_that_are_none_sign_nobody_in(hub: LiveHub, window, issuer: Issuer) -> None:
     issuer.faults = {"/keys": (200, {}, b'{"keys": [{"kty": "nonsense"}]}')}
     assert go(window(), issuer, "subject-1").status_code == 401
@@ -218,6 +230,22 @@ def test_a_way_is_not_added_to_whoever_signed_in_meanwhile(hub: LiveHub, window,
     assert browser.get(issuer.agree(place, "subject-stray")).status_code == 403
 
 
+def test_where_new_people_need_an_invitation_only_accounts_that_are_there_sign_in(
+    issuer: Issuer, tmp_path: Path
+) -> None:
+    text = f'issuer = "{issuer.url}"\nclient_id = "{CLIENT}"\nclient_secret = "{SECRET}"\nnew_accounts = false\n'
+    (tmp_path / "oidc.toml").write_text(text)
+    with LiveHub(str(tmp_path), limits=CHEAP) as closed:
+        browser = Window(closed.url)
+        assert go(browser, issuer, "subject-new").status_code == 403
+        closed.user("old")
+        with closed.hub.changing() as change:
+            proof = Proof(issuer.url, "subject-old", "", "", 0)
+            link(change, find_account(change.connection, "old"), proof)
+        assert go(browser, issuer, "subject-old").status_code == 303
+        browser.close()
+
+
 def test_without_a_provider_there_is_nothing_elsewhere(window, someone: str) -> None:
     with LiveHub(limits=CHEAP) as plain:
         browser = Window(plain.url)
@@ -227,7 +255,16 @@ def test_without_a_provider_there_is_nothing_elsewhere(window, someone: str) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["", "issuer = 1", 'issuer = "x"', 'issuer = "file:///etc"\nclient_id="a"\nclient_secret="b"', "[", "\xff"]
+    "text",
+    [
+        "",
+        "issuer = 1",
+        'issuer = "x"',
+        'issuer = "file:///etc"\nclient_id="a"\nclient_secret="b"',
+        "[",
+        "\xff",
+        'issuer = "https://x.example"\nclient_id="a"\nclient_secret="b"\nnew_account = false',
+    ],
 )
 def test_a_file_that_names_no_provider_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "oidc.toml").write_bytes(text.encode("latin-1"))

@@ -35,7 +35,13 @@ def back(parts: Parts, call: Call) -> Answer:
         account = elsewhere.account_of(change.connection, proof)
         if account is not None:
             return _sign_in(parts, change, call, account, errand.next)
+    _check_open(parts)
     return _name_page(parts, call, proof, errand.next)
+
+
+def _check_open(parts: Parts) -> None:
+    if not elsewhere.provider_of(parts).new_accounts:
+        raise AccessDeniedError("this hub takes new people by invitation", hint="ask whoever runs it for a link")
 
 
 def _add(parts: Parts, call: Call, errand: Errand, proof: Proof) -> Answer:
@@ -70,7 +76,7 @@ def _name_page(parts: Parts, call: Call, proof: Proof, place: str, fault: Tenuto
 def settle_name(parts: Parts, call: Call) -> Answer:
     """Make the account of whoever came for the first time, and sign the browser in."""
     form = call.form()
-    elsewhere.provider_of(parts)
+    _check_open(parts)
     proof = elsewhere.opened(parts, form.get("proof", ""), Proof)
     place = own_place(form.get("next", "/"))
     try:

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 import tomllib
+from dataclasses import fields
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -24,7 +25,7 @@ from tenuto.server.people.accounts import Account, Kind, add_account, find_accou
 from tenuto.server.people.change import Change
 from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.schema import external_logins
-from tenuto.server.signin.issuers import claims_of, discover, redeem
+from tenuto.server.signin.issuers import check_installed, claims_of, discover, redeem
 
 PLACE = "/login/elsewhere"
 BACK = f"{PLACE}/back"
@@ -59,12 +60,15 @@ def read_provider(path: str) -> Provider | None:
     """The provider that a file names; None if there is no file. Raises UsageError (BadCommand), OSError."""
     try:
         with open(path, "rb") as file:
-            found = msgspec.convert(tomllib.load(file), type=dict[str, str])
-        provider = Provider(**found)
+            found = tomllib.load(file)
+        provider = msgspec.convert(found, type=Provider)
         origin_of(provider.issuer)
+        check_installed()
+        if unknown := found.keys() - {one.name for one in fields(Provider)}:
+            raise UsageError(f"{path} has a word that means nothing: {min(unknown)}", code="BadCommand")
     except FileNotFoundError:
         return None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, TypeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         hint = 'it holds issuer = "https://…", client_id, client_secret, and name if you like'
         raise UsageError(f"{path} cannot be read", code="BadCommand", hint=hint) from error
     return provider
@@ -146,12 +150,12 @@ def come_back(parts: Parts, call: Call) -> tuple[Errand, Proof]:
     if wait_s := parts.attempts.begin({address: _OF_ADDRESS}, parts.now_ms()):
         raise too_many("attempts to sign in", wait_s)
     facts = discover(provider.issuer)
-    fields = {
+    told = {
         "code": call.text("code") or "",
         "redirect_uri": f"{call.base_url}{BACK}",
         "code_verifier": errand.verifier,
     }
-    token = redeem(facts, provider.client_id, provider.client_secret, fields)
+    token = redeem(facts, provider.client_id, provider.client_secret, told)
     claims = claims_of(facts, token, provider.client_id, parts.now_ms() // 1000)
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), errand.nonce.encode()):
         raise AuthenticationError("the identity token is for somebody else", code="BadToken")

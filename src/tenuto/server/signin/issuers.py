@@ -1,7 +1,9 @@
 """What other issuers say of somebody: their documents, and the tokens that they sign (OpenID Connect Core 1.0). The one door to joserfc."""
 
 import base64
-from typing import Any
+import contextlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
@@ -9,8 +11,12 @@ import msgspec
 from tenuto.core.errors import AuthenticationError, UnavailableError, UsageError
 from tenuto.server.outgoing import fetch, origin_of
 
+if TYPE_CHECKING:
+    from joserfc.jwk import KeySet
+
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 """Signed with a key that the issuer alone has: none of them takes a public key for a shared secret."""
+_KINDS = ("RSA", "EC", "OKP")
 _LEEWAY_S = 60
 _MOST_TOKEN_BYTES = 1 << 14
 
@@ -24,8 +30,22 @@ class IssuerFacts(msgspec.Struct, frozen=True):
     token_endpoint: str = ""
 
 
+class _Keys(msgspec.Struct, frozen=True):
+    keys: list[dict[str, Any]]
+
+
 class _TokenAnswer(msgspec.Struct, frozen=True):
     id_token: str
+
+
+def check_installed() -> None:
+    """Return if what checks identity tokens is installed; raises UsageError (BadCommand)."""
+    if find_spec("joserfc") is None:
+        raise UsageError(
+            "identities of other issuers need a package that is not installed: joserfc",
+            code="BadCommand",
+            hint="install it with: pip install 'tenuto[oidc]'",
+        )
 
 
 def discover(issuer: str) -> IssuerFacts:
@@ -60,9 +80,8 @@ def claims_of(facts: IssuerFacts, token: str, audience: str, now_s: int) -> dict
     Raises AuthenticationError (BadToken), UnavailableError (BadAnswer, NetworkFailure).
     """
     from joserfc import errors, jwt
-    from joserfc.jwk import KeySet
 
-    keys = _decoded(fetch(facts.jwks_uri, origin_of(facts.issuer)), dict[str, Any], facts.issuer)
+    keys: _Keys = _decoded(fetch(facts.jwks_uri, origin_of(facts.issuer)), _Keys, facts.issuer)
     if len(token) > _MOST_TOKEN_BYTES:
         raise AuthenticationError("the identity token is too long", code="BadToken")
     wanted = jwt.JWTClaimsRegistry(
@@ -75,12 +94,24 @@ def claims_of(facts: IssuerFacts, token: str, audience: str, now_s: int) -> dict
         iat={"essential": True},
     )
     try:
-        decoded = jwt.decode(token, KeySet.import_key_set({"keys": keys.get("keys", [])}), algorithms=list(_ALGORITHMS))
+        decoded = jwt.decode(token, _usable(keys), algorithms=list(_ALGORITHMS))
         wanted.validate(decoded.claims)
     except (errors.JoseError, ValueError, TypeError, KeyError) as error:
         reason = type(error).__name__
         raise AuthenticationError(f"the identity token is not good: {reason}", code="BadToken") from error
     return dict(decoded.claims)
+
+
+def _usable(keys: _Keys) -> "KeySet":
+    """The keys that sign; issuers list others beside them, some of kinds that are newer than this hub."""
+    from joserfc import errors, jwk
+
+    found = []
+    for one in keys.keys:
+        if one.get("kty") in _KINDS and one.get("use", "sig") == "sig":
+            with contextlib.suppress(errors.JoseError, ValueError, TypeError, KeyError):
+                found.append(jwk.import_key(one))
+    return jwk.KeySet(found)
 
 
 def issuer_of(token: str) -> str:

@@ -21,7 +21,7 @@ from tenuto.server.people.tokens import ScopeWish, insert_token, narrow
 from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.repos import find_repo
 from tenuto.server.schema import trust_rules
-from tenuto.server.signin.issuers import claims_of, discover, issuer_of
+from tenuto.server.signin.issuers import check_installed, claims_of, discover, issuer_of
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105  # a word, no token
@@ -53,6 +53,7 @@ def add_rule(change: Change, service: Account, issuer: str, claims: dict[str, st
     if not 60 <= life_s <= MOST_LIFE_S:
         raise UsageError("the token of a job is good for one minute to one day")
     origin_of(issuer)
+    check_installed()
     row = {
         "service_id": service.id,
         "issuer": issuer,
