@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tenuto.testing.live_hub import LiveHub
 from tests.pages.world import World, build
@@ -13,6 +13,7 @@ from tests.server.conftest import Owner, hub, make_owner, owner, speak
 __all__ = ["Owner", "hub", "make_owner", "owner", "speak"]
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+_PATIENCE_MS = 30_000
 _SWITCHES = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--mute-audio")
 
 
@@ -26,6 +27,7 @@ def browser() -> Iterator[Browser]:
     found = next((path for name in _CHROMIUM if (path := shutil.which(name))), None)
     if found is None:
         pytest.fail("these tests drive a browser: apt-get install chromium")
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as play:
         yield play.chromium.launch(executable_path=found, args=list(_SWITCHES))
 

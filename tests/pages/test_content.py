@@ -70,6 +70,8 @@ def test_colours_tell_words_apart_and_change_nothing() -> None:
     assert ("n", "f") in found[0]
     assert {word for word, _ in found[1]} >= {"k", "s", "m", "c"}
     assert lines("plain", "unknown") == [[("", "plain")]]
+    assert lines("x = 1\n" + "y" * 5000, "py")[0] == [("", "x = 1")]
+    assert [part for line in lines("x = 1\ny = 2", "py", budget_s=0) for part in line] == [("", "x = 1"), ("", "y = 2")]
 
 
 @given(st.text(max_size=300), st.sampled_from(["py", "json", "yaml", "md", "html", "sh", "toml", "c"]))

@@ -1,6 +1,7 @@
 """Colours for source text: which pieces of a line are keywords, texts, numbers, notes and names. The one door to pygments."""
 
 import html
+import time
 from collections.abc import Iterator
 from functools import cache
 
@@ -10,6 +11,8 @@ from pygments.token import Comment, Keyword, Name, Number, String, _TokenType
 
 HIGHLIGHT_BYTES = 128 << 10
 """Longer texts are shown without colours: it would take too long."""
+BUDGET_S = 0.5
+_LINE_CHARACTERS = 2000
 
 _LEXERS = {
     "bash": "bash",
@@ -66,18 +69,22 @@ def plain_lines(text: str) -> list[list[Piece]]:
     return [[("", line)] for line in text.split("\n")]
 
 
-def lines(text: str, language: str) -> list[list[Piece]]:
-    """The lines of a text, each as pieces; without colours if the language is not known, or the text is long."""
-    if language not in _LEXERS or len(text) > HIGHLIGHT_BYTES:
+def lines(text: str, language: str, budget_s: float = BUDGET_S) -> list[list[Piece]]:
+    """The lines of a text, each as pieces; without colours if the language is not known, or the text or a line is long.
+
+    Some texts, made for it, take a lexer very long: what is left when the budget of processor time is spent has no colours.
+    """
+    is_long = len(text) > HIGHLIGHT_BYTES or any(len(line) > _LINE_CHARACTERS for line in text.split("\n"))
+    if language not in _LEXERS or is_long:
         return plain_lines(text)
     made: list[list[Piece]] = [[]]
-    for word, value in _pieces(_lexer(language), text):
+    for word, value in _pieces(_lexer(language), text, budget_s):
         for index, part in enumerate(value.split("\n")):
             if index:
                 made.append([])
             if part:
                 _append(made[-1], word, part)
-    return made[: text.count("\n") + 1]
+    return made
 
 
 def as_html(text: str, language: str) -> str:
@@ -86,7 +93,7 @@ def as_html(text: str, language: str) -> str:
         "".join(
             f'<span class="{word}">{html.escape(part)}</span>' if word else html.escape(part) for word, part in line
         )
-        for line in lines(text, language)
+        for line in lines(text, language, BUDGET_S / 10)
     ]
     return "\n".join(pieces)
 
@@ -96,8 +103,16 @@ def _lexer(language: str) -> Lexer:
     return get_lexer_by_name(_LEXERS[language], stripnl=False, ensurenl=False)
 
 
-def _pieces(lexer: Lexer, text: str) -> Iterator[Piece]:
-    return ((_class_of(kind), value) for kind, value in lexer.get_tokens(text))
+def _pieces(lexer: Lexer, text: str, budget_s: float) -> Iterator[Piece]:
+    end_s = time.thread_time() + budget_s
+    shown = 0
+    for at, kind, value in lexer.get_tokens_unprocessed(text):
+        if at != shown or time.thread_time() > end_s:
+            break
+        yield _class_of(kind), value
+        shown += len(value)
+    if shown < len(text):
+        yield "", text[shown:]
 
 
 def _class_of(kind: _TokenType) -> str:
