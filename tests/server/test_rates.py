@@ -6,6 +6,7 @@ import pytest
 
 from tenuto.server.hub import Limits
 from tenuto.server.rates import Attempts, Patience, Windows, network_of
+from tenuto.server.routes import make_routes
 from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import Talk, small
 
@@ -40,6 +41,17 @@ def test_callers_without_end_do_not_fill_the_memory() -> None:
     for number in range(100_200):
         windows.count("api", f"192.0.2.{number}", 3, T0)
     assert len(windows._counts) <= 100_001
+
+
+def test_each_route_is_counted_in_the_quota_of_its_kind() -> None:
+    kinds = {}
+    for route in make_routes():
+        kinds.setdefault(route.quota, set()).add(route.pattern)
+    assert all(pattern.startswith(("/api/", "/oauth/")) for pattern in kinds["api"])
+    assert {"/login", "/", "/{W}/{namespace}/{name}", "/static/{file}"} <= kinds["pages"]
+    assert not [pattern for pattern in kinds["pages"] if "git" in pattern or "lfs" in pattern]
+    for word in ("resolve", "raw", "/lfs/upload", "/xet/", "git-upload-pack", "info/lfs/locks"):
+        assert any(word in pattern for pattern in kinds["resolvers"]), word
 
 
 @pytest.mark.parametrize(
@@ -115,6 +127,18 @@ def test_bytes_have_a_quota_of_their_own_which_holds_for_what_is_in_memory_too(h
     assert {one.status_code for one in answers[:400]} == {200}
     assert answers[-1].status_code == 429
     assert cat.get("/api/whoami-v2").status_code == 200
+
+
+def test_a_request_counts_once_however_it_is_answered(hub: LiveHub, speak) -> None:
+    """Facts at hand and the answer not: it is admitted twice, and asked once."""
+    eve = speak(hub.user("eve"))
+    eve.create("eve/open").raise_for_status()
+    eve.commit("eve/open", *(small(f"{number}.txt", b"a") for number in range(5))).raise_for_status()
+    left = [
+        int(eve.client.head(f"/eve/open/resolve/main/{number}.txt").headers["RateLimit"].split("r=")[1].split(";")[0])
+        for number in (0, 1, 2, 2, 3, 4, 4)
+    ]
+    assert left == list(range(399, 392, -1))
 
 
 def test_who_has_no_account_has_less_and_who_guesses_tokens_is_told_to_wait(hub: LiveHub, speak) -> None:

@@ -94,8 +94,8 @@ def _decide(parts: Parts, route: Route, call: Call, facts: _Facts) -> None:
 
 
 def _count(parts: Parts, route: Route, call: Call) -> None:
-    """Count the request of an account, else of an address; raises UnavailableError (RateLimited) if that is one too many."""
-    if not parts.limits.requests:
+    """Count the request of an account, else of an address, once; raises UnavailableError (RateLimited) if that is one too many."""
+    if not parts.limits.requests or call.rate:
         return
     quota, caller = parts.limits.requests, call.actor.user_id or network_of(call.address)
     if not call.actor.is_known:

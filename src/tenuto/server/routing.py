@@ -25,6 +25,7 @@ Target: TypeAlias = Callable[[Parts, Connection, Call], Repo | None]
 SMALL_BODY_BYTES = 1 << 20
 _WORD = re.compile(r"\{(\w+)(\*?)\}(.*)")
 _CARD = ("main", "README.md")
+_BYTES = ("/resolve/", "/raw/", "/lfs/", "/xet/", ".git/", "/info/refs", "/git-")
 _SPECIAL_REFS = ("pr", "heads", "convert")
 
 
@@ -62,7 +63,7 @@ class Route:
         """Whether failures are told as plain text, which is what git shows to its user."""
         self.page = page
         """Whether people come here with a browser, which shows them failures as a page."""
-        self.quota = "api" if pattern.startswith(("/api/", "/oauth/")) else "pages" if page else "resolvers"
+        self.quota = _quota(pattern)
         """Which quota of requests a call is counted in (`rates`)."""
         self._proposal, self._card = proposal, card
 
@@ -79,6 +80,12 @@ class Route:
 
     def __repr__(self) -> str:
         return f"Route({self.method} {self.pattern} needs {self.action})"
+
+
+def _quota(pattern: str) -> str:
+    if pattern.startswith(("/api/", "/oauth/")):
+        return "api"
+    return "resolvers" if any(word in pattern for word in _BYTES) else "pages"
 
 
 class _Node:
