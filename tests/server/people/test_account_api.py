@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from tenuto.core.ids import RepoId
 from tenuto.server.audit.reading import Entry, Wanted, entries
+from tenuto.server.repos import find_repo
 from tenuto.server.signing import Claims
 from tenuto.testing.live_hub import LiveHub
 from tests.server.people.deeds import ACCOUNT_DEEDS
@@ -248,7 +250,9 @@ def test_a_token_that_expires_ends_at_once_with_its_links(hub: LiveHub, speak) -
     talk, clock = speak(token), parts.now_ms
     assert [talk.read(watched.repo, "a.txt").status_code for _ in range(3)] == [200, 200, 200]
     signer, oid = parts.signer, "0" * 64
-    claims = Claims("download", 1, oid, 1, hub.hub.list_tokens("vic")[-1].id, clock() // 1000 + 10**6)
+    with parts.database.read() as connection:
+        repo = find_repo(connection, RepoId.parse(watched.repo))
+    claims = Claims("download", repo.key, oid, 1, hub.hub.list_tokens("vic")[-1].id, clock() // 1000 + 10**6)
     link = f"/lfs/download/{oid}?link={signer.sign(claims)}"
     before = speak(None).get(link)
     object.__setattr__(parts, "now_ms", lambda: clock() + days * 86_400_000)
