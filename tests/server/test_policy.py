@@ -122,7 +122,7 @@ ROWS = {
         POST API/lfs-files/duplicate | POST WEB.git/info/lfs/objects/batch | GET WEB.git/info/lfs/locks
         GET WEB/info/refs | GET WEB.git/info/refs | POST WEB/git-upload-pack | POST WEB.git/git-upload-pack""",
     "engage": """
-        POST API/like | DELETE API/like | POST WEB/ask-access | POST WEB/withdraw-access
+        POST WEB/discussions | POST WEB/discussions/{num} | POST API/like | DELETE API/like | POST WEB/ask-access | POST WEB/withdraw-access
         POST API/user-access-request/cancel
         POST API/discussions | POST API/discussions/{num}/comment | POST API/discussions/{num}/comment/{comment}/edit
         POST API/discussions/{num}/comment/{comment}/hide | POST API/discussions/{num}/title | POST API/discussions/{num}/status""",

@@ -20,6 +20,7 @@ class Rights(NamedTuple):
     reads: bool
     writes: bool
     administers: bool
+    discusses: bool
 
 
 class RepoPage:
@@ -62,4 +63,6 @@ class RepoPage:
 def rights_of(call: Call) -> Rights:
     """What the caller may do with the repo of the call."""
     repo: Repo = call.repo
-    return Rights(*(may(call.actor, action, repo) for action in (Action.READ, Action.WRITE, Action.ADMINISTER)))
+    return Rights(
+        *(may(call.actor, action, repo) for action in (Action.READ, Action.WRITE, Action.ADMINISTER, Action.DISCUSS))
+    )

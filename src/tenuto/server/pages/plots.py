@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 36, 12, 30
 _MOST_POINTS = 240
 _BINS = 16
 _TICKS = 4

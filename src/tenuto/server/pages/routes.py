@@ -16,6 +16,7 @@ from tenuto.server.pages import (
     repo_settings,
     storage,
     talk,
+    talking,
     tree,
 )
 from tenuto.server.routing import SMALL_BODY_BYTES, Handler, Route
@@ -49,8 +50,17 @@ def _repo_pages() -> list[Route]:
         _page(f"{_REPO}/commit/{{rev}}", Action.SEE, history_page.commit),
         _page(f"{_REPO}/compare", Action.SEE, history_page.compare),
         _page(f"{_REPO}/insights", Action.SEE, insights.insights),
-        _page(f"{_REPO}/discussions", Action.SEE, talk.discussions),
-        _page(f"{_REPO}/discussions/{{num}}", Action.SEE, talk.discussion),
+        *_talking_pages(),
+    ]
+
+
+def _talking_pages() -> list[Route]:
+    talks, small = f"{_REPO}/discussions", talking.FORM_BYTES
+    return [
+        _page(talks, Action.SEE, talk.discussions),
+        Route("POST", talks, Action.DISCUSS, talking.begin, body_bytes=small, page=True),
+        _page(f"{talks}/{{num}}", Action.SEE, talk.discussion),
+        Route("POST", f"{talks}/{{num}}", Action.DISCUSS, talking.comment, body_bytes=small, page=True),
     ]
 
 
