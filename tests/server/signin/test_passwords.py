@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import select
@@ -238,6 +239,35 @@ def test_an_invitation_makes_one_account(hub: LiveHub, window: Callable[[], Wind
         (membership,) = memberships_of(connection, find_account(connection, f"{someone}-new").id)
     assert (membership.organization.name, membership.right.name) == ("guild", "WRITE")
     assert window().get(place).status_code == 404, "it is good once"
+
+
+def test_of_many_who_follow_one_link_at_once_one_gets_an_account(hub: LiveHub, window, someone: str) -> None:
+    place = link(hub, InvitationWish())
+    windows = [window() for _ in range(6)]
+    forms = [one.hidden(place) | {"password": PASSWORD, "again": PASSWORD} for one in windows]
+
+    def join(number: int) -> int:
+        fields = forms[number] | {"name": f"{someone}-{number}"}
+        return windows[number].client.post("/join", data=fields).status_code
+
+    with ThreadPoolExecutor(6) as threads:
+        assert sorted(threads.map(join, range(6))) == [303, 404, 404, 404, 404, 404]
+
+
+def test_many_guesses_at_once_are_not_looked_at_either() -> None:
+    with LiveHub(limits=CHEAP) as own:
+        windows = [Window(own.url) for _ in range(8)]
+        fields = {"name": "nobody", "password": OTHER, "next": "/"}
+
+        def guess(number: int) -> list[int]:
+            return [windows[number].client.post("/login", data=fields).status_code for _ in range(5)]
+
+        with ThreadPoolExecutor(8) as threads:
+            statuses = [status for found in threads.map(guess, range(8)) for status in found]
+        for one in windows:
+            one.close()
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) < 20, "ten are free, and then a few as time passes"
 
 
 def test_a_settled_name_is_not_chosen_anew(hub: LiveHub, window: Callable[[], Window], someone: str) -> None:

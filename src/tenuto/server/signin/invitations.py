@@ -81,11 +81,13 @@ def find_invitation(connection: Connection, secret: str, now_ms: int) -> Invitat
     known = (invitations.c.digest == digest_of(secret)) & (invitations.c.expires_ms > now_ms)
     row = connection.execute(select(invitations).where(known)).first()
     if row is None:
-        raise NotFoundError(
-            "this link is no longer good", code="UserNotFound", hint="ask whoever sent it for a new one"
-        )
+        raise _no_longer_good()
     organization = name_of(connection, row.organization_id) if row.organization_id else ""
     return Invitation(row.id, row.name, row.user_id or 0, organization, row.right)
+
+
+def _no_longer_good() -> NotFoundError:
+    return NotFoundError("this link is no longer good", code="UserNotFound", hint="ask whoever sent it for a new one")
 
 
 def accept(
@@ -96,7 +98,8 @@ def accept(
     Without `password` the account signs in another way. Raises UsageError, ConflictError (Exists), NotFoundError (UserNotFound).
     """
     invitation = find_invitation(change.connection, secret, change.now_ms)
-    change.connection.execute(delete(invitations).where(invitations.c.id == invitation.id))
+    if not change.connection.execute(delete(invitations).where(invitations.c.id == invitation.id)).rowcount:
+        raise _no_longer_good()  # somebody else was faster
     if invitation.user_id:
         account = find_account(change.connection, name_of(change.connection, invitation.user_id), Kind.USER)
     else:
