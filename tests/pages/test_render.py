@@ -8,6 +8,7 @@ from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.exchange import Call
 from tenuto.server.pages.assets import asset_path
 from tenuto.server.pages.render import place_url, redirect, size_text, with_query
+from tests.server.talk import small
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
@@ -111,3 +112,14 @@ def test_a_browser_that_follows_a_link_to_a_gated_file_is_led_to_the_gate(make_o
     assert f'href="/{owner.repo}"' in answer.text
     program = speak(None).get(f"/{owner.repo}/resolve/main/.gitattributes")
     assert program.json()["code"] == "GatedRepo"
+
+
+def test_a_form_at_a_gate_that_is_not_filled_in_is_told_so_on_a_page(make_owner) -> None:
+    owner, other = make_owner(), make_owner()
+    card = b"---\nextra_gated_fields:\n  Purpose: text\n---\n"
+    owner.talk.commit(owner.repo, small("README.md", card)).raise_for_status()
+    owner.talk.client.put(f"/api/models/{owner.repo}/settings", json={"gated": "auto"}).raise_for_status()
+    answer = other.talk.client.post(f"/{owner.repo}/ask-access", data={}, headers=HTML)
+    assert answer.status_code == 400
+    assert "is missing" in answer.text
+    assert answer.headers["Content-Type"].startswith("text/html")

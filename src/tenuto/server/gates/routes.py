@@ -13,7 +13,7 @@ def gate_routes() -> list[Route]:
     small, requests = SMALL_BODY_BYTES, f"{_API}/user-access-request"
     return [
         Route("GET", f"{_API}/access-form", Action.SEE, asking.show_form),
-        Route("POST", f"{_WEB}/ask-access", Action.ENGAGE, asking.ask, body_bytes=small),
+        Route("POST", f"{_WEB}/ask-access", Action.ENGAGE, asking.ask, body_bytes=small, page=True),
         Route("POST", f"{requests}/cancel", Action.ENGAGE, asking.withdraw, body_bytes=small),
         Route(
             "POST",
