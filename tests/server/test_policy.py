@@ -93,6 +93,7 @@ ROWS = {
     "manage": """
         POST /api/organizations | POST /api/organizations/{organization}/leave
         GET /settings | POST /settings/profile | POST /settings/password | POST /settings/sessions | POST /settings/elsewhere
+        POST /settings/elsewhere/remove
         GET /settings/tokens | POST /settings/tokens | POST /settings/tokens/revoke
         GET /settings/storage | GET /settings/services | POST /settings/services
         GET /settings/service/{service} | POST /settings/service/{service}/change | POST /settings/service/{service}/tokens

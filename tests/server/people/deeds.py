@@ -19,6 +19,7 @@ FORM_DEEDS = {
     "POST /logout": "sign-out",
     "POST /login/elsewhere": "sign-in.ok",
     "POST /settings/elsewhere": "user.change",
+    "POST /settings/elsewhere/remove": "user.change",
     "POST /join": "sign-in.ok",
     "POST /settings/people/invite": "user.change",
     "POST /settings/people/change": "user.change",

@@ -218,6 +218,20 @@ def test_a_way_is_added_by_whoever_is_signed_in_and_has_a_form(
     assert go(other, issuer, f"subject-of-{someone}").headers["Location"] == "/settings"
     assert someone in other.get("/settings").text
     assert browser.client.post("/settings/elsewhere", data={}).status_code == 403, "without the form"
+    assert browser.send("/settings", {}, "/settings/elsewhere/remove").status_code == 303
+    with hub.hub.parts.database.read() as connection:
+        assert next(entries(connection, Wanted(limit=1))).deed == FORM_DEEDS["POST /settings/elsewhere/remove"]
+    assert "Choose a name" in go(window(), issuer, f"subject-of-{someone}").text, "nobody has this way any more"
+
+
+def test_the_only_way_in_is_not_taken_away(hub: LiveHub, window, issuer: Issuer) -> None:
+    browser = window()
+    page = go(browser, issuer, "subject-only")
+    fields = {"proof": hidden(page.text, "proof"), "next": "/", "name": "only-so"}
+    assert browser.client.post("/login/elsewhere", data=fields).status_code == 303
+    answer = browser.send("/settings", {}, "/settings/elsewhere/remove")
+    assert (answer.status_code, "would not come in again" in answer.text) == (409, True)
+    assert go(window(), issuer, "subject-only").status_code == 303
 
 
 def test_a_way_is_not_added_to_whoever_signed_in_meanwhile(hub: LiveHub, window, issuer: Issuer, someone: str) -> None:

@@ -52,6 +52,7 @@ def _own_routes() -> list[Route]:
         _form(f"{own}/profile", manage, account_settings.save_profile),
         _form(f"{own}/password", manage, account_settings.save_password),
         _form(f"{own}/elsewhere", manage, account_elsewhere.add_way),
+        _form(f"{own}/elsewhere/remove", manage, account_settings.drop_way),
         _form(f"{own}/sessions", manage, account_settings.end_sessions_of),
         _page(f"{own}/tokens", manage, account_settings.tokens),
         _form(f"{own}/tokens", manage, account_settings.make_token),

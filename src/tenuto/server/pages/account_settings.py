@@ -10,6 +10,7 @@ from tenuto.server.people.change import changing
 from tenuto.server.people.organizations import memberships_of
 from tenuto.server.people.token_api import issue
 from tenuto.server.people.tokens import ScopeWish, TokenWish, list_tokens, revoke_token
+from tenuto.server.signin.elsewhere import is_linked, unlink
 from tenuto.server.signin.password_sign_in import check_own_password
 from tenuto.server.signin.passwords import LEAST_LETTERS, find_hash, set_password
 from tenuto.server.signin.sessions import end_session_by_id, list_sessions
@@ -32,6 +33,7 @@ def _settings_page(parts: Parts, call: Call, fault: TenutoError | None = None) -
             "has_password": find_hash(connection, account.id) is not None,
             "sessions": list_sessions(connection, account.id, parts.now_ms()),
             "organizations": memberships_of(connection, account.id),
+            "is_linked": is_linked(connection, account.id),
         }
     status = fault.http_status if fault else 200
     more = {"fault": fault, "least": LEAST_LETTERS, "tab": "account", "provider": parts.provider}
@@ -74,6 +76,16 @@ def end_sessions_of(parts: Parts, call: Call) -> Answer:
             end_sessions(change, call.actor.user_id, but=call.actor.token_id)
         elif not is_number(number) or not end_session_by_id(change, call.actor.user_id, call.actor.name, int(number)):
             raise NotFoundError("this browser is signed in no longer", code="UserNotFound", hint="load the page anew")
+    return redirect(PLACE)
+
+
+def drop_way(parts: Parts, call: Call) -> Answer:
+    """Sign in by the other issuer no more."""
+    try:
+        with changing(parts, call.origin) as change:
+            unlink(change, find_account(change.connection, call.actor.name, Kind.USER))
+    except TenutoError as error:
+        return _settings_page(parts, call, error)
     return redirect(PLACE)
 
 

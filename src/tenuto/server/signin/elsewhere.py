@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError, ConflictError, NotFoundError, UsageError
 from tenuto.server.accounts import name_of
@@ -26,6 +26,7 @@ from tenuto.server.people.change import Change
 from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.schema import external_logins
 from tenuto.server.signin.issuers import check_installed, claims_of, discover, redeem
+from tenuto.server.signin.passwords import find_hash
 
 PLACE = "/login/elsewhere"
 BACK = f"{PLACE}/back"
@@ -195,6 +196,20 @@ def link(change: Change, account: Account, proof: Proof) -> None:
     if account_of(change.connection, proof) is None:
         change.connection.execute(insert(external_logins).values(row))
         change.record(Deed.USER_CHANGE, account.name, kind="login elsewhere")
+
+
+def is_linked(connection: Connection, user_id: int) -> bool:
+    """Whether a user signs in by another issuer."""
+    own = select(external_logins.c.issuer).where(external_logins.c.user_id == user_id)
+    return connection.execute(own).first() is not None
+
+
+def unlink(change: Change, account: Account) -> None:
+    """`account` signs in by no other issuer any more. Raises ConflictError (Conflict) if it has no password to sign in with."""
+    if find_hash(change.connection, account.id) is None:
+        raise ConflictError("you have no password, and would not come in again", hint="set a password first")
+    if change.connection.execute(delete(external_logins).where(external_logins.c.user_id == account.id)).rowcount:
+        change.record(Deed.USER_CHANGE, account.name, kind="login elsewhere", status="removed")
 
 
 def make_account(change: Change, proof: Proof, name: str, full_name: str) -> Account:
