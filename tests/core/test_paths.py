@@ -201,7 +201,7 @@ class TestTwins:
         assert twins(["Model/a", "Model/b", "model/c", "model/d"]) == [("Model", "model")]
         assert twins(["data", "Data/x"]) == [("data", "Data")]
         assert twins(["Data/x", "data"]) == [("Data", "data")]
-        assert twins(["a/b/c", "a/B/c/d"]) == [("a/b", "a/B")]
+        assert twins(["a/b/c", "a/B/c/d"]) == [("a/b/c", "a/B/c")]
         assert twins(["A/x", "a/x"]) == [("A/x", "a/x")]
 
     def test_the_same_path_is_no_twin_of_itself(self) -> None:
