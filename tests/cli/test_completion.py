@@ -44,7 +44,7 @@ CASES = {
     "inventory --format": ["text", "json", "csv", "html", "cyclonedx"],
     "ca": ["cache"],
     "cache e": ["expose"],
-    "hub user": ["add"],
+    "hub user": ["add", "list", "set", "disable", "enable", "password", "invite"],
     "sync --thei": ["--theirs"],
     "no-such-command": [],
 }
