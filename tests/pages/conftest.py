@@ -22,8 +22,9 @@ def world(hub: LiveHub) -> World:
     return build(hub)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """The browser, gone after the last of these tests: as long as it is driven, no other event loop runs in this thread."""
     found = next((path for name in _CHROMIUM if (path := shutil.which(name))), None)
     if found is None:
         pytest.fail("these tests drive a browser: apt-get install chromium")

@@ -47,6 +47,8 @@ EXCEPTIONS = {
     "POST API/discussions/{num}/comment/{comment}/hide": _TALK,
     "POST API/discussions/{num}/title": _TALK,
     "POST API/discussions/{num}/status": _TALK,
+    "POST WEB/discussions": _TALK,
+    "POST WEB/discussions/{num}": _TALK,
     "POST WEB/git-upload-pack": _READS,
     "POST WEB.git/git-upload-pack": _READS,
     "POST WEB.git/info/lfs/locks": "a lock stops nobody, and goes with whoever made it",
