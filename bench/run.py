@@ -70,8 +70,8 @@ class Run:
         """Keep what the file has, if it is of the same machine, programs and options."""
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(self._out.read_text(encoding="utf-8"))
-            if _identity(found) == _identity(self.results):
-                self.results = found
+            if _belong_together(found, self.results):
+                self.results = {**found, "programs": {**found["programs"], **self.results["programs"]}}
                 return
         say("there is nothing to go on with; everything is measured anew")
 
@@ -132,10 +132,17 @@ class Run:
         new.replace(self._out)
 
 
-def _identity(results: dict[str, Any]) -> list[object]:
-    """What must be the same in two parts of one run."""
+def _belong_together(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two parts are of one run: the same machine and options, and the same version of each program that is in both."""
+    in_both = one["programs"].keys() & other["programs"].keys()
+    if any(one["programs"][name] != other["programs"][name] for name in in_both):
+        return False
+    return _settings(one) == _settings(other)
+
+
+def _settings(results: dict[str, Any]) -> list[object]:
     own = {key: value for key, value in results["machine"].items() if key != "load"}
-    return [results["version"], own, results["programs"], results["scale"], results["repeat"]]
+    return [results["version"], own, results["scale"], results["repeat"]]
 
 
 def _flow(workload: Workload, tool: Contestant) -> Samples:
