@@ -91,8 +91,7 @@ Killing = Callable[[Clone, int], object]
 
 
 class TestBeforeACall:
-    @pytest.mark.parametrize("link", ["auto", "copy"])
-    @pytest.mark.parametrize("state", ["fresh", "behind"])
+    @pytest.mark.parametrize(("state", "link"), [("fresh", "copy"), ("behind", "auto")])
     def test_six_points(self, world: World, forge: Forge, state: str, link: str) -> None:
         self.campaign(world, forge, state, link, 6)
 
@@ -121,7 +120,9 @@ class TestBeforeACall:
             check_finished(clone)
         assert killed > count * 2 // 3
 
-    @pytest.mark.parametrize("link", ["auto", "hardlink", "symlink", "copy"])
+    @pytest.mark.parametrize(
+        "link", ["auto", *(pytest.param(one, marks=pytest.mark.slow) for one in ("hardlink", "symlink", "copy"))]
+    )
     def test_before_each_call_that_lays_out_files(self, world: World, forge: Forge, link: str) -> None:
         """Everything is in the store already, so that the whole run is scanning, laying out and writing down."""
         start = world.behind.copy(world.behind.folder.with_name("start"))

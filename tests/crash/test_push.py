@@ -67,7 +67,9 @@ class Attempt:
 
 
 class TestBeforeACall:
-    @pytest.mark.parametrize("first", [True, False], ids=["first push", "second push"])
+    @pytest.mark.parametrize(
+        "first", [pytest.param(True, marks=pytest.mark.slow), False], ids=["first push", "second push"]
+    )
     def test_six_points(self, scene: Scene, forge: Forge, first: bool) -> None:
         self.campaign(scene, forge, first, 6)
 

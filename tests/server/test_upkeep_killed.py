@@ -27,7 +27,7 @@ def test_a_damaged_repo_is_left_alone(tmp_path: Path) -> None:
             assert (done.trashed_objects.count, done.trashed_xorbs.count) == (0, 0)
 
 
-@pytest.mark.parametrize("delay_ms", [0, 3, 8, 15, 30])
+@pytest.mark.parametrize("delay_ms", [3, 15, *(pytest.param(one, marks=pytest.mark.slow) for one in (0, 8, 30))])
 def test_a_collection_that_is_killed_leaves_a_whole_hub(tmp_path: Path, delay_ms: int) -> None:
     folder = tmp_path / "data"
     sample = make_sample(folder)

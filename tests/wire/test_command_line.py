@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.wire.client import Make
 from tests.wire.conftest import MAKES, OWNER, Repo
 from tests.wire.content import NAMES, SMALL, mixed, read, write
 
@@ -43,7 +44,10 @@ def test_a_file_to_a_repo_that_is_made_by_it(repo: Repo, folder: Path, tmp_path:
     assert OWNER in run(repo, "auth", "whoami")
 
 
-NEW_MAKES = [make for make in MAKES if make.environment != "hub-0.36" and make.xet]  # nothing of this depends on Xet
+NEW_MAKES = [
+    Make("hub-2.4", True),
+    pytest.param(Make("hub-1.33", True), marks=pytest.mark.slow),
+]  # nothing of this depends on Xet
 
 
 @pytest.mark.parametrize("client", NEW_MAKES, indirect=True, ids=str)
