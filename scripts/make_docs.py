@@ -150,15 +150,18 @@ W2 needs 25 GB of disk below `.bench`, given back when all flows are over or roo
 {figures}
 ## What is missed, and why
 
-- **W3, a push and a fresh pull.** A pull takes as much processor time as wall time: half of it is the kernel (a file is made, written, linked and looked at; 20 % is the
-  first touch of fresh pages), a tenth sha256, the rest Python for 20,000 files. In a push the client waits for the hub, which makes, writes and hashes
-  each file in its spool, and syncs all of them before the branch moves; DVC's folder and rclone sync nothing.
-- **W3, the folder is gone.** No file is read ([decision 18](decisions/0018-what-is-read-before-it-is-laid-out.md)). Of 1.2 s, 0.35 s are a link and a look a file; the rest
-  is four passes over 20,000 entries (listing, comparison, names that are checked before they become paths, the index).
+- **W3, a push and a fresh pull.** A pull takes as much processor time as wall time: half of it is the kernel (a file is made, written,
+  linked and looked at; 20 % is the first touch of fresh pages), a tenth sha256, the rest Python for 20,000 files. In a push the client
+  waits for the hub, which makes, writes and hashes each file in its spool, and syncs all of them before the branch moves; DVC's folder
+  and rclone sync nothing.
+- **W3, the folder is gone.** No file is read ([decision 18](decisions/0018-what-is-read-before-it-is-laid-out.md)). Of 1.2 s, 0.35 s are
+  a link and a look a file; the rest is four passes over 20,000 entries (listing, comparison, names that are checked before they become
+  paths, the index).
 - **W3, a pull with nothing to do.** 75 ms are the interpreter with its imports, 60 ms a look at each file, 16 ms the rows of the index.
-- **W2, a push.** Objects above 1 GiB come in parts, which the hub joins and hashes once more, and everything is on its disk before it answers: it writes 8.6 GB. The
-  limit writes 4.3 GB and waits for no disk.
-- **W2, a pull.** Both processes share two cores: sha256 takes one of them for 2.4 s, the way through an HTTP library in Python most of the rest.
+- **W2, a push.** Objects above 1 GiB come in parts, which the hub joins and hashes once more, and everything is on its disk before it
+  answers: it writes 8.6 GB. The limit writes 4.3 GB and waits for no disk.
+- **W2, a pull.** Both processes share two cores: sha256 takes one of them for 2.4 s, the way through an HTTP library in Python most of
+  the rest.
 - **W4, a pull.** Files of 1.3 MB are too large for packs, so each is a request of its own, by the same HTTP library.
 """
 
