@@ -40,6 +40,7 @@ REVOKED = GATED._replace(standing=Standing.REVOKED)
 EXPIRED = GATED._replace(standing=Standing.EXPIRED)
 OUTDATED = GATED._replace(standing=Standing.OUTDATED)
 READER, WRITER, KEEPER = (BOB._replace(rights={"alice": right}) for right in (Right.READ, Right.WRITE, Right.ADMIN))
+SERVICE = BOB._replace(name="service", rights={"alice": Right.WRITE}, owner_id=ALICE.user_id)
 FINE = ALICE._replace(role=Role.FINE, reads_gated=False)
 FINE_BOB = BOB._replace(role=Role.FINE, reads_gated=False)
 
@@ -91,6 +92,8 @@ CHANGING = {Action.CREATE, Action.WRITE, Action.ADMINISTER}
         (WRITER._replace(role=Role.READ), HIDDEN, READING | ENGAGING),
         (KEEPER, GATED, READING | PROPOSING | CHANGING),
         (KEEPER._replace(role=Role.SESSION), GATED, READING | PROPOSING | CHANGING),
+        (SERVICE, HIDDEN, READING | PROPOSING | {Action.CREATE, Action.WRITE}),
+        (SERVICE, Repo(0, RepoId(RepoKind.MODEL, "service", "own")), READING | PROPOSING),
         (FINE, OPEN, READING),
         (FINE, HIDDEN, set()),
         (FINE, GATED, SEEING),

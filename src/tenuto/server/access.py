@@ -99,6 +99,11 @@ class Actor(NamedTuple):
         """Whether this is an account of the hub."""
         return self.user_id > 0
 
+    @property
+    def home(self) -> str:
+        """The namespace of its repos where none is named: its own, or that of the account that it acts for. A service has none."""
+        return next(iter(self.rights)) if self.owner_id else self.name
+
 
 ANYBODY = Actor()
 
@@ -132,7 +137,7 @@ def right_on(actor: Actor, repo: Repo) -> Right:
 
 
 def _right_of_account(actor: Actor, repo: Repo) -> Right:
-    if actor.is_admin or actor.name == repo.id.namespace:
+    if actor.is_admin or (actor.name == repo.id.namespace and not actor.owner_id):
         return Right.ADMIN
     return actor.rights.get(repo.id.namespace, Right.NONE)
 

@@ -44,7 +44,7 @@ class RepoRequest(msgspec.Struct, frozen=True):
     def repo_id(self, call: Call) -> RepoId:
         """The id of the repo; raises UsageError (BadAddress)."""
         namespace, mark, name = self.name.rpartition("/")
-        namespace = namespace if mark else self.organization or call.actor.name
+        namespace = namespace if mark else self.organization or call.actor.home
         kind = self.type or RepoKind.MODEL
         return RepoId(kind, check_name(namespace, "namespace") if namespace else "", check_name(name, "repo name"))
 

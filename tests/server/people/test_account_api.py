@@ -278,3 +278,17 @@ def test_services_are_changed_through_their_own_owner_alone(hub: LiveHub, speak)
 def test_ids_of_tokens_that_are_none(hub: LiveHub, speak, number: str) -> None:
     tom = speak(hub.user("tom"))
     assert drop(tom, f"/api/accounts/tom/tokens/{number}").status_code == 404
+
+
+def test_what_a_service_makes_is_its_owners(hub: LiveHub, speak) -> None:
+    ann = speak(hub.user("ann-of-machines"))
+    made = {}
+    for right in ("read", "write"):
+        name = f"machine-that-may-{right}"
+        ann.post("/api/accounts/ann-of-machines/services", {"name": name, "role": right}).raise_for_status()
+        answer = ann.post(f"/api/accounts/{name}/tokens", {"name": "job", "role": "write"}).json()
+        made[right] = speak(answer["token"])
+        assert made[right].create(f"{name}/own").headers["X-Error-Code"] == "Forbidden"
+    assert made["read"].client.post("/api/repos/create", json={"name": "song"}).headers["X-Error-Code"] == "Forbidden"
+    answer = made["write"].client.post("/api/repos/create", json={"name": "song"})
+    assert answer.json()["name"] == "ann-of-machines/song"
