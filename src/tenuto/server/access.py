@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError
-from tenuto.core.ids import RepoId
+from tenuto.core.ids import RepoId, RepoKind
 
 
 class Action(StrEnum):
@@ -126,6 +126,13 @@ class Repo(NamedTuple):
 
 
 _UNBOUNDED = frozenset((Role.WRITE, Role.SESSION))
+
+
+def any_in(namespace: str) -> Repo:
+    """Stands for all repos of a namespace: whoever has a right on it has that right in the namespace."""
+    return Repo(0, RepoId(RepoKind.MODEL, namespace, "any"))
+
+
 _TOKEN_RIGHTS = {Role.READ: Right.READ, Role.WRITE: Right.ADMIN, Role.SESSION: Right.ADMIN}
 
 

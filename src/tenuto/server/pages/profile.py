@@ -5,8 +5,8 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, select
 
 from tenuto.core.errors import NotFoundError
-from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.access import Action, Repo, may
+from tenuto.core.ids import RepoKind
+from tenuto.server.access import Action, any_in, may
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.home import Shown
@@ -48,7 +48,7 @@ def profile(parts: Parts, call: Call) -> Answer:
         raise NotFoundError(f"there is no account {name[:100]}", code="UserNotFound")
     groups = [(kind.plural, [one for one in seen if one.repo.id.kind is kind]) for kind in RepoKind]
     shown = [(word, len(members), members[:_MOST]) for word, members in groups if members]
-    owns = may(call.actor, Action.ADMINISTER, Repo(0, RepoId(RepoKind.MODEL, namespace, "any")))
+    owns = may(call.actor, Action.ADMINISTER, any_in(namespace))
     governs = may(call.actor, Action.GOVERN, None)
     found_owner = owner or Owner(namespace)
     return render("profile.html", call, owner=found_owner, groups=shown, owns=owns, governs=governs)

@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import ConflictError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Action, Repo, may
+from tenuto.server.access import Action, Repo, any_in, may
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
@@ -24,7 +24,7 @@ def new(parts: Parts, call: Call) -> Answer:
 
 def _new_form(call: Call, form: dict[str, str], fault: str) -> Answer:
     names = [call.actor.name, *sorted(call.actor.rights)][:_MOST_OWNERS]
-    owners = [name for name in names if may(call.actor, Action.CREATE, Repo(0, RepoId(RepoKind.MODEL, name, "any")))]
+    owners = [name for name in names if may(call.actor, Action.CREATE, any_in(name))]
     kinds = [RepoKind.MODEL.value, RepoKind.DATASET.value]
     return render("new.html", call, status=409 if fault else 200, owners=owners, kinds=kinds, form=form, fault=fault)
 

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, select
 
 from tenuto.core.errors import NotFoundError
-from tenuto.core.ids import RepoId, RepoKind
 from tenuto.core.space import DaySpace, FileSpace, Overview
-from tenuto.server.access import Action, Repo, may
+from tenuto.server.access import Action, Repo, any_in, may
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
@@ -16,8 +15,10 @@ from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.plots import Curves, curves
 from tenuto.server.pages.render import render, size_text
 from tenuto.server.pages.samples import Share
+from tenuto.server.quota.limits import allowed_below
+from tenuto.server.quota.totals import counted_below
 from tenuto.server.repos import REPO_COLUMNS, repo_of_row
-from tenuto.server.schema import account_quotas, repo_usage, repos, users
+from tenuto.server.schema import repo_usage, repos
 from tenuto.server.space.overview import read_overview
 
 _MOST = 40
@@ -66,15 +67,11 @@ class Held(NamedTuple):
 def of_account(parts: Parts, call: Call) -> Answer:
     """What the repos of an account hold, for who administers them; one's own, if the query names none."""
     name = call.text("owner") or call.actor.name
-    if not may(call.actor, Action.ADMINISTER, Repo(0, RepoId(RepoKind.MODEL, name, "any"))):
+    if not may(call.actor, Action.ADMINISTER, any_in(name)):
         raise NotFoundError(f"there is no account {name[:100]} of yours", code="UserNotFound")
     with parts.database.read() as connection:
-        total, count, found = _held(connection, name)
-        allowed = connection.execute(
-            select(account_quotas.c.bytes)
-            .join(users, users.c.id == account_quotas.c.account_id)
-            .where(users.c.name_key == name.lower())
-        ).scalar()
+        count, found = _held(connection, name)
+        total, allowed = counted_below(connection, name), allowed_below(connection, name)
     others = sorted({call.actor.name, *call.actor.rights} - {name})
     values: dict[str, Any] = {
         "owner": name,
@@ -87,11 +84,10 @@ def of_account(parts: Parts, call: Call) -> Answer:
     return render("storage_of_owner.html", call, **values)
 
 
-def _held(connection: Connection, namespace: str) -> tuple[int, int, list[Held]]:
-    """What all repos of a namespace hold, how many they are, and the largest of them."""
+def _held(connection: Connection, namespace: str) -> tuple[int, list[Held]]:
+    """How many repos a namespace has, and the largest of them."""
     here = func.lower(repos.c.namespace) == namespace.lower()
-    totals = select(func.coalesce(func.sum(_COUNTED), 0), func.count()).select_from(repos).outerjoin(repo_usage)
-    total, count = connection.execute(totals.where(here)).one()
+    count = connection.execute(select(func.count()).select_from(repos).where(here)).scalar_one()
     query = select(*REPO_COLUMNS, _COUNTED).outerjoin(repo_usage).where(here)
     rows = connection.execute(query.order_by(_COUNTED.desc(), repos.c.id).limit(_MOST_REPOS))
-    return int(total), int(count), [Held(repo_of_row(tuple(row)[:-1]), int(row[-1])) for row in rows]
+    return int(count), [Held(repo_of_row(tuple(row)[:-1]), int(row[-1])) for row in rows]

@@ -5,9 +5,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, select
 
 from tenuto.core.errors import NotFoundError
-from tenuto.core.ids import RepoId, RepoKind
+from tenuto.core.ids import RepoKind
 from tenuto.core.wire import timestamp_text
-from tenuto.server.access import Action, Actor, Repo, may
+from tenuto.server.access import Action, Actor, Repo, any_in, may
 from tenuto.server.accounts import user_id_of
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.hub import Parts
@@ -113,7 +113,7 @@ def own_repos(parts: Parts, call: Call) -> Answer:
 def namespace_repos(parts: Parts, call: Call) -> Answer:
     """The repos of a namespace, with what they take up, for those who see all of it."""
     name = call.params["organization"]
-    if not may(call.actor, Action.SEE, Repo(0, RepoId(RepoKind.MODEL, name, "any"), private=True)):
+    if not may(call.actor, Action.SEE, any_in(name)._replace(private=True)):
         raise NotFoundError(f"there is no organization {name[:100]} of yours", code="UserNotFound")
     return _stored(parts, call, name)
 

@@ -3,34 +3,28 @@
 from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, NotFoundError
-from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.access import Repo, may_issue
+from tenuto.server.access import Repo, any_in, may_issue
 from tenuto.server.exchange import Call
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import Account, Kind, find_account
 from tenuto.server.people.services import owner_of
 
 
-def namespace(name: str) -> Repo:
-    """Stands for all repos of a namespace: whoever has a right on it has that right in the namespace."""
-    return Repo(0, RepoId(RepoKind.MODEL, name, "any"))
-
-
 def of_organization(parts: Parts, connection: Connection, call: Call) -> Repo:
     """The namespace of the organization in the path; raises NotFoundError (UserNotFound)."""
-    return namespace(find_account(connection, call.params["organization"], Kind.ORGANIZATION).name)
+    return any_in(find_account(connection, call.params["organization"], Kind.ORGANIZATION).name)
 
 
 def of_account(parts: Parts, connection: Connection, call: Call) -> Repo:
     """The namespace of the account in the path, for a service that of its owner; raises NotFoundError (UserNotFound)."""
     account = find_account(connection, call.params["account"])
-    return namespace((owner_of(connection, account) if account.kind is Kind.SERVICE else account).name)
+    return any_in((owner_of(connection, account) if account.kind is Kind.SERVICE else account).name)
 
 
 def find_issuing(connection: Connection, call: Call, name: str) -> Account:
     """The account of that name, if the caller may make tokens of it; raises NotFoundError, AccessDeniedError (Forbidden)."""
     account = find_account(connection, name)
-    owner = namespace(owner_of(connection, account).name) if account.kind is Kind.SERVICE else None
+    owner = any_in(owner_of(connection, account).name) if account.kind is Kind.SERVICE else None
     if not may_issue(call.actor, account.id, owner):
         raise AccessDeniedError(
             f"{call.actor.name} may not deal with tokens of {account.name} by this token",

@@ -44,6 +44,13 @@ def limits_on(connection: Connection, repo_key: int) -> list[Limit]:
     return found
 
 
+def allowed_below(connection: Connection, account: str) -> int | None:
+    """What all repos of an account together may hold; None if nobody set a limit."""
+    query = select(account_quotas.c.bytes).join(users, users.c.id == account_quotas.c.account_id)
+    found = connection.execute(query.where(users.c.name_key == account.lower())).scalar()
+    return None if found is None else int(found)
+
+
 def is_limited(connection: Connection, repo_key: int) -> bool:
     """Whether the bytes of a repo fall under a limit."""
     return any(connection.execute(query, {"repo": repo_key}).first() for query in (_OF_REPO, _OF_ACCOUNT))
