@@ -294,3 +294,8 @@ def may_issue(actor: Actor, account_id: int, owner: Repo | None) -> bool:
     if not may(actor, Action.MANAGE, None):
         return False
     return actor.user_id == account_id or (owner is not None and right_on(actor, owner) >= Right.ADMIN)
+
+
+def may_let_in(actor: Actor) -> bool:
+    """Whether `actor` may let a device act for it: a person, by a token that is not bounded to some repos. What it gets reaches no further."""
+    return actor.is_known and not actor.owner_id and actor.role is not Role.FINE

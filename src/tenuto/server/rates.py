@@ -42,6 +42,8 @@ def network_of(address: str) -> str:
     if ":" not in address:
         return address
     try:
+        if mapped := ipaddress.IPv6Address(address.partition("%")[0]).ipv4_mapped:
+            return str(mapped)
         return str(ipaddress.ip_network(f"{address.partition('%')[0]}/64", strict=False))
     except ValueError:
         return address

@@ -12,7 +12,7 @@ from tenuto.server.pages.render import redirect, render
 from tenuto.server.people.accounts import find_account, right_named, right_text, set_disabled
 from tenuto.server.people.change import changing
 from tenuto.server.people.services import list_services, set_service_right
-from tenuto.server.people.targets import service_of
+from tenuto.server.people.targets import find_issuing, service_of
 from tenuto.server.people.token_api import issue
 from tenuto.server.people.tokens import list_tokens, revoke_token
 
@@ -30,6 +30,7 @@ def _page(parts: Parts, call: Call, made: str = "", fault: TenutoError | None = 
     with parts.database.read() as connection:
         owner = find_account(connection, owner_name(call))
         service = service_of(connection, owner, call.params["service"])
+        find_issuing(connection, call, service.name)
         (right,) = (one.right for one in list_services(connection, owner) if one.account.id == service.id)
         tokens = list_tokens(connection, service, parts.now_ms())
     values: dict[str, Any] = {"service": service, "owner": owner.name, "right": right_text(right), "tokens": tokens}
@@ -73,6 +74,7 @@ def drop_token(parts: Parts, call: Call) -> Answer:
     with changing(parts, call.origin) as doing:
         owner = find_account(doing.connection, owner_name(call))
         service = service_of(doing.connection, owner, call.params["service"])
+        find_issuing(doing.connection, call, service.name)
         if not is_number(number) or not revoke_token(doing, service, int(number)):
             raise NotFoundError("this token is not good any more", code="UserNotFound", hint="load the page anew")
     return redirect(_place(call))

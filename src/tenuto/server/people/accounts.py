@@ -3,14 +3,14 @@
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.server.access import Right, Role
 from tenuto.server.accounts import check_namespace
 from tenuto.server.audit import Deed
 from tenuto.server.people.change import Change
-from tenuto.server.schema import repos, tokens, users
+from tenuto.server.schema import invitations, repos, tokens, users
 
 MOST_LISTED = 10_000
 _FULL_NAME_LETTERS = 100
@@ -135,11 +135,12 @@ def set_admin(change: Change, account: Account, is_admin: bool) -> None:
 def set_disabled(change: Change, account: Account, is_disabled: bool) -> None:
     """No token of the account, nor of a service that acts for it, is good while it is disabled; its name stays taken.
 
-    Browser sessions end for good. Raises ConflictError (Conflict) for the last who administers the hub.
+    Browser sessions, and links for a new password, end for good. Raises ConflictError (Conflict) for the last who administers the hub.
     """
     if is_disabled:
         _check_not_last(change, account)
         end_sessions(change, account.id)
+        change.connection.execute(delete(invitations).where(invitations.c.user_id == account.id))
     _update(change, account, disabled_ms=change.now_ms if is_disabled else None)
     change.record(_CHANGED[account.kind], account.name, status="disabled" if is_disabled else "enabled")
 

@@ -74,7 +74,9 @@ def _check_not_last(connection: Connection, organization: Account, user: Account
     if _right_of(connection, organization, user) != right_text(Right.ADMIN):
         return
     admins = (memberships.c.organization_id == organization.id) & (memberships.c.right == right_text(Right.ADMIN))
-    if connection.execute(select(func.count()).select_from(memberships).where(admins)).scalar_one() < 2:
+    open_ones = select(func.count()).select_from(memberships).join(users, users.c.id == memberships.c.user_id)
+    others = admins & users.c.disabled_ms.is_(None) & (users.c.id != user.id)
+    if not connection.execute(open_ones.where(others)).scalar_one():
         raise ConflictError(
             f"{user.name} is the last one who administers {organization.name}",
             hint="let another member administer it first",

@@ -106,7 +106,7 @@ def _repos_of(connection: Connection, namespace: str) -> list[Repo]:
 
 
 def own_repos(parts: Parts, call: Call) -> Answer:
-    """The repos of the caller, with what they take up."""
+    """The repos of the caller that its token may see, with what they take up."""
     return _stored(parts, call, call.actor.name)
 
 
@@ -120,12 +120,12 @@ def namespace_repos(parts: Parts, call: Call) -> Answer:
 
 def _stored(parts: Parts, call: Call, namespace: str) -> Answer:
     with parts.database.read() as connection:
-        found = _repos_of(connection, namespace)
+        found = [repo for repo in _repos_of(connection, namespace) if may(call.actor, Action.SEE, repo)]
         sizes: dict[int, int] = {}
         for query in (_sizes(lfs_objects, namespace), _sizes(git_objects, namespace)):
             for key, size in connection.execute(query):
                 sizes[key] = sizes.get(key, 0) + int(size)
-    total = sum(sizes.values()) or 1
+    total = sum(sizes.get(repo.key, 0) for repo in found) or 1
     answer = [
         {
             "id": repo.id.full_name,

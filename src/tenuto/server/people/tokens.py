@@ -87,7 +87,7 @@ def make_token(
     if role is None:
         raise UsageError(f"{wish.role[:40]!r} is not a role of a token", hint="use read, write or fine-grained")
     scopes = _checked_scopes(change.connection, wish, role, may_see)
-    _check_room(change.connection, account)
+    _check_room(change.connection, account, change.now_ms)
     expires_ms = None if wish.days is None else change.now_ms + int(_checked_days(wish.days) * DAY_MS)
     token_id, secret = insert_token(
         change, account.id, role, wish.name, expires_ms, reads_gated=role is not Role.FINE or wish.reads_gated
@@ -123,8 +123,9 @@ def _checked_days(days: float) -> float:
     return days
 
 
-def _check_room(connection: Connection, account: Account) -> None:
+def _check_room(connection: Connection, account: Account, now_ms: int) -> None:
     live = (tokens.c.user_id == account.id) & tokens.c.revoked_ms.is_(None) & (tokens.c.role != Role.SESSION.value)
+    live &= tokens.c.expires_ms.is_(None) | (tokens.c.expires_ms > now_ms)
     if len(connection.execute(select(tokens.c.id).where(live).limit(MOST_LIVE)).all()) >= MOST_LIVE:
         raise UsageError(f"{account.name} has {MOST_LIVE} tokens", hint="revoke those that nothing needs")
 
@@ -132,7 +133,8 @@ def _check_room(connection: Connection, account: Account) -> None:
 def _checked_scopes(
     connection: Connection, wish: TokenWish, role: Role, may_see: Callable[[RepoId, int], bool] | None
 ) -> list[dict[str, object]]:
-    if (role is Role.FINE) is not bool(wish.scopes) and not wish.reads_gated:
+    is_bounded = bool(wish.scopes) or wish.reads_gated
+    if (role is Role.FINE) is not is_bounded:
         raise UsageError(
             "a fine-grained token needs scopes, and no other token has any", hint="say what it is good for"
         )

@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 from sqlalchemy import Row, delete, func, insert, select, update
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError, UnavailableError
-from tenuto.server.access import Role
+from tenuto.server.access import Role, may_let_in
 from tenuto.server.audit import Deed
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.identity import Identity, digest_of, identify, identify_token
 from tenuto.server.people.accounts import find_account
 from tenuto.server.people.change import Change, changing
-from tenuto.server.people.tokens import TokenWish, make_token
+from tenuto.server.people.tokens import DAY_MS, TokenWish, make_token
 from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.schema import device_logins
 from tenuto.server.signin import jobs
@@ -80,12 +80,16 @@ def fetch(parts: Parts, call: Call) -> Answer:
         assert row is not None
         connection.execute(delete(device_logins).where(named))  # it is good for one token
         identity = identify_token(connection, row.token_id, now_ms)
-        if identity is None:
+        if identity is None or not may_let_in(identity.actor):
             return _refusal("access_denied", "the token that allowed this login was revoked")
         actor = identity.actor
         role = Role.READ if actor.role is Role.READ else Role.WRITE
         change = Change(connection, call.origin._replace(actor=actor), now_ms)
-        wish = TokenWish(name="device login", role=role.value)
+        until_ms = (
+            identity.until_ms if role is Role.READ else None
+        )  # who may make tokens chooses how long they are good
+        days = (until_ms - now_ms) / DAY_MS if until_ms else None
+        wish = TokenWish(name="device login", role=role.value, days=days)
         _, token = make_token(change, find_account(connection, actor.name), wish)
     return json_answer({"access_token": token, "token_type": "bearer", "scope": role}, headers=_NO_STORE)
 
@@ -108,8 +112,11 @@ def _refusal(error: str, description: str) -> Answer:
 
 def decide(parts: Parts, call: Call, user_code: str, identity: Identity, is_yes: bool) -> None:
     """Let the device with that code in as `identity`, or turn it away. Raises NotFoundError (UserNotFound), AccessDeniedError (Forbidden)."""
-    if identity.actor.role is Role.FINE:
-        raise AccessDeniedError("a fine-grained token cannot let a device in", hint="use a token with the role `write`")
+    if not may_let_in(identity.actor):
+        raise AccessDeniedError(
+            "only a person lets a device in, and by no fine-grained token",
+            hint="use a token of yours with the role `write`",
+        )
     letters = "".join(character for character in user_code.upper() if character in _LETTERS)
     pending = (device_logins.c.user_digest == digest_of(letters)) & (device_logins.c.status == "pending")
     values = {"status": "approved" if is_yes else "denied", "token_id": identity.actor.token_id}

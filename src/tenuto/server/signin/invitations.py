@@ -3,7 +3,7 @@
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
-from tenuto.core.errors import NotFoundError, UsageError
+from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.server.access import Right
 from tenuto.server.accounts import check_namespace, name_of
 from tenuto.server.audit import Deed
@@ -13,7 +13,7 @@ from tenuto.server.people.accounts import Account, Kind, add_account, find_accou
 from tenuto.server.people.change import Change
 from tenuto.server.people.organizations import set_member
 from tenuto.server.people.tokens import DAY_MS, new_secret
-from tenuto.server.schema import invitations
+from tenuto.server.schema import invitations, users
 from tenuto.server.signin.passwords import set_password
 
 DAYS = 7.0
@@ -46,8 +46,9 @@ def invite(change: Change, wish: InvitationWish) -> str:
     """The secret end of a new link, which is shown here only. Raises UsageError, NotFoundError (UserNotFound)."""
     organization = find_account(change.connection, wish.organization, Kind.ORGANIZATION) if wish.organization else None
     right = right_text(right_named(wish.role)) if organization else ""
-    if wish.name:
-        check_namespace(wish.name)
+    taken = select(users.c.id).where(users.c.name_key == wish.name.lower())
+    if wish.name and check_namespace(wish.name) and change.connection.execute(taken).first():
+        raise ConflictError(f"there is an account {wish.name} already", code="Exists", hint="invite by another name")
     return _insert(
         change,
         wish.days,
@@ -90,26 +91,25 @@ def _no_longer_good() -> NotFoundError:
     return NotFoundError("this link is no longer good", code="UserNotFound", hint="ask whoever sent it for a new one")
 
 
-def accept(
-    change: Change, limits: Limits, secret: str, name: str, password: str | None, full_name: str = ""
-) -> Account:
+def accept(change: Change, limits: Limits, secret: str, name: str, password: str, full_name: str = "") -> Account:
     """The account that a link was good for, made or with its new password; the link is not good for another.
 
-    Without `password` the account signs in another way. Raises UsageError, ConflictError (Exists), NotFoundError (UserNotFound).
+    Raises UsageError, ConflictError (Exists), NotFoundError (UserNotFound).
     """
     invitation = find_invitation(change.connection, secret, change.now_ms)
     if not change.connection.execute(delete(invitations).where(invitations.c.id == invitation.id)).rowcount:
         raise _no_longer_good()  # somebody else was faster
     if invitation.user_id:
         account = find_account(change.connection, name_of(change.connection, invitation.user_id), Kind.USER)
+        if account.disabled_ms is not None:
+            raise _no_longer_good()
     else:
         settled = bool(invitation.name)
         account = add_account(change, invitation.name or name, Kind.USER, full_name=full_name, settled=settled)
         if invitation.organization:
             organization = find_account(change.connection, invitation.organization, Kind.ORGANIZATION)
             set_member(change, organization, account, Right[invitation.right.upper()])
-    if password is not None:
-        set_password(change, limits, account, password)
+    set_password(change, limits, account, password)
     return account
 
 

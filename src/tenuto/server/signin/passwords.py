@@ -11,7 +11,7 @@ from tenuto.server.audit import Deed
 from tenuto.server.hub import Limits
 from tenuto.server.people.accounts import Account, Kind, end_sessions
 from tenuto.server.people.change import Change
-from tenuto.server.schema import passwords
+from tenuto.server.schema import invitations, passwords
 
 LEAST_LETTERS = 12
 MOST_BYTES = 1000
@@ -51,6 +51,7 @@ def set_password(change: Change, limits: Limits, account: Account, password: str
     change.connection.execute(delete(passwords).where(passwords.c.user_id == account.id))
     row = {"user_id": account.id, "hash": text, "changed_ms": change.now_ms}
     change.connection.execute(insert(passwords).values(row))
+    change.connection.execute(delete(invitations).where(invitations.c.user_id == account.id))  # links made before
     end_sessions(change, account.id, but=session_id)
     change.record(Deed.PASSWORD_SET, account.name)
 
