@@ -287,3 +287,38 @@ def test_who_was_turned_away_does_not_come_back_as_a_machine(world: World) -> No
         assert talk.read(world.repo, "notes.txt").status_code == 403
         talk.close()
     keeper.put(settings, json={"gated": "manual"}).raise_for_status()
+
+
+def test_a_machine_that_was_let_in_is_turned_away_with_its_owner(world: World) -> None:
+    base = f"/api/models/{world.repo}/user-access-request"
+    keeper = world.talks["keeper"]
+    owner = Talk(world.hub.url, world.hub.user("owner-of-two"))
+    machine = Talk(world.hub.url, serve(world.hub, "machine-of-two", "owner-of-two", Right.WRITE))
+    for name in ("owner-of-two", "machine-of-two"):
+        keeper.post(f"{base}/grant", {"user": name}).raise_for_status()
+    assert machine.read(world.repo, "notes.txt").content == SECRET
+    keeper.post(f"{base}/handle", {"user": "owner-of-two", "status": "revoked"}).raise_for_status()
+    assert machine.read(world.repo, "notes.txt").status_code == 403
+    for talk in (owner, machine):
+        talk.close()
+
+
+def test_who_was_turned_away_does_not_come_back_by_an_organization(world: World) -> None:
+    settings, base = f"/api/models/{world.repo}/settings", f"/api/models/{world.repo}/user-access-request"
+    keeper = world.talks["keeper"]
+    sly = Talk(world.hub.url, world.hub.user("sly"))
+    sly.client.post(f"/{world.repo}/ask-access", json={}, follow_redirects=False)
+    keeper.post(f"{base}/handle", {"user": "sly", "status": "rejected"}).raise_for_status()
+    sly.post("/api/organizations", {"name": "sly-club"}).raise_for_status()
+    sly.post("/api/accounts/sly-club/services", {"name": "sly-machine", "role": "read"}).raise_for_status()
+    token = sly.post("/api/accounts/sly-machine/tokens", {"name": "x", "role": "write"}).json()["token"]
+    machine = Talk(world.hub.url, token)
+    keeper.client.put(settings, json={"gated": "auto"}).raise_for_status()
+    try:
+        asked = machine.client.post(f"/{world.repo}/ask-access", json={}, follow_redirects=False)
+        assert asked.status_code == 403
+        assert machine.read(world.repo, "notes.txt").status_code == 403
+    finally:
+        keeper.client.put(settings, json={"gated": "manual"}).raise_for_status()
+    for talk in (sly, machine):
+        talk.close()

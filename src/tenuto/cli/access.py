@@ -76,7 +76,7 @@ def _is_settled(found: "Gateway") -> bool:
         raise AccessDeniedError(f"{what}{said}", hint="write to the authors of the repo: only they can let you in")
     if not found.takes_requests and own.state != "outdated":
         raise AccessDeniedError("the repo takes no requests for access at the moment", hint="write to its authors")
-    return own.state == "pending"
+    return own.state == "pending" and found.gated != "auto"
 
 
 def _said(repo: str, found: "Gateway") -> str:

@@ -85,6 +85,8 @@ def export(data: str | None, shape: str, since: str | None, repo: str | None, ac
     with existing_hub(data) as (hub, _), hub.parts.database.read() as connection:
         found = reading.entries(connection, wanted)
         is_csv = shape == "csv" and not run.flags.get("json")
+        if (repo or actor) and next(reading.entries(connection, wanted), None) is None:
+            run.printer.note("No row is of that repo and account: is the name right?")
         for line in reading.as_csv(found) if is_csv else reading.as_lines(found):
             run.printer.answer(Raw(line.encode()), line)
 

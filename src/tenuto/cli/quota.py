@@ -7,6 +7,7 @@ import click
 from tenuto.cli.frame import LazyGroup, command, invocation
 from tenuto.cli.hub import check_installed, data_option
 from tenuto.cli.upkeep import existing_hub
+from tenuto.core.errors import UsageError
 from tenuto.core.human import parse_size, size_text
 
 _HERE = "tenuto.cli.quota"
@@ -41,11 +42,16 @@ def set_(target: str, size: str, data: str | None) -> None:
 
     run = invocation()
     allowed = None if size == "none" else parse_size(size)
+    if allowed is not None and allowed >= 1 << 63:
+        raise UsageError(f"{size} is more than any disk holds", code="BadCommand", hint="write none for no limit")
     with existing_hub(data) as (hub, _), hub.changing() as change:
         found = find_target(change.connection, target)
-        set_quota(change.connection, allowed, repo_key=found.repo_key, account_id=found.account_id)
+        set_quota(
+            change.connection, allowed, repo_key=found.repo.key if found.repo else None, account_id=found.account_id
+        )
         facts = {"bytes": allowed}
-        record(change.connection, change.origin, Deed.QUOTA_CHANGE, change.now_ms, subject=found.name, facts=facts)
+        deed, now_ms = Deed.QUOTA_CHANGE, change.now_ms
+        record(change.connection, change.origin, deed, now_ms, repo=found.repo, subject=found.name, facts=facts)
     text = f"{found.name} may hold {'any amount' if allowed is None else size_text(allowed)}"
     run.printer.report({"name": found.name, "allowed_bytes": allowed}, lambda: [text])
 

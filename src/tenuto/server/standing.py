@@ -32,12 +32,16 @@ _STAND = (
 
 
 def find_stand(connection: Connection, repo_key: int, user_id: int, now_ms: int, owner_id: int = 0) -> Stand:
-    """How an account stands with the gate of a repo at that time. A service with an owner that was let in is let in as well."""
+    """How an account stands with the gate of a repo at that time. A service with an owner that was let in is let in as well,
+    and one whose owner was turned away is turned away, whatever it was told itself.
+    """
     rows = connection.execute(_STAND, {"repo_key": repo_key, "user_id": user_id, "owner_id": owner_id}).all()
     stands = {
         row.user_id: stand_of(row.status, row.expires_ms, row.terms, row.terms_now, now_ms, row.reason) for row in rows
     }
     own, owners = stands.get(user_id, Stand()), stands.get(owner_id, Stand())
+    if owners.standing in {Standing.REJECTED, Standing.REVOKED}:
+        return owners
     return owners if owners.standing is Standing.ACCEPTED and own.standing is not Standing.ACCEPTED else own
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from tenuto.core.wire import timestamp_text
 from tenuto.server.audit.deeds import Deed
@@ -48,18 +48,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 def entries(connection: Connection, wanted: Wanted | None = None) -> Iterator[Entry]:
     """The rows that are wanted: all in their order, or with a limit the last ones, newest first.
 
-    `repo` is the address of one or more repos, now or at some time: all that was done to them, under whatever name.
+    `repo` is the address of one or more repos, now or at some time: all that was done to them, under whatever name. Names are in any case.
     """
     wanted = wanted or Wanted()
     query = select(audit_log).where(audit_log.c.time_ms >= wanted.since_ms)
     if wanted.repo is not None:
-        moved = (audit_log.c.deed == Deed.REPO_MOVE.value) & (audit_log.c.subject == wanted.repo)
-        named = select(audit_log.c.repo_id).where((audit_log.c.repo == wanted.repo) | moved)
+        moved = (audit_log.c.deed == Deed.REPO_MOVE.value) & (func.lower(audit_log.c.subject) == wanted.repo.lower())
+        named = select(audit_log.c.repo_id).where((func.lower(audit_log.c.repo) == wanted.repo.lower()) | moved)
         query = query.where(audit_log.c.repo_id.in_(named))
     if wanted.repo_key is not None:
         query = query.where(audit_log.c.repo_id == wanted.repo_key)
     if wanted.actor is not None:
-        query = query.where(audit_log.c.actor == wanted.actor)
+        query = query.where(func.lower(audit_log.c.actor) == wanted.actor.lower())
     if wanted.before is not None:
         query = query.where(audit_log.c.number < wanted.before)
     number = audit_log.c.number

@@ -1,11 +1,11 @@
 """What an account does about its own access to a gated repo: see what it is asked, ask, withdraw (docs/gates.md)."""
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, UsageError
 from tenuto.core.wire import timestamp_text
-from tenuto.server.access import Action, Gate, Repo, Standing, may
+from tenuto.server.access import Action, Gate, Repo, Right, Standing, may
 from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.forgery import CSRF_FIELD
@@ -15,7 +15,9 @@ from tenuto.server.gates.states import Event
 from tenuto.server.gates.terms import form_of, keep_terms
 from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
+from tenuto.server.people.accounts import right_text
 from tenuto.server.permit import check_again
+from tenuto.server.schema import memberships
 
 _WRITE_TO_THEM = "write to the authors of the repo: only they can let you in"
 
@@ -97,7 +99,8 @@ def ask(parts: Parts, call: Call) -> Answer:
         request = book.of_account(call.actor.user_id)
         _check_may_ask(repo, book, request)
         if call.actor.owner_id:  # else whoever was turned away would come back as a machine
-            _check_not_turned_away(book.of_account(call.actor.owner_id))
+            for account_id in _people_behind(connection, call.actor.owner_id):
+                _check_not_turned_away(book.of_account(account_id))
         event = Event.ENTER if gate is Gate.AUTO else Event.ASK
         standing: Standing | None = request.standing
         if not _is_settled(request, event, form):
@@ -113,6 +116,12 @@ def _answers(call: Call) -> Answers:
     answers: Answers = call.json(Answers) if call.is_json else dict(call.form())
     answers.pop(CSRF_FIELD, None)
     return answers
+
+
+def _people_behind(connection: Connection, owner_id: int) -> list[int]:
+    """The account that a service acts for, and of an organization those who administer it."""
+    here = (memberships.c.organization_id == owner_id) & (memberships.c.right == right_text(Right.ADMIN))
+    return [owner_id, *connection.execute(select(memberships.c.user_id).where(here)).scalars()]
 
 
 def _check_not_turned_away(request: Request) -> None:

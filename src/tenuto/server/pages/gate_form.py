@@ -33,13 +33,15 @@ def gate_box(parts: Parts, call: Call) -> GateBox | None:
         return None
     gateway = see_gateway(parts, call)
     state = gateway.own.state if gateway.own else "none"
+    is_manual = call.repo.gate is Gate.MANUAL
+    asks = state in _ASKS or (state == "pending" and not is_manual)
     return GateBox(
         gateway=gateway,
         prompt=_prompt(call, gateway.form.prompt),
         button=gateway.form.button[:_BUTTON_CHARACTERS] or "Access repository",
         state=state,
-        is_manual=call.repo.gate is Gate.MANUAL,
-        asks=call.actor.is_known and state in _ASKS and (gateway.takes_requests or state == "outdated"),
+        is_manual=is_manual,
+        asks=call.actor.is_known and asks and (gateway.takes_requests or state == "outdated"),
     )
 
 

@@ -6,15 +6,16 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import RepoId
+from tenuto.server.access import Repo
 from tenuto.server.people.accounts import find_account
 from tenuto.server.repos import find_repo
 
 
 class Target(NamedTuple):
-    """A repo or an account, by its id."""
+    """A repo, or an account by its id."""
 
     name: str
-    repo_key: int | None = None
+    repo: Repo | None = None
     account_id: int | None = None
 
 
@@ -27,4 +28,4 @@ def find_target(connection: Connection, word: str) -> Target:
     repo = find_repo(connection, wanted)
     if repo is None:
         raise NotFoundError(f"there is no repo {wanted} on this hub", code="RepoNotFound")
-    return Target(str(wanted), repo_key=repo.key)
+    return Target(str(wanted), repo=repo)
