@@ -9,7 +9,7 @@ import pytest
 
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.pages.highlight import languages, lines
-from tenuto.server.pages.markdown import markdown_html
+from tenuto.server.pages.markdown import markdown_html, whole_html
 from tests.server.conftest import Owner
 from tests.server.talk import small
 
@@ -114,6 +114,13 @@ def test_links_and_pictures_of_a_card_lead_into_the_repo() -> None:
 )
 def test_no_card_takes_long_or_becomes_large(text: str) -> None:
     assert len(markdown_html(text, REPO, "main")) < 80_000
+
+
+def test_what_is_agreed_to_is_shown_whole_however_it_is_written() -> None:
+    for text in ("|a" * 100 + "\n" + "|-" * 100 + "\n" + ("|a" * 100 + "\n") * 300, "<u>&</u>" * 8_000, "[" * 65_000):
+        html = whole_html(f"{text}\n\nTHE END", REPO, "main")
+        assert "THE END" in html
+        assert len(html) < 1_300_000
 
 
 @pytest.mark.parametrize("language", sorted(languages()))

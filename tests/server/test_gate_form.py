@@ -63,7 +63,37 @@ def test_terms_are_prompt_and_fields_and_nothing_else() -> None:
 
 
 def test_names_that_no_field_can_have() -> None:
-    assert read_form({"extra_gated_fields": {"csrf": "text", " ": "text", "": "text", "x" * 300: "text"}}) == Form()
+    assert read_form({"extra_gated_fields": {"csrf": "text", " ": "text", "": "text"}}) == Form()
+
+
+def test_all_that_is_agreed_to_is_shown_and_named() -> None:
+    text = "word " * 13_000
+    form = read_form({"extra_gated_prompt": text, "extra_gated_fields": {"I agree " * 100: "checkbox"}})
+    assert (form.prompt, form.fields[0].name) == (text.strip(), "I agree " * 100)
+    assert form.terms != read_form({"extra_gated_prompt": f"{text} or not"}).terms
+    assert check_answers(form, {"I agree " * 100: True}) == {"I agree " * 100: True}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {f"field {number}": "text" for number in range(101)},
+        {"x" * 1001: "text"},
+        {"Country": {"type": "select", "options": list(range(1001))}},
+        {"Country": {"type": "select", "options": ["x" * 1001]}},
+    ],
+    ids=["fields", "name", "choices", "choice"],
+)
+def test_of_what_is_too_much_nothing_is_left_out_unseen(fields: dict[str, object]) -> None:
+    form = read_form({"extra_gated_prompt": "You agree.", "extra_gated_fields": fields})
+    assert form.fault
+    assert form == Form(fault=form.fault)
+
+
+def test_long_questions_leave_room_for_answers() -> None:
+    names = [f"{number} {'x' * 900}" for number in range(60)]
+    answers = dict.fromkeys(names, "y" * 100)
+    assert check_answers(read_form({"extra_gated_fields": dict.fromkeys(names, "text")}), answers) == answers
 
 
 def test_good_answers_are_kept_in_the_order_of_the_form() -> None:
@@ -177,10 +207,33 @@ class TestTermsFollowMain:
         owner.talk.post(f"/api/models/{owner.repo}/lfs-files/batch", body).raise_for_status()
         assert terms_of(hub, owner.repo) == terms("one")
 
-    def test_a_readme_that_is_no_text_or_too_much_has_no_terms(self, owner: Owner, hub: LiveHub) -> None:
-        for body in (b"\xff\xfe extra_gated_prompt", b"---\nextra_gated_prompt: [\n---\n", card("x" * 70_000)):
-            owner.talk.commit(owner.repo, small("README.md", body)).raise_for_status()
-            assert terms_of(hub, owner.repo) == "", body[:30]
+    def test_a_readme_without_front_matter_has_no_terms(self, owner: Owner, hub: LiveHub) -> None:
+        owner.talk.commit(owner.repo, small("README.md", b"\xff\xfe extra_gated_prompt")).raise_for_status()
+        assert terms_of(hub, owner.repo) == ""
+
+    @pytest.mark.parametrize("body", [b"---\nextra_gated_prompt: [\n---\n", card("x" * 70_000)], ids=["broken", "long"])
+    def test_terms_that_cannot_be_read_stay_and_nobody_agrees(self, owner: Owner, hub, speak, body: bytes) -> None:
+        TestAgreeing().gated(owner, "auto")
+        guest, late = speak(hub.user()), speak(hub.user())
+        assert TestAgreeing().ask(guest, owner.repo) == 303
+        owner.talk.commit(owner.repo, small("README.md", body)).raise_for_status()
+        owner.talk.client.put(f"/api/models/{owner.repo}/settings", json={"gated": "auto"}).raise_for_status()
+        assert terms_of(hub, owner.repo) == terms("one")
+        assert guest.read(owner.repo, "a.txt").status_code == 200
+        refused = late.client.post(f"/{owner.repo}/ask-access", json={})
+        assert (refused.status_code, "cannot be read" in refused.json()["error"]) == (409, True)
+        page = late.client.get(f"/{owner.repo}", headers={"Accept": "text/html"}).text
+        assert "they have to mend the front matter" in page
+        assert "ask-access" not in page
+        own = owner.talk.client.get(f"/{owner.repo}/access", headers={"Accept": "text/html"}).text
+        assert "Mend the front matter of README.md" in own
+
+    def test_a_page_shows_long_terms_to_their_end(self, owner: Owner, hub, speak) -> None:
+        owner.talk.commit(owner.repo, small("README.md", card("word " * 13_000 + "THE END"))).raise_for_status()
+        owner.talk.client.put(f"/api/models/{owner.repo}/settings", json={"gated": "auto"}).raise_for_status()
+        guest = speak(hub.user())
+        assert "THE END" in guest.client.get(f"/{owner.repo}", headers={"Accept": "text/html"}).text
+        assert guest.get(f"/api/models/{owner.repo}/access-form").json()["form"]["prompt"].endswith("THE END")
 
 
 class TestAgreeing:

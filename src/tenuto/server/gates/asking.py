@@ -93,6 +93,11 @@ def ask(parts: Parts, call: Call) -> Answer:
         repo = check_again(parts, connection, call, Action.ENGAGE)
         gate = check_gated(repo)
         form = keep_terms(parts, connection, repo.key)
+        if form.fault:
+            raise ConflictError(
+                f"what {repo.id.full_name} asks at its gate cannot be read: {form.fault}",
+                hint="tell its authors: they have to mend the front matter of README.md",
+            )
         if call.text("terms") not in {None, form.terms}:
             raise ConflictError("the terms changed while you read them", hint="read them again")
         book = Book(connection, repo.key, parts.now_ms())

@@ -11,10 +11,10 @@ from tenuto.core.errors import UsageError
 from tenuto.server.forgery import CSRF_FIELD
 
 MOST_FIELDS = 100
-NAME_CHARACTERS = 200
+MOST_OPTIONS = 1000
+NAME_CHARACTERS = 1000
 ANSWER_CHARACTERS = 4000
 ANSWERS_BYTES = 1 << 14
-_TEXT_CHARACTERS = 20_000
 _YES = {"true", "on", "1", "yes"}
 
 Kind = Literal["text", "checkbox", "date_picker", "country", "select"]
@@ -44,7 +44,10 @@ class Field(msgspec.Struct, frozen=True):
 
 
 class Form(msgspec.Struct, frozen=True):
-    """All of it; empty texts stand for those that pages bring along. `terms` names what is agreed to; empty: nothing."""
+    """All of it; empty texts stand for those that pages bring along. `terms` names what is agreed to; empty: nothing.
+
+    With a `fault`, the authors ask something, but it cannot be told what: nobody can agree to it.
+    """
 
     heading: str = ""
     prompt: str = ""
@@ -52,12 +55,18 @@ class Form(msgspec.Struct, frozen=True):
     button: str = ""
     fields: list[Field] = []
     terms: str = ""
+    fault: str = ""
 
 
 def read_form(card: Mapping[str, object] | None) -> Form:
-    """The form that a card describes. What it says in a way that nobody defined is left out: it locks nobody out."""
+    """The form that a card describes: all of its texts, for they are agreed to as a whole.
+
+    What a card says in a way that nobody defined is left out: it locks nobody out. What is too much is a fault.
+    """
     card = card or {}
     prompt, fields = _text(card, "extra_gated_prompt"), _fields(card.get("extra_gated_fields"))
+    if isinstance(fields, str):
+        return Form(fault=fields)
     return Form(
         _text(card, "extra_gated_heading"),
         prompt,
@@ -76,18 +85,20 @@ def _digest(prompt: str, fields: list[Field]) -> str:
 
 def _text(card: Mapping[str, object], key: str) -> str:
     value = card.get(key)
-    return value[:_TEXT_CHARACTERS].strip() if isinstance(value, str) else ""
+    return value.strip() if isinstance(value, str) else ""
 
 
-def _fields(value: object) -> list[Field]:
+def _fields(value: object) -> list[Field] | str:
+    """The questions, or what is too much of them. What guards every form is none: nobody would ever get to know it."""
     if not isinstance(value, dict):
         return []
-    return [_field(str(name), one) for name, one in list(value.items())[:MOST_FIELDS] if _is_name(str(name))]
-
-
-def _is_name(text: str) -> bool:
-    """Whether a field can be called so. What guards every form is none of them: nobody would ever get to know it."""
-    return 0 < len(text.strip()) <= NAME_CHARACTERS and text != CSRF_FIELD
+    fields = [_field(name, one) for name, one in value.items() if name.strip() and name != CSRF_FIELD]
+    texts = [text for one in fields for text in (one.name, *(option.label for option in one.options))]
+    if len(fields) > MOST_FIELDS or any(len(one.options) > MOST_OPTIONS for one in fields):
+        return f"a form has at most {MOST_FIELDS} questions, each with at most {MOST_OPTIONS} choices"
+    if any(len(text) > NAME_CHARACTERS for text in texts):
+        return f"a question or a choice has at most {NAME_CHARACTERS} characters"
+    return fields
 
 
 def _field(name: str, value: object) -> Field:
@@ -101,11 +112,11 @@ def _field(name: str, value: object) -> Field:
 
 def _options(value: object) -> list[Option]:
     found = []
-    for one in value[:MOST_FIELDS] if isinstance(value, list) else []:
+    for one in value if isinstance(value, list) else []:
         facts = one if isinstance(one, dict) else {"label": one}
-        label = str(facts.get("label", facts.get("value", "")))[:NAME_CHARACTERS]
+        label = str(facts.get("label", facts.get("value", "")))
         if label:
-            found.append(Option(label, str(facts.get("value", label))[:NAME_CHARACTERS]))
+            found.append(Option(label, str(facts.get("value", label))))
     return found
 
 
@@ -130,10 +141,12 @@ def check_answers(form: Form, answers: Answers) -> Answers:
         else:
             kept[field.name] = value
     if faults:
-        said = "; ".join(f"{fault.name!r} {fault.reason}" for fault in faults)
-        raise UsageError(f"the form is not filled in: {said}", hint="answer these, too")
-    kept |= {name: value for name, value in answers.items() if name not in kept}
-    if len(kept) > 2 * MOST_FIELDS or len(msgspec.json.encode(kept)) > ANSWERS_BYTES:
+        listed = "; ".join(f"{fault.name!r} {fault.reason}" for fault in faults)
+        raise UsageError(f"the form is not filled in: {listed}", hint="answer these, too")
+    more = {name: value for name, value in answers.items() if name not in kept}
+    said = [list(kept.values()), more]  # how long the questions are is for the authors to say
+    kept |= more
+    if len(kept) > 2 * MOST_FIELDS or len(msgspec.json.encode(said)) > ANSWERS_BYTES:
         raise UsageError(f"what you fill in may have {ANSWERS_BYTES} bytes", code="TooLarge")
     return kept
 

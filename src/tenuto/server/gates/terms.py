@@ -5,7 +5,8 @@ import contextlib
 from sqlalchemy import Connection, update
 
 from tenuto.core.errors import IntegrityError
-from tenuto.server.cards import parse_card, readme_of
+from tenuto.server.card import CardError, read_card
+from tenuto.server.cards import readme_of
 from tenuto.server.gates.form import Form, read_form
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
@@ -21,19 +22,22 @@ def form_of(git: GitReader) -> Form:
     readme = readme_of(git, commit) if commit else None
     if readme is None or _MARK not in readme:  # few cards say something, and to read YAML takes its time
         return Form()
-    return read_form(parse_card(readme))
+    try:
+        return read_form(read_card(readme.decode(errors="replace")))
+    except CardError as error:
+        return Form(fault=str(error))
 
 
 def keep_terms(parts: Parts, connection: Connection, repo_key: int) -> Form:
-    """The form of a repo, after its terms were noted in the row of the repo."""
+    """The form of a repo, after its terms were noted in the row of the repo, unless they cannot be read."""
     form = form_of(GitReader(connection, repo_key, parts.cache))
-    connection.execute(update(repos).where(repos.c.id == repo_key).values(terms=form.terms))
+    if not form.fault:
+        connection.execute(update(repos).where(repos.c.id == repo_key).values(terms=form.terms))
     return form
 
 
 def note_change(parts: Parts, connection: Connection, repo_key: int) -> None:
-    """A ref of a repo moved: remember when, and what is agreed to from now on. Those of a damaged repo stay what they were."""
-    values: dict[str, object] = {"modified_ms": parts.now_ms()}
+    """A ref of a repo moved: remember when, and what is agreed to from now on. Terms that cannot be read stay what they were."""
+    connection.execute(update(repos).where(repos.c.id == repo_key).values(modified_ms=parts.now_ms()))
     with contextlib.suppress(IntegrityError):  # whoever repairs the repo moves a ref of it
-        values["terms"] = form_of(GitReader(connection, repo_key, parts.cache)).terms
-    connection.execute(update(repos).where(repos.c.id == repo_key).values(values))
+        keep_terms(parts, connection, repo_key)

@@ -7,11 +7,10 @@ from tenuto.server.exchange import Call
 from tenuto.server.gates.asking import Gateway, see_gateway
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import rights_of
-from tenuto.server.pages.markdown import markdown_html
+from tenuto.server.pages.markdown import whole_html
 from tenuto.server.pages.render import Html
 
 _BUTTON_CHARACTERS = 80
-_PROMPT_BYTES = 1 << 20
 _ASKS = {"none", "expired", "outdated"}
 
 
@@ -37,14 +36,12 @@ def gate_box(parts: Parts, call: Call) -> GateBox | None:
     asks = state in _ASKS or (state == "pending" and not is_manual)
     return GateBox(
         gateway=gateway,
-        prompt=_prompt(call, gateway.form.prompt),
+        prompt=whole_html(gateway.form.prompt, call.repo.id, "main") if gateway.form.prompt else None,
         button=gateway.form.button[:_BUTTON_CHARACTERS] or "Access repository",
         state=state,
         is_manual=is_manual,
-        asks=call.actor.is_known and asks and (gateway.takes_requests or state == "outdated"),
+        asks=call.actor.is_known
+        and asks
+        and not gateway.form.fault
+        and (gateway.takes_requests or state == "outdated"),
     )
-
-
-def _prompt(call: Call, text: str) -> Html | None:
-    """What is agreed to, as a whole."""
-    return markdown_html(text, call.repo.id, "main", most_bytes=_PROMPT_BYTES) if text else None

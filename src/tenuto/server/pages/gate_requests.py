@@ -12,6 +12,7 @@ from tenuto.server.exchange import Answer, Call
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.deciding import GrantRequest, Handlings, Verdict, decide_many, let_in
 from tenuto.server.gates.showing import LISTS
+from tenuto.server.gates.terms import form_of
 from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
@@ -38,8 +39,9 @@ def requests_page(parts: Parts, call: Call) -> Answer:
     if state not in _STATES:
         raise UsageError(f"{state[:40]!r} is not one of {', '.join(_STATES)}")
     with parts.database.read() as connection:
-        page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
         book = Book(connection, call.repo.key, parts.now_ms())
+        git = GitReader(connection, call.repo.key, parts.cache)
+        page = RepoPage(call, git)
         found = list(
             book.page(LISTS[state] if state == "all" else [Standing(state)], call.number("after", 0, 2**62), _PAGE + 1)
         )
@@ -51,6 +53,7 @@ def requests_page(parts: Parts, call: Call) -> Answer:
             found=[_line(one) for one in found[:_PAGE]],
             next=found[_PAGE - 1].id if len(found) > _PAGE else None,
             book=book,
+            fault=form_of(git).fault,
             is_open=call.repo.gate is Gate.OPEN,
             said=(call.text("said") or "")[:_SAID_CHARACTERS],
         )

@@ -22,6 +22,7 @@ from tenuto.server.pages.render import Html, place_url, trusted
 _SHOWN_CHARACTERS = (40_000, 15_000, 5_000)
 """Of a longer text the beginning is shown; of one that becomes too much as HTML, less of it."""
 PAGE_BYTES = 60_000
+_WHOLE_BYTES = 1 << 20
 _CODE_CHARACTERS = 10_000
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
 _ANCHOR = "card-"
@@ -59,6 +60,12 @@ def markdown_html(text: str, repo: RepoId, revision: str, folder: str = "", most
         if len(html.encode()) <= most_bytes:
             return trusted(html)
     return trusted("<pre>{}</pre>").format(text[: _SHOWN_CHARACTERS[-1]])
+
+
+def whole_html(text: str, repo: RepoId, revision: str) -> Html:
+    """All of a text that is agreed to: as Markdown, or as it was written where that would become too much."""
+    html = _cleaned(text, _Links(repo, revision, ""))
+    return trusted(html) if len(html.encode()) <= _WHOLE_BYTES else trusted("<pre>{}</pre>").format(text)
 
 
 def _beginning(text: str, characters: int) -> str:
