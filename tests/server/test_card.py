@@ -62,3 +62,8 @@ def test_nothing_but_a_card_error_comes_out(text: str) -> None:
     except CardError:
         return
     assert found is None or isinstance(found, dict)
+
+
+def test_escapes_that_stand_for_no_text_are_marked() -> None:
+    card = read_card('---\ntags: ["a\\ud800b", "c\\0d"]\n"k\\udfff": {"x\\ud83d": [1, true]}\n---\n')
+    assert card == {"tags": ["a\ufffdb", "c\ufffdd"], "k\ufffd": {"x\ufffd": [1, True]}}

@@ -10,6 +10,7 @@ import yaml
 FRONT_MATTER_BYTES = 1 << 16
 _DEPTH = 50
 _OPENING = re.compile(r"\s*---[ \t]*\r?\n")
+_NO_TEXT = re.compile(r"[\ud800-\udfff\0]")
 _CLOSING = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
 
 
@@ -65,7 +66,7 @@ def read_card(text: str) -> dict[str, object] | None:
 def _plain(value: object) -> object:
     """`value` with nothing in it that JSON lacks."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_text(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [_plain(item) for item in value]
     if isinstance(value, datetime.date):
@@ -74,4 +75,9 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
-    return value if isinstance(value, str | int | float | None) else str(value)
+    return value if isinstance(value, int | float | None) else _text(str(value))
+
+
+def _text(text: str) -> str:
+    """`text` with a mark in place of what YAML can escape and nobody can store: half surrogates and NUL."""
+    return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
