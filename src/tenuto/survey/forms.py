@@ -6,10 +6,10 @@ import io
 from collections.abc import Iterable, Iterator
 
 from tenuto.core.human import count_text
+from tenuto.core.spreadsheet import harmless_cell
 from tenuto.survey.inventory import Inventory, Item
 
 _COLUMNS = tuple(name for name in Item.__struct_fields__ if name != "top_files")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _STYLE = """\
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1b1b1b; }
 table { border-collapse: collapse; margin: 0 0 2rem; }
@@ -26,12 +26,8 @@ def as_csv(inventory: Inventory) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for item in inventory.items:
-        writer.writerow(_cell(getattr(item, name)) for name in _COLUMNS)
+        writer.writerow(harmless_cell(getattr(item, name)) for name in _COLUMNS)
     return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def as_html(inventory: Inventory) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, func, select
 
+from tenuto.core.spreadsheet import harmless_cell
 from tenuto.core.wire import timestamp_text
 from tenuto.server.audit.deeds import Deed
 from tenuto.server.audit.trail import COLUMNS, NO_HASH, chain, values
@@ -121,9 +122,5 @@ def as_csv(found: Iterable[Entry]) -> Iterator[str]:
     for entry in found:
         out = io.StringIO()
         shown = msgspec.structs.asdict(entry) | {"facts": msgspec.json.encode(entry.facts).decode()}
-        csv.writer(out, lineterminator="").writerow([_harmless(shown[name]) for name in names])
+        csv.writer(out, lineterminator="").writerow([harmless_cell(shown[name]) for name in names])
         yield out.getvalue()
-
-
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

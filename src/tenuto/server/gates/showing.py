@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from tenuto.core.errors import UsageError
+from tenuto.core.spreadsheet import harmless_cell
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Standing
 from tenuto.server.exchange import Answer, Call, json_answer, next_page
@@ -26,7 +27,6 @@ LISTS: dict[str, list[Standing]] = {
     "all": _STATES,
 }
 """Which states each list holds: the three of stock clients, each of the others, and all."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def list_requests(parts: Parts, call: Call) -> Answer:
@@ -109,5 +109,4 @@ def _cells(row: Mapping[str, object], names: Iterable[str]) -> list[str]:
 
 def _cell(value: object) -> str:
     """A value as a spreadsheet shows it; one that it would take for a formula gets an apostrophe."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return harmless_cell("" if value is None else str(value))
