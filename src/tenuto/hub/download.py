@@ -3,8 +3,8 @@
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import NamedTuple
 
@@ -13,8 +13,9 @@ from tenuto.core.ids import RepoId
 from tenuto.hub import lanes
 from tenuto.hub.packs import PACK_FROM_FILES, by_pack, unpack
 from tenuto.hub.remote import Remote
+from tenuto.hub.shared_work import SharedWork
 from tenuto.hub.sources import Ranking, RepoSource, Source, Wanted, no_source
-from tenuto.hub.stream import OneStream, Progress, Told
+from tenuto.hub.stream import Listener, OneStream, Progress, Told
 from tenuto.store.base import IncomingBlocks, Sealed, Store
 
 __all__ = ["Fetched", "Wanted", "download", "download_from"]
@@ -63,11 +64,9 @@ def download_from(
     by_key: dict[str, list[Wanted]] = {}
     for wanted in files:
         by_key.setdefault(wanted.key, []).append(wanted)
-    transfer = _Transfer(sources, store, jobs, progress)
-    fetched: list[Fetched] = []
-    for key, sha256 in transfer.run([group[0] for group in by_key.values()]).items():
-        fetched += [Fetched(wanted, sha256) for wanted in by_key[key]]
-    return fetched
+    with Listener(progress) as listener:
+        found = _Transfer(sources, store, max(1, jobs), listener).run([group[0] for group in by_key.values()])
+    return [Fetched(wanted, sha256) for key, sha256 in found.items() for wanted in by_key[key]]
 
 
 class _Outcome(NamedTuple):
@@ -82,73 +81,58 @@ class _Transfer:
         self._ranking, self._store, self._jobs, self._progress = Ranking(sources), store, jobs, progress
         self._stopped = threading.Event()
         self._outcomes: SimpleQueue[_Outcome] = SimpleQueue()
-        self._changing = threading.Lock()
+        self._found: dict[str, str] = {}
+        self._failure: BaseException | None = None
         self._pending: list[Sealed] = []
         self._pending_bytes = 0
 
     def run(self, files: Sequence[Wanted]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        failure: BaseException | None = None
         groups = list(self._groups(files))
-        with ThreadPoolExecutor(max(1, self._jobs), "download") as self._pool:
-            try:
-                self._begin(groups)
-                for _ in groups:
-                    done, error = self._outcomes.get()
-                    for key, sealed in done.items():
-                        found[key] = sealed.sha256
-                        self._collect(sealed)
-                    if error is not None:
-                        failure = failure or error
-                        self._stopped.set()  # what waits for its turn begins and ends at once
-            except BaseException:
-                self._stopped.set()
-                raise
-            finally:
-                self._publish()
-        if failure is not None:
-            raise failure
-        return found
+        try:
+            with ThreadPoolExecutor(self._jobs, "download") as self._pool:
+                try:
+                    self._begin(groups)
+                    for _ in groups:
+                        self._settle(self._outcomes.get())
+                except BaseException:
+                    self._stopped.set()
+                    raise
+        finally:
+            while not self._outcomes.empty():  # whoever was stopped may have brought something whole
+                self._settle(self._outcomes.get())
+            self._publish()
+        if self._failure is not None:
+            raise self._failure
+        return self._found
 
     def _begin(self, groups: Sequence[Sequence[Wanted]]) -> None:
         """Every group is on its way to an outcome: packs through a few lanes, each other file as a thread is free."""
+        packs = iter([group for group in groups if len(group) > 1])
+        self._pace = lanes.Pace(self._jobs)
+        self._packs = SharedWork(lambda: next(packs, None), self._work, lambda: self._pace.lanes, self._pool.submit)
         for group in groups:
             if len(group) == 1:
-                self._submit(self._work, group)
-        self._packs = iter([group for group in groups if len(group) > 1])
-        self._pace = lanes.Pace(self._jobs)
-        self._lanes = 0
-        self._add_lanes()
-
-    def _add_lanes(self) -> None:
-        with self._changing:
-            count = self._pace.lanes - self._lanes
-            self._lanes += max(0, count)
-        with contextlib.suppress(RuntimeError):  # the threads are on their way home
-            for _ in range(count):
-                self._submit(self._lane)
-
-    def _submit(self, task: Callable[..., None], *arguments: object) -> None:
-        self._pool.submit(task, *arguments).add_done_callback(self._ended)
-
-    def _ended(self, task: "Future[None]") -> None:
-        """A bug in a thread is raised where its outcome is awaited."""
-        if error := task.exception():
-            self._outcomes.put(_Outcome({}, error))
-
-    def _lane(self) -> None:
-        while (pack := self._next_pack()) is not None:
-            self._work(pack)
-
-    def _next_pack(self) -> Sequence[Wanted] | None:
-        """The next pack, or None to a lane that is one too many or finds no more."""
-        with self._changing:
-            pack = next(self._packs, None) if self._lanes <= self._pace.lanes else None
-            self._lanes -= pack is None
-            return pack
+                self._pool.submit(self._work, group)
+        self._pool.submit(self._packs.work)
+        self._packs.widen()
 
     def _work(self, group: Sequence[Wanted]) -> None:
-        self._outcomes.put(self._fetch_group(group))
+        """Whatever happens, the group has an outcome: somebody waits for it."""
+        done: dict[str, Sealed] = {}
+        try:
+            self._fetch_group(group, done)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits, and is raised there
+            self._outcomes.put(_Outcome(done, error))
+        else:
+            self._outcomes.put(_Outcome(done, None))
+
+    def _settle(self, outcome: _Outcome) -> None:
+        for key, sealed in outcome.done.items():
+            self._found[key] = sealed.sha256
+            self._collect(sealed)
+        if outcome.error is not None:
+            self._failure = self._failure or outcome.error
+            self._stopped.set()  # what waits for its turn begins and ends at once
 
     def _groups(self, files: Sequence[Wanted]) -> Iterator[list[Wanted]]:
         """Large files alone, the largest first; then small ones by the pack, unless the best source knows no packs."""
@@ -159,18 +143,13 @@ class _Transfer:
         yield from ([wanted] for wanted in sorted(files, key=lambda one: -one.size) if wanted.key not in packed)
         yield from by_pack(small, lambda wanted: wanted.size)
 
-    def _fetch_group(self, group: Sequence[Wanted]) -> _Outcome:
+    def _fetch_group(self, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
         """What a pack does not bring is fetched by itself."""
-        done: dict[str, Sealed] = {}
-        try:
-            if len(group) > 1:
-                self._fetch_pack(group, done)
-            for wanted in group:
-                if wanted.key not in done and not self._stopped.is_set():
-                    done[wanted.key] = self._fetch(wanted)
-        except TenutoError as error:
-            return _Outcome(done, error)
-        return _Outcome(done, None)
+        if len(group) > 1:
+            self._fetch_pack(group, done)
+        for wanted in group:
+            if wanted.key not in done and not self._stopped.is_set():
+                done[wanted.key] = self._fetch(wanted)
 
     def _fetch_pack(self, group: Sequence[Wanted], done: dict[str, Sealed]) -> None:
         if self._ranking.order()[0].session.speaks_pack is None:  # the answer to a first file tells
@@ -190,14 +169,15 @@ class _Transfer:
         address, body = request
         with source.session.open("POST", address, body, {"Content-Type": "application/json"}) as stream:
             for path, content in unpack(stream):
-                wanted = by_path.get(path)
+                wanted = by_path.pop(path, None)
                 if wanted is None or self._stopped.is_set():
                     return
                 with contextlib.suppress(IntegrityError):
                     done[wanted.key] = self._store.take_in(content, sha256=wanted.sha256, git_id=wanted.git_id)
+                if wanted.key in done:
                     self._progress(wanted.size)
                 if self._pace.moved(wanted.size):
-                    self._add_lanes()
+                    self._packs.widen()
 
     def _collect(self, sealed: Sealed) -> None:
         self._pending.append(sealed)

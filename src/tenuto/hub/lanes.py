@@ -1,15 +1,14 @@
 """One large file over several connections: each fetches spans of blocks, more are opened as long as they bring something."""
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tenuto.core.errors import TenutoError
 from tenuto.hub.bodies import cannot_resume, check_body, is_range, other_size, short
 from tenuto.hub.patience import Attempt
 from tenuto.hub.session import Stream
+from tenuto.hub.shared_work import Call, SharedWork
 from tenuto.hub.sources import Source, Wanted
 from tenuto.hub.stream import Progress, stopped_error
 from tenuto.store.base import IncomingBlocks
@@ -21,9 +20,6 @@ SPAN_BLOCKS = 8
 FIRST_LANES = LANES_STEP = 2
 GAIN = 1.1
 _WINDOW_S = 0.5
-
-Call = Callable[[Callable[[], None]], object]
-"""Has a task done by another thread, some time or never."""
 
 
 def block_bytes(size: int) -> int:
@@ -78,23 +74,18 @@ class Lanes:
         self._source, self._wanted, self._incoming = source, wanted, incoming
         self._progress, self._stopped = progress, stopped
         self._left = set(incoming.missing())
-        self._changed = threading.Condition()
-        self._active = self._called = 0
-        self._failure: TenutoError | None = None
+        self._changing = threading.Lock()
         self._tag: str | None = None
         self._has_ranges = True
 
     def run(self, jobs: int, call: Call) -> None:
         """Afterwards no block is missing. Other lanes are `call`ed in, up to `jobs` in all, once the source has kept to a range.
 
-        Raises the TenutoError that stands for the first failure; no thread is at the object then.
+        Raises the first failure, as the TenutoError that it stands for; no thread is at the object then.
         """
-        self._pace, self._call = Pace(jobs), call
-        self._lane()
-        with self._changed:
-            self._changed.wait_for(lambda: not self._active)
-        if self._failure is not None:
-            raise self._failure
+        self._pace = Pace(jobs)
+        self._work = SharedWork(self._claim, self._fetch, lambda: self._pace.lanes, call)
+        self._work.run()
         if self._left:
             self.run_whole()
 
@@ -104,28 +95,12 @@ class Lanes:
             self._take_whole, gained=lambda: -len(self._incoming.missing()), stopped=self._stopped
         )
 
-    def _lane(self) -> None:
-        with self._changed:
-            if self._active >= self._pace.lanes:
-                return
-            self._active += 1
-        try:
-            while self._active <= self._pace.lanes and (span := self._claim()):
-                self._fetch(span)
-        except TenutoError as error:
-            with self._changed:
-                self._failure = self._failure or error
-        finally:
-            with self._changed:
-                self._active -= 1
-                self._changed.notify_all()
-
     def _claim(self) -> Span | None:
         """The next missing blocks that nobody fetches, the first ones first, so that they can be hashed while others come."""
-        with self._changed:
-            if not self._left or self._failure or not self._has_ranges:
+        with self._changing:
+            if not self._left or not self._has_ranges:
                 return None
-            count = max(1, min(SPAN_BLOCKS, len(self._left) // (2 * self._active)))
+            count = max(1, min(SPAN_BLOCKS, len(self._left) // (2 * self._work.working)))
             first = end = min(self._left)
             while end in self._left and end - first < count:
                 self._left.discard(end)
@@ -139,9 +114,9 @@ class Lanes:
                 lambda: self._attempt(place), gained=lambda: place.position, stopped=self._stopped
             )
         finally:
-            self._progress(-place.unfinished)
-            with self._changed:
+            with self._changing:
                 self._left.update(range(place.block, span.end))
+            self._progress(-place.unfinished)
 
     def _attempt(self, place: "_Place") -> None:
         start, end = place.position, place.end
@@ -150,39 +125,26 @@ class Lanes:
             check_body(stream, self._wanted, self._source)
             if not self._keeps_to(stream, start, end):
                 return
-            self._call_others()
+            self._work.widen()
             for data in stream.blocks:
-                if self._stopped.is_set() or self._failure:
+                if self._stopped.is_set() or self._work.failure:
                     raise stopped_error()
                 if place.position + len(data) > end:
                     raise other_size(self._wanted, "more than it was asked for,", self._source)
                 place.put(data)
                 self._progress(len(data))
                 if self._pace.moved(len(data)):
-                    self._call_others()
+                    self._work.widen()
         if place.position < end:
             raise Attempt(short(self._wanted, place.position), again=True)
 
     def _keeps_to(self, stream: Stream, start: int, end: int) -> bool:
         """Whether this is the asked range of the same file as before; if not, ranges of this source are of no use."""
         tag = stream.headers.get("X-Linked-ETag") or stream.headers.get("ETag")
-        with self._changed:
+        with self._changing:
             self._tag = self._tag or tag
             self._has_ranges &= is_range(stream, start, end, self._wanted.size) and tag == self._tag
             return self._has_ranges
-
-    def _call_others(self) -> None:
-        with self._changed:
-            count = max(0, min(self._pace.lanes - self._active - self._called, len(self._left)))
-            self._called += count
-        with contextlib.suppress(RuntimeError):  # the threads are on their way home
-            for _ in range(count):
-                self._call(self._called_lane)
-
-    def _called_lane(self) -> None:
-        with self._changed:
-            self._called -= 1
-        self._lane()
 
     def _take_whole(self) -> None:
         size, cut = self._wanted.size, self._incoming.block_bytes

@@ -60,7 +60,7 @@ def send_objects(
     for sha256 in send_chunks(lacking, False):
         del by_hash[sha256]
     with ThreadPoolExecutor(max(1, jobs), "upload") as pool:
-        sender = _Sender(remote, repo, progress, jobs - 1, pool.submit)
+        sender = _Sender(remote, repo, progress, max(1, jobs), pool.submit)
         tasks = [pool.submit(sender.send_group, group) for group in _groups(remote, by_hash, answers)]
         try:
             for task in as_completed(tasks):
@@ -106,9 +106,9 @@ def _is_lacking(answer: wire.LfsAnswer) -> bool:
 class _Sender:
     """Sends objects; those that are under way end soon after `stopped` is set, the others do not begin."""
 
-    def __init__(self, remote: Remote, repo: RepoId, progress: Progress, helpers: int, call: Call) -> None:
+    def __init__(self, remote: Remote, repo: RepoId, progress: Progress, jobs: int, call: Call) -> None:
         self._remote, self._repo, self._progress = remote, repo, progress
-        self._helpers, self._call = helpers, call
+        self._jobs, self._call = jobs, call
         self.stopped = threading.Event()
 
     def send_group(self, group: Sequence[_Offer]) -> None:
@@ -167,7 +167,10 @@ class _Sender:
             answer = self._put(file, addresses[number], start, min(part_bytes, file.size - start))
             tags[number] = answer.headers.get("ETag", "")
 
-        SharedWork(numbers, send_part).run(self._helpers, self._call)
+        left = iter(numbers)
+        work = SharedWork(lambda: next(left, None), send_part, lambda: self._jobs, self._call)
+        work.widen()
+        work.run()
         parts = [{"partNumber": number, "etag": tags[number]} for number in numbers]
         body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
         self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})

@@ -1,11 +1,9 @@
-"""Work that one thread begins and others help with, as far as there are any."""
+"""Work that several threads do together, each taking the next piece as long as there is one."""
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Generic, TypeVar
-
-from tenuto.core.errors import TenutoError
 
 T = TypeVar("T")
 Call = Callable[[Callable[[], None]], object]
@@ -13,42 +11,59 @@ Call = Callable[[Callable[[], None]], object]
 
 
 class SharedWork(Generic[T]):
-    """Does `do` for every item, each by whichever thread is free; the first failure ends it."""
+    """Does `do` with every piece that `take` gives, in up to `lanes()` threads at once; the first failure, of whatever kind, ends it.
 
-    def __init__(self, items: Iterable[T], do: Callable[[T], None]) -> None:
-        self._items, self._do = list(items), do
+    `take` is asked by one thread at a time; None sends the thread that asked home. Other threads are had by `call`.
+    """
+
+    def __init__(
+        self, take: Callable[[], T | None], do: Callable[[T], object], lanes: Callable[[], int], call: Call
+    ) -> None:
+        self._take, self._do, self._lanes, self._call = take, do, lanes, call
         self._changed = threading.Condition()
-        self._next = self._active = 0
-        self._failure: TenutoError | None = None
+        self._called = 0
+        self.working = 0
+        self.failure: BaseException | None = None
 
-    def run(self, helpers: int, call: Call) -> None:
-        """Afterwards all is done. Raises the first TenutoError; no thread is at it then."""
-        with contextlib.suppress(RuntimeError):  # the threads are on their way home
-            for _ in range(min(helpers, len(self._items) - 1)):
-                call(self._work)
-        self._work()
+    def run(self) -> None:
+        """Afterwards nothing is left to take. Raises the first failure; no thread is at it then."""
+        self.work()
         with self._changed:
-            self._changed.wait_for(lambda: not self._active)
-        if self._failure is not None:
-            raise self._failure
+            self._changed.wait_for(lambda: not self.working)
+        if self.failure is not None:
+            raise self.failure
 
-    def _work(self) -> None:
+    def work(self) -> None:
+        """Take part in this thread, unless enough do: afterwards there is nothing to take, or one too many. Raises nothing."""
         with self._changed:
-            self._active += 1
+            if self.working >= self._lanes():
+                return
+            self.working += 1
         try:
-            while (number := self._take()) is not None:
-                self._do(self._items[number])
-        except TenutoError as error:
+            while (piece := self._next()) is not None:
+                self._do(piece)
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever runs the work, and is raised there
             with self._changed:
-                self._failure = self._failure or error
+                self.failure = self.failure or error
         finally:
             with self._changed:
-                self._active -= 1
+                self.working -= 1
                 self._changed.notify_all()
 
-    def _take(self) -> int | None:
+    def widen(self) -> None:
+        """Call in as many threads as there is room for."""
         with self._changed:
-            if self._failure is not None or self._next == len(self._items):
-                return None
-            self._next += 1
-            return self._next - 1
+            count = max(0, self._lanes() - self.working - self._called)
+            self._called += count
+        with contextlib.suppress(RuntimeError):  # the threads are on their way home
+            for _ in range(count):
+                self._call(self._help)
+
+    def _help(self) -> None:
+        with self._changed:
+            self._called -= 1
+        self.work()
+
+    def _next(self) -> T | None:
+        with self._changed:
+            return None if self.failure or self.working > self._lanes() else self._take()

@@ -12,6 +12,7 @@ from tenuto.core.ids import RepoId
 from tenuto.hub.chunked import ChunkSender
 from tenuto.hub.objects import Outgoing, Progress, changed, send_objects
 from tenuto.hub.remote import Deleted, Large, Operation, Regular, Remote
+from tenuto.hub.stream import Listener
 from tenuto.store.disk import disk_errors
 
 __all__ = ["Outgoing", "Upload", "Uploaded", "upload"]
@@ -53,6 +54,13 @@ def upload(
     of several commits, is on the hub then. Raises IntegrityError (HashMismatch) for a file that changed since it was looked at.
     """
 
+    with Listener(progress) as listener:
+        return _upload(remote, repo, revision, parent, wanted, jobs, listener)
+
+
+def _upload(
+    remote: Remote, repo: RepoId, revision: str, parent: str, wanted: Upload, jobs: int, progress: Progress
+) -> Uploaded:
     def ask(files: Sequence[Outgoing]) -> dict[str, wire.PreuploadAnswer]:
         return remote.preupload(repo, revision, map(_announce, files))
 
