@@ -3,7 +3,19 @@
 from typing import TypeVar
 
 T = TypeVar("T")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  # the last are as wide as CJK letters
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # the last as wide as CJK letters
 
 
 def harmless_cell(value: T) -> T | str:
