@@ -8,6 +8,7 @@ from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.exchange import Call
 from tenuto.server.pages.assets import asset_path
 from tenuto.server.pages.render import place_url, redirect, size_text, with_query
+from tests.server.conftest import Owner
 from tests.server.talk import small
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -53,6 +54,54 @@ def test_a_browser_is_told_of_failures_on_a_page_and_a_program_in_json(speak) ->
     assert "<script>" not in page.text
     assert talk.get("/no/such/page/x").json()["code"] == "RouteNotFound"
     assert talk.get("/api/models/a/b", headers=HTML).json()["code"] == "RepoNotFound"
+
+
+MISSING = "Check the name. It may be in another version, or have moved."
+SAID = [
+    ("GET", "/nobody-{0}", "there is no account nobody-{0}", "Check how it is spelled"),
+    ("GET", "/{0}/none", "Repository not found", "shows only to those who may read it"),
+    ("GET", "/{1}/tree/nope", "nope", "renamed, deleted, or never there"),
+    ("GET", "/{1}/blob/main/none.txt", "there is no file none.txt at main", MISSING),
+    ("GET", "/{1}/discussions/99", "there is no discussion 99 here", MISSING),
+    ("GET", "/{1}/edit/main/blob", "blob is no text", "upload another file in its place"),
+    ("GET", "/{1}/access?state=odd", "is not one of pending", "try it another way"),
+    ("GET", "/settings/people", "{0} has no right to govern", "ask the owner"),
+    ("GET", "/join", "this hub takes new people by invitation", "ask whoever runs it for a link"),
+    ("GET", "/join?code=x", "this link is no longer good", "ask whoever sent it for a new one"),
+    ("POST", "/{1}/upload/main", "this form brings no files", "choose some files"),
+    ("POST", "/{1}/access", "the form does not say what to do", "try it another way"),
+    ("POST", "/{1}/ask-access", "{1} is not gated", "its files are there for everybody"),
+    ("POST", "/{1}/withdraw-access", "there is no access request of {0}", "load anew"),
+    ("POST", "/settings/sessions", "this browser is signed in no longer", "load the page anew"),
+    ("POST", "/settings/tokens/revoke", "this token is not good any more", "load the page anew"),
+]
+
+
+@pytest.mark.parametrize(("method", "place", "message", "help_"), SAID, ids=[f"{one[0]} {one[1]}" for one in SAID])
+def test_a_failure_says_what_happened_to_what_and_what_to_do(owner: Owner, method, place, message, help_) -> None:
+    owner.talk.commit(owner.repo, small("blob", b"\xff\xfe")).raise_for_status()
+    names = (owner.name, owner.repo)
+    headers = {**HTML, "Content-Type": "application/x-www-form-urlencoded"}
+    answer = owner.talk.client.request(method, place.format(*names), headers=headers)
+    assert 400 <= answer.status_code < 500
+    main = answer.text.partition("<main")[2]
+    assert message.format(*names) in main
+    assert help_ in main
+
+
+def test_a_file_has_to_be_chosen(owner: Owner) -> None:
+    fields = {"f": ("", b"")}
+    answer = owner.talk.client.post(f"/{owner.repo}/upload/main", files=fields, headers=HTML)
+    assert answer.status_code == 400
+    assert "no file was chosen" in answer.text
+    assert "choose some files, then send the form" in answer.text
+
+
+def test_who_is_not_signed_in_is_led_to_it_and_back(speak) -> None:
+    page = speak(None).get("/settings/tokens?x=1", headers=HTML)
+    assert page.status_code == 401
+    assert 'href="/login?next=%2Fsettings%2Ftokens%3Fx%3D1"' in page.text
+    assert "needs a token" not in page.text
 
 
 def test_the_start_page_shows_what_the_caller_may_see(make_owner, speak) -> None:

@@ -63,14 +63,14 @@ def join(parts: Parts, call: Call) -> Answer:
 
 
 def _invitation(parts: Parts, code: str) -> Invitation | None:
-    """What the link is good for; None without one, where the hub is open. Raises NotFoundError (UserNotFound)."""
+    """What the link is good for; None without one, where the hub is open. Raises NotFoundError (UserNotFound, RouteNotFound)."""
     if code:
         with parts.database.read() as connection:
             return find_invitation(connection, code, parts.now_ms())
     if parts.limits.sign_up:
         return None
     raise NotFoundError(
-        "this hub takes new people by invitation", code="UserNotFound", hint="ask whoever runs it for a link"
+        "this hub takes new people by invitation", code="RouteNotFound", hint="ask whoever runs it for a link"
     )
 
 

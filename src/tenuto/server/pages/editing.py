@@ -1,6 +1,6 @@
 """Write a file in the browser, see it as it will be read, and save it; and upload some small files."""
 
-from tenuto.core.errors import ConflictError, NotFoundError, UsageError
+from tenuto.core.errors import ConflictError, UsageError
 from tenuto.server.commits import find_branch
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import DEFAULT_BRANCH, GitReader
@@ -119,7 +119,7 @@ def upload(parts: Parts, call: Call) -> Answer:
     folder = form.fields.get("folder", call.params.get("path", "")).strip("/ ")
     files = [NewFile(f"{folder}/{_base(one.name)}".lstrip("/"), one.content) for one in form.files if one.name]
     if not files:
-        raise NotFoundError("no file was chosen", code="EntryNotFound", hint="choose some files, then send the form")
+        raise UsageError("no file was chosen", hint="choose some files, then send the form")
     words = f"Upload {files[0].path}" if len(files) == 1 else f"Upload {len(files)} files"
     put(parts, call, call.params["rev"], files, form.fields.get("summary", "").strip() or words)
     return redirect(place_url(call.repo.id, "tree", call.params["rev"], folder))

@@ -146,7 +146,7 @@ def come_back(parts: Parts, call: Call) -> tuple[Errand, Proof]:
     if not hmac.compare_digest((call.text("state") or "").encode(), errand.state.encode()):
         raise _too_late()
     if call.text("iss") not in {None, provider.issuer} or not call.text("code"):
-        raise AuthenticationError(f"{provider.name} did not say who you are", hint="begin once more")
+        raise AuthenticationError(f"{provider.name} did not say who you are", code="BadToken", hint="begin once more")
     address = f"elsewhere {network_of(call.address)}"
     if wait_s := parts.attempts.begin({address: _OF_ADDRESS}, parts.now_ms()):
         raise too_many("attempts to sign in", wait_s)
