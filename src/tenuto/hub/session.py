@@ -207,7 +207,8 @@ class Session:
     ) -> contextlib.AbstractContextManager[httpx2.Response]:
         body = self._sent(content()) if callable(content) else content
         self._count()
-        return self._client.stream(method, url, content=body, headers=self._headers(url, headers))
+        # Of these headers, what prints the variables of a failure shows no token.
+        return self._client.stream(method, url, content=body, headers=httpx2.Headers(self._headers(url, headers)))
 
     def _headers(self, url: str, headers: Mapping[str, str] | None) -> dict[str, str]:
         sent = dict(headers or {})

@@ -33,7 +33,11 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 _SHORT_BYTES = 1 << 16
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,255}(?::\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::\d{1,5})?")
-_VARIES = {"Vary": "Authorization, Cookie"}
+_GUARDS = {
+    "Cache-Control": "private, no-cache",
+    "Vary": "Authorization, Cookie",
+    "X-Content-Type-Options": "nosniff",
+}
 _KEPT_BY_NOBODY = {"Cache-Control": "private, no-store"}
 _CHALLENGE = {"WWW-Authenticate": 'Basic realm="tenuto"', "LFS-Authenticate": 'Basic realm="tenuto"'}
 
@@ -320,11 +324,12 @@ class Exchange:
             raise DisconnectedError from error
 
     def _all_headers(self, answer: Answer) -> dict[str, str]:
-        """Those of the answer, and ours. Of a repo that is not open to everybody, nobody on the way may keep anything."""
-        headers = {REQUEST_ID: self._request_id, FEATURE_HEADER: FEATURE_VERSION}
+        """Those of the answer, and ours. Nobody on the way keeps for others what it does not say they may have; of a repo that is not
+        open to everybody, nobody keeps anything."""
+        headers = {REQUEST_ID: self._request_id, FEATURE_HEADER: FEATURE_VERSION, **_GUARDS}
         repo = self._call.target if self._call else None
         if answer.status >= 400 or (repo and (repo.private or repo.gate)):
-            return headers | _VARIES | dict(answer.headers) | _KEPT_BY_NOBODY
+            return headers | dict(answer.headers) | _KEPT_BY_NOBODY
         return headers | dict(answer.headers)
 
     async def _deliver(self, answer: Answer, file: BinaryIO | None) -> None:

@@ -17,6 +17,7 @@ TIMEOUT_S = 10.0
 MOST_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 16
 _PORTS = {"http": 80, "https": 443}
+_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 def origin_of(url: str) -> str:
@@ -64,7 +65,8 @@ def fetch(
         connection.sock = _connect(parts, is_trusted, timeout_s)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET" if body is None else "POST", target, body, told)
-        return _read(connection.getresponse(), url, deadline)
+        with connection.getresponse() as answer:
+            return _read(answer, url, deadline)
     except (OSError, HTTPException) as error:
         raise UnavailableError(f"{parts.hostname} does not answer: {type(error).__name__}") from error
     finally:
@@ -75,7 +77,7 @@ def _connect(parts: SplitResult, is_trusted: bool, timeout_s: float) -> socket.s
     """A connection to an address of that name that may be asked; encrypted for https."""
     host, port = str(parts.hostname), parts.port or _PORTS[parts.scheme]
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    allowed = [one for one in found if is_trusted or ipaddress.ip_address(one[4][0]).is_global]
+    allowed = [one for one in found if is_trusted or _is_public(str(one[4][0]))]
     if not allowed:
         raise UnavailableError(f"{host} is at no public address", code="BadAnswer")
     connected = socket.create_connection((str(allowed[0][4][0]), port), timeout_s)
@@ -86,6 +88,14 @@ def _connect(parts: SplitResult, is_trusted: bool, timeout_s: float) -> socket.s
     except OSError:
         connected.close()
         raise
+
+
+def _is_public(text: str) -> bool:
+    """Whether an address is of a host on the internet, and stands for no other one, as those that carry an IPv4 address inside."""
+    address = ipaddress.ip_address(text)
+    if address.is_multicast or not address.is_global:
+        return False
+    return address.version == 4 or (address in _UNICAST and address.sixtofour is None)
 
 
 def _read(answer: HTTPResponse, url: str, deadline: float) -> bytes:
