@@ -1,7 +1,6 @@
 """What pages say of files is what is in them: colours, tables, trees, tensors, samples, trainings."""
 
 import json
-import math
 
 import pytest
 from hypothesis import given
@@ -16,10 +15,8 @@ from tenuto.server.pages import previews
 from tenuto.server.pages.content import File
 from tenuto.server.pages.highlight import lines
 from tenuto.server.pages.overview import without_front_matter
-from tenuto.server.pages.plots import HEIGHT, WIDTH, curves, histogram
+from tenuto.server.pages.plots import HEIGHT, WIDTH, histogram
 from tenuto.server.pages.snippets import snippets
-from tenuto.server.pages.training import grouped, read_log
-from tests.pages.world import trainer_state
 from tests.server.conftest import Owner
 from tests.server.talk import small
 
@@ -117,45 +114,6 @@ def test_a_histogram_counts_everything_once_and_stays_in_its_frame(values: list[
         bar.x >= 0 and bar.x + bar.width <= WIDTH and 0 <= bar.y <= bar.y + bar.height <= HEIGHT for bar in found.bars
     )
     assert (found.smallest, found.largest) == (min(values), max(values))
-
-
-@given(
-    st.dictionaries(
-        st.text(max_size=5), st.lists(st.tuples(numbers, numbers), min_size=1, max_size=300), min_size=1, max_size=4
-    )
-)
-def test_curves_stay_in_their_frame(series: dict[str, list[tuple[float, float]]]) -> None:
-    for line in curves(series).lines:
-        for point in line.points.split():
-            x, y = map(float, point.split(","))
-            assert 0 <= x <= WIDTH
-            assert 0 <= y <= HEIGHT
-
-
-def test_a_training_is_read_from_each_kind_of_log() -> None:
-    state = read_log(file("trainer_state.json", b""), trainer_state())
-    assert set(state) == {"loss", "learning_rate", "eval_loss"}
-    assert state["loss"][0] == (0.0, 2.5)
-    assert [name for name, _ in grouped(state)] == ["loss", "learning_rate"]
-    rows = [{"step": step, "loss": 1 / (step + 1)} for step in range(3)]
-    lines_ = "\n".join(json.dumps(row) for row in rows).encode()
-    assert read_log(file("metrics.jsonl", b""), lines_)["loss"][2] == (2.0, pytest.approx(1 / 3))
-    assert read_log(file("metrics.csv", b""), b"epoch,acc\n0,0.1\n1,0.2\n") == {"acc": [(0.0, 0.1), (1.0, 0.2)]}
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-        lambda of: st.lists(of) | st.dictionaries(st.text(max_size=5), of),
-    )
-)
-def test_whatever_is_in_a_log_only_finite_numbers_are_drawn(value: object) -> None:
-    body = json.dumps(
-        {"log_history": [value, {"step": 1, "x": value, "loss": 1}, {"step": 2, "loss": 2, "x": 3}]}
-    ).encode()
-    for _, group in grouped(read_log(file("trainer_state.json", b""), body)):
-        assert all(math.isfinite(number) for points in group.values() for point in points for number in point)
-        assert curves(group).lines
 
 
 def test_a_dataset_shows_splits_classes_and_durations(owner: Owner, speak) -> None:

@@ -75,7 +75,7 @@ def _log(page: RepoPage, shelf: Shelf, commit: CommitFacts, folder: str) -> Seri
     files = files_among(page.git, items)
     for file in (files[name] for name in LOGS if name in files):
         try:
-            series = read_log(file, shelf.head(file, LOG_BYTES))
+            series = read_log(file, shelf.head(file, LOG_BYTES)).series
         except (NotFoundError, IntegrityError):
             continue
         if series:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 640, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 84, 36, 12, 30
-_MOST_POINTS = 240
+_COLUMNS = 120  # in which a curve is drawn, each from its least to its greatest value
 _BINS = 16
 _TICKS = 4
 
@@ -99,7 +99,8 @@ def curves(series: Mapping[str, Sequence[Point]], across: Label | None = None, u
     lines = []
     for name, points in series.items():
         placed = " ".join(
-            f"{_along(_share(x, left, right)):.1f},{_down(_share(y, low, high)):.1f}" for x, y in _thinned(points)
+            f"{_along(_share(x, left, right)):.1f},{_down(_share(y, low, high)):.1f}"
+            for x, y in _thinned(points, left, right)
         )
         heights = [y for _, y in points]
         lines.append(Line(name, placed, *map(write_up, (heights[0], min(heights), max(heights), heights[-1]))))
@@ -109,11 +110,19 @@ def curves(series: Mapping[str, Sequence[Point]], across: Label | None = None, u
     return Curves(lines, below if right > left else below[2:3], beside if high > low else beside[2:3])
 
 
-def _thinned(points: Sequence[Point]) -> list[Point]:
-    ordered = sorted(points)
-    step = max(1, math.ceil(len(ordered) / _MOST_POINTS))
-    kept = ordered[::step]
-    return kept if kept[-1] == ordered[-1] else [*kept, ordered[-1]]
+def _thinned(points: Sequence[Point], left: float, right: float) -> list[Point]:
+    """The points that can be told apart in a plot from `left` to `right`, in order: of each column the least and the greatest."""
+    if len(points) <= 2 * _COLUMNS:
+        return sorted(points)
+    kept: dict[int, tuple[Point, Point]] = {}
+    for point in points:
+        column = int(_share(point[0], left, right) * _COLUMNS)
+        least, greatest = kept.get(column, (point, point))
+        if point[1] < least[1]:
+            kept[column] = (point, greatest)
+        elif point[1] > greatest[1] or column not in kept:
+            kept[column] = (least, point)
+    return sorted({point for both in kept.values() for point in both})
 
 
 def _share(value: float, low: float, high: float) -> float:

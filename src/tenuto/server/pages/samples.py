@@ -1,21 +1,18 @@
 """What a dataset holds, from the names of its files, what they say of themselves, and `metadata.csv` or `metadata.jsonl` beside them."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-import msgspec
-
 from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.core.gitobj import TreeItem
-from tenuto.inspect.findings import Limits
+from tenuto.inspect.findings import FormatError, Limits
 from tenuto.inspect.look import look_at
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.listing_api import is_file
 from tenuto.server.pages.content import File, Shelf, files_among
+from tenuto.server.pages.records import CELLS, Record, as_text, records
 from tenuto.server.trees import Walk
 
 MOST_FILES = 5000
@@ -30,6 +27,7 @@ _SPLITS = {
 _SOUNDS = ("wav", "flac", "mp3", "ogg")
 _SAMPLES = (*_SOUNDS, "png", "jpg", "jpeg", "webp", "txt", "npy", "parquet")
 _TABLES = ("metadata.csv", "metadata.jsonl")
+_LABEL_CHARACTERS = 100
 _DURATIONS = ("duration", "duration_s", "length_s", "seconds")
 _LABELS = ("label", "class", "category")
 _HEADER = Limits(content_bytes=0, steps=2000, items=100, listed=10, findings=5)
@@ -65,7 +63,6 @@ class _Sample(NamedTuple):
 class _Row(NamedTuple):
     """What a table beside the files says of one of them."""
 
-    split: str
     label: str
     duration_s: float | None
 
@@ -75,7 +72,7 @@ def read_samples(git: GitReader, shelf: Shelf, commit: CommitFacts) -> Samples:
     walked = list(islice(Walk(git.trees, recursive=True).entries(commit.tree), MOST_FILES + 1))
     items: list[tuple[str, TreeItem]] = [(path, item) for path, item in walked[:MOST_FILES] if is_file(item)]
     files = files_among(git, items)
-    rows = list(_rows(shelf, [file for file in files.values() if file.name in _TABLES]))
+    rows = list(_rows(shelf, [file for file in files.values() if file.name in _TABLES][:_MOST_TABLES]))
     samples = [_placed(file) for file in files.values() if file.ending in _SAMPLES]
     sounds = [sample.file for sample in samples if sample.file.ending in _SOUNDS]
     told = [row.duration_s for row in rows if row.duration_s is not None]
@@ -97,7 +94,7 @@ def _placed(file: File) -> _Sample:
     folders = file.path.split("/")[:-1]
     split = next((_SPLITS[name.lower()] for name in folders if name.lower() in _SPLITS), "") or _of_shard(file.name)
     rest = [name for name in folders if name.lower() not in _SPLITS and name.lower() not in {"data", "audio", "images"}]
-    return _Sample(file, split, rest[-1][:100] if rest and file.ending != "parquet" else "")
+    return _Sample(file, split, rest[-1][:_LABEL_CHARACTERS] if rest and file.ending != "parquet" else "")
 
 
 def _of_shard(name: str) -> str:
@@ -138,36 +135,25 @@ def _duration(shelf: Shelf, file: File) -> float | None:
 
 
 def _rows(shelf: Shelf, tables: list[File]) -> Iterator[_Row]:
-    for file in tables[:_MOST_TABLES]:
+    for file in tables:
         if file.size > _TABLE_BYTES:
             continue
         try:
-            text = shelf.head(file, _TABLE_BYTES).decode(errors="replace")
-            records = _read_csv(text) if file.ending == "csv" else _read_lines(text)
-            split = _placed(file).split
-            yield from (_row(record, split) for record in records)
-        except (NotFoundError, IntegrityError, csv.Error, msgspec.DecodeError, RecursionError):
+            body = shelf.head(file, _TABLE_BYTES)
+            yield from map(_row, records(file.ending, body, CELLS // len(tables)))
+        except (NotFoundError, IntegrityError, FormatError):
             continue
 
 
-def _read_csv(text: str) -> list[dict[str, object]]:
-    return [dict(record) for record in csv.DictReader(io.StringIO(text))]
-
-
-def _read_lines(text: str) -> list[dict[str, object]]:
-    values = [msgspec.json.decode(line) for line in text.splitlines() if line.strip()]
-    return [value for value in values if isinstance(value, dict)]
-
-
-def _row(record: dict[str, object], split: str) -> _Row:
+def _row(record: Record) -> _Row:
     duration = next((record[key] for key in _DURATIONS if key in record), None)
     label = next((record[key] for key in _LABELS if key in record), None)
-    return _Row(split, str(label)[:100] if isinstance(label, str | int) else "", _seconds(duration))
+    return _Row(as_text(str(label), _LABEL_CHARACTERS) if isinstance(label, str | int) else "", _seconds(duration))
 
 
 def _seconds(value: object) -> float | None:
     try:
         seconds = float(value) if isinstance(value, str | int | float) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return seconds if 0 < seconds < 1e7 else None
