@@ -5,11 +5,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from tenuto.core.errors import ConflictError
 from tenuto.server.access import Standing
 from tenuto.server.audit.reading import Wanted, entries
+from tenuto.server.gates.deciding import MOST_AT_ONCE
 from tenuto.server.gates.states import DEEDS, NEXT, Event, shown_as
 from tenuto.server.schema import access_requests, repos, users
 from tenuto.testing.live_hub import LiveHub
@@ -344,6 +345,23 @@ class TestMany:
         states = {one["user"]["user"]: one for one in gated.owner.get(f"{gated.api}/user-access-request/all").json()}
         assert [states[name]["state"] for name in names] == ["accepted"] * 2 + ["rejected"] * 3
         assert (states[names[0]]["expiresAt"] > "", states[names[4]]["rejectionReason"]) == (True, "all of you")
+
+    def test_closed_accounts_keep_nobody_else_from_being_let_in(self, gated: Gated, speak) -> None:
+        prefix = f"closed-{gated.key}"
+        with gated.hub.hub.parts.database.write() as connection:
+            rows = [
+                {"name": f"{prefix}-{one}", "name_key": f"{prefix}-{one}", "is_admin": False, "created_ms": 1}
+                for one in range(MOST_AT_ONCE)
+            ]
+            connection.execute(insert(users), [{**row, "disabled_ms": 2} for row in rows])
+            closed = connection.execute(select(users.c.id).where(users.c.name.startswith(prefix))).scalars().all()
+            asked = {"repo_id": gated.key, "status": "pending", "fields": "{}", "created_ms": 1}
+            connection.execute(insert(access_requests), [{**asked, "user_id": one} for one in closed])
+        gated.ask()
+        let_in = self.many(gated, status="accepted", all=True)
+        assert (let_in["done"], let_in["failed"], let_in["more"]) == ([gated.name], [], False)
+        rest = self.many(gated, status="rejected", all=True)
+        assert (len(rest["done"]), rest["more"]) == (MOST_AT_ONCE, False), "they can be turned away"
 
     @pytest.mark.parametrize(
         "body", [{}, {"all": True, "users": ["x"]}, {"users": ["x"] * 1001}, {"users": "x"}, {"requestIds": [1]}]

@@ -76,9 +76,10 @@ class Book:
         """The requests of accounts, by their names in any case."""
         return list(self._read(self._query().where(users.c.name_key.in_([name.lower() for name in names]))))
 
-    def waiting(self, limit: int) -> list[Request]:
-        """What is pending, oldest first."""
-        return list(self._read(self._query().where(access_requests.c.status == Standing.PENDING.value).limit(limit)))
+    def waiting(self, limit: int, *, can_enter: bool = False) -> list[Request]:
+        """What is pending, oldest first; if it shall be let in, without accounts that are closed."""
+        query = self._query().where(access_requests.c.status == Standing.PENDING.value).limit(limit)
+        return list(self._read(query.where(users.c.disabled_ms.is_(None)) if can_enter else query))
 
     def page(self, standings: Sequence[Standing], after: int = 0, limit: int | None = None) -> Iterator[Request]:
         """Requests in some states, oldest first, from behind the one with the id `after`; at most `limit` of them."""

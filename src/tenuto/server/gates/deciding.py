@@ -157,7 +157,7 @@ def decide_many(parts: Parts, call: Call, wanted: Handlings) -> Outcome:
                 done.append(request.name)
             except (NotFoundError, UsageError) as error:
                 failed.append(Failure(request.name, error.message))
-        more = wanted.all and bool(done) and bool(desk.book.waiting(1))
+        more = wanted.all and bool(done) and bool(desk.waiting(wanted, 1))
     return Outcome(done, failed, more)
 
 
@@ -182,13 +182,17 @@ class _Desk:
     def find_many(self, wanted: Handlings, failed: list[Failure]) -> list[Request]:
         """The requests that are meant; names and ids without one go into `failed`."""
         if wanted.all:
-            return self.book.waiting(MOST_AT_ONCE)
+            return self.waiting(wanted, MOST_AT_ONCE)
         named, numbered = self.book.by_names(wanted.users), self.book.by_ids(_numbers(wanted.request_ids))
         names, ids = {one.name.lower() for one in named}, {str(one.id) for one in numbered}
         lacking = [one for one in wanted.users if one.lower() not in names]
         lacking += [one for one in wanted.request_ids if one not in ids]
         failed.extend(Failure(one[:96], no_request(one[:96]).message) for one in lacking)
         return list({one.id: one for one in (*named, *numbered)}.values())
+
+    def waiting(self, wanted: Handlings, limit: int) -> list[Request]:
+        """What is pending, and can be decided so."""
+        return self.book.waiting(limit, can_enter=wanted.status == Standing.ACCEPTED.value)
 
     def decide(self, request: Request, event: Event, terms: Terms) -> None:
         """Take one step, and tell the audit log; raises NotFoundError (UserNotFound), UsageError, ConflictError."""
