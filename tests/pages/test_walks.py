@@ -161,7 +161,10 @@ def test_plots_can_be_read_as_tables(hub: LiveHub, world: World, visit: Visit) -
     page.goto(f"{hub.url}/{world.adapters}")
     page.get_by_role("link", name="jazz").click()
     expect(page.get_by_text("16", exact=True)).to_be_visible()
-    page.get_by_role("link", name="Training").click()
+    page.get_by_role("link", name="How its training went").click()
+    expect(page.get_by_role("row", name="eval_loss")).to_be_visible()
+    page.get_by_role("link", name="Its files, and how to use it").click()
+    page.get_by_role("link", name="Training", exact=True).click()
     page.get_by_label("Folders").get_by_role("link", name="jazz").click()
     expect(page.get_by_role("row", name="eval_loss")).to_be_visible()
 
@@ -170,9 +173,10 @@ def test_a_folder_is_shared_by_a_link_that_stays(hub: LiveHub, world: World, vis
     page = visit().new_page()
     page.goto(f"{hub.url}/{world.adapters}/tree/main/jazz")
     page.get_by_role("link", name="As it is now, for good").click()
-    assert len(page.url.partition("/tree/")[2].partition("/")[0]) == 40
+    commit = page.url.partition("/tree/")[2].partition("/")[0]
+    assert len(commit) == 40
     expect(page.get_by_role("link", name="adapter_model.safetensors")).to_be_visible()
-    expect(page.locator("pre", has_text=f"hf://{world.adapters}/jazz")).to_be_visible()
+    expect(page.locator("pre", has_text=f"hf://{world.adapters}@{commit}/jazz")).to_be_visible()
 
 
 def test_no_script_of_a_card_runs_and_nothing_is_fetched_from_elsewhere(

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from tenuto.core.errors import NotFoundError
 from tenuto.core.gitobj import TreeItem
 from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import HEADS, TAGS, CommitFacts, GitReader
+from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, CommitFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
 from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
@@ -14,8 +14,9 @@ from tenuto.server.pages.changed import last_changes
 from tenuto.server.pages.content import File, Shelf, files_among
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
-from tenuto.server.pages.render import weight
-from tenuto.server.pages.snippets import snippets
+from tenuto.server.pages.render import place_url, weight
+from tenuto.server.pages.snippets import Snippet, snippets
+from tenuto.server.pages.training import LOGS
 from tenuto.server.trees import Walk
 
 _PAGE, _PAGE_BYTES, _ENTRY_BYTES = 100, 70_000, 500
@@ -62,7 +63,8 @@ def tree(parts: Parts, call: Call) -> Answer:
             after=after,
             names=ref_names(git),
             adapter=adapter,
-            snippets=snippets(call.repo.id, call.base_url, None, path, adapter.base_model if adapter else ""),
+            training=_training(page, path, files),
+            snippets=_snippets(page, path, adapter),
             gate=gate_box(parts, call),
         )
 
@@ -95,6 +97,18 @@ def _entries(
 
 def _adapter(parts: Parts, page: RepoPage, file: File | None) -> Adapter | None:
     return read_adapter(Shelf(parts, page.git), file) if file and page.rights.reads else None
+
+
+def _training(page: RepoPage, folder: str, files: dict[str, File]) -> str:
+    """Where the plots of a folder are, if a log of a training lies in it at the head of the repo."""
+    has_log = any(f"{folder}/{name}" in files for name in LOGS)
+    is_head = page.revision == DEFAULT_BRANCH
+    return f"{place_url(page.call.repo.id, 'insights')}?path={quote(folder, safe='')}" if has_log and is_head else ""
+
+
+def _snippets(page: RepoPage, folder: str, adapter: Adapter | None) -> list[Snippet]:
+    revision = None if page.revision == DEFAULT_BRANCH else page.revision
+    return snippets(page.call.repo.id, page.call.base_url, revision, folder, adapter.base_model if adapter else "")
 
 
 def ref_names(git: GitReader) -> Names:
