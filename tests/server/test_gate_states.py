@@ -364,7 +364,15 @@ class TestMany:
         assert (len(rest["done"]), rest["more"]) == (MOST_AT_ONCE, False), "they can be turned away"
 
     @pytest.mark.parametrize(
-        "body", [{}, {"all": True, "users": ["x"]}, {"users": ["x"] * 1001}, {"users": "x"}, {"requestIds": [1]}]
+        "body",
+        [
+            {},
+            {"all": True, "users": ["x"]},
+            {"users": ["x"] * 1001},
+            {"users": "x"},
+            {"requestIds": [1]},
+            {"all": True, "expireAt": "2099-01-01"},
+        ],
     )
     def test_what_cannot_be_meant(self, gated: Gated, body: dict[str, object]) -> None:
         answer = gated.owner.post(f"{gated.api}/user-access-request/handle-many", {"status": "accepted", **body})

@@ -43,7 +43,7 @@ BODIES: Mapping[Handler, type] = {
     moves.move: moves.MoveRequest,
     organization_api.found: organization_api.OrganizationRequest,
     organization_api.put_member: organization_api.MemberRequest,
-    organization_api.rename: organization_api.OrganizationRequest,
+    organization_api.rename: organization_api.OrganizationChange,
     packs.send: packs.PackRequest,
     repo_api.create: repo_api.RepoRequest,
     repo_api.delete: repo_api.RepoRequest,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from tenuto.core.ids import RepoId
@@ -71,6 +72,43 @@ def test_every_change_of_an_account_from_first_to_last(hub: LiveHub, speak: Call
         assert (route, made.deed) == (route, ACCOUNT_DEEDS[route])
         assert made.actor in {"ann", "bob", "admin"}
         assert made.request_id == answer.headers["X-Request-Id"]
+
+
+MISSPELLED = [
+    ("POST", "/api/organizations", {"name": "spelled", "fullname": "x"}),
+    ("POST", "/api/organizations", {"fullName": "x"}),
+    ("PUT", "/api/organizations/{org}", {"fullname": "x"}),
+    ("PUT", "/api/organizations/{org}", {}),
+    ("PUT", "/api/organizations/{org}/members/{user}", {"role": "read", "right": "admin"}),
+    ("POST", "/api/accounts/{org}/services", {"name": "spelled-bot", "right": "read"}),
+    ("PUT", "/api/accounts/{org}/services/{org}-bot", {"role": "admin", "disable": True}),
+    ("POST", "/api/accounts/{user}/tokens", {"role": "read", "day": 3}),
+    (
+        "POST",
+        "/api/accounts/{user}/tokens",
+        {"role": "fine-grained", "scopes": [{"on": "{org}", "right": "read", "repo": "x"}]},
+    ),
+    ("POST", "/api/hub/accounts", {"name": "spelled-user", "admin": True}),
+    ("PUT", "/api/hub/accounts/{user}", {"fullName": "x", "is_admin": True}),
+    ("POST", "/api/hub/invitations", {"user": "{user}"}),
+    ("POST", "/api/hub/invitations", {"reset": "{user}", "organization": "{org}"}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), MISSPELLED)
+def test_a_field_that_nobody_knows_is_refused_and_nothing_happens(hub: LiveHub, speak, method, path, body) -> None:
+    token = hub.user()
+    user = speak(token).get("/api/whoami-v2").json()["name"]
+    org = f"of-{user}"
+    admin = speak(hub.admin_token)
+    speak(token).post("/api/organizations", {"name": org, "fullName": "As it was"}).raise_for_status()
+    put(admin, f"/api/hub/accounts/{user}", {"admin": True}).raise_for_status()
+    speak(token).post(f"/api/accounts/{org}/services", {"name": f"{org}-bot"}).raise_for_status()
+    before = last_deed(hub)
+    text = msgspec.json.encode(body).decode().replace("{user}", user).replace("{org}", org)
+    answer = speak(token).client.request(method, path.format(user=user, org=org), json=msgspec.json.decode(text))
+    assert (answer.status_code, answer.headers["X-Error-Code"]) == (400, "BadRequest")
+    assert last_deed(hub) == before
 
 
 def test_stock_clients_see_organizations_and_their_members(hub: LiveHub, speak, stock) -> None:

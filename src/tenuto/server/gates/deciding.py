@@ -112,7 +112,7 @@ def let_in(parts: Parts, call: Call, wanted: GrantRequest) -> None:
         desk.decide(request, Event.GRANT, wanted)
 
 
-class Handlings(Terms, frozen=True, rename="camel", kw_only=True):
+class Handlings(Terms, frozen=True, rename="camel", kw_only=True, forbid_unknown_fields=True):
     """What becomes of many requests: of users, with ids, or of all that are pending."""
 
     status: Verdict

@@ -15,14 +15,20 @@ _PAGE = 100
 _MAX_PAGE = 1000
 
 
-class OrganizationRequest(msgspec.Struct, frozen=True, rename="camel"):
-    """An organization to make, or the full name that it shall have."""
+class OrganizationRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """An organization to make."""
 
-    name: str = ""
+    name: str
     full_name: str = ""
 
 
-class MemberRequest(msgspec.Struct, frozen=True):
+class OrganizationChange(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What people shall call an organization; empty: by its name."""
+
+    full_name: str
+
+
+class MemberRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far a member may go."""
 
     role: Literal["read", "write", "admin"]
@@ -87,7 +93,7 @@ def leave(parts: Parts, call: Call) -> Answer:
 
 def rename(parts: Parts, call: Call) -> Answer:
     """Change what people call the organization."""
-    wanted = call.json(OrganizationRequest)
+    wanted = call.json(OrganizationChange)
     with changing(parts, call.origin) as change:
         organization = find_account(change.connection, call.params["organization"], Kind.ORGANIZATION)
         set_full_name(change, organization, wanted.full_name)

@@ -15,7 +15,7 @@ from tenuto.server.people.targets import service_of
 _Right = Literal["read", "write", "admin"]
 
 
-class ServiceRequest(msgspec.Struct, frozen=True, rename="camel"):
+class ServiceRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A service to make."""
 
     name: str
@@ -23,7 +23,7 @@ class ServiceRequest(msgspec.Struct, frozen=True, rename="camel"):
     full_name: str = ""
 
 
-class ServiceChange(msgspec.Struct, frozen=True):
+class ServiceChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What shall be otherwise; what is left out stays."""
 
     role: _Right | None = None

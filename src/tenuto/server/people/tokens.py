@@ -28,14 +28,14 @@ _TOKEN_CHARACTERS = 43  # 62**43 > 2**256
 _ROLES = {"read": Role.READ, "write": Role.WRITE, "fine-grained": Role.FINE, FINE_GRAINED: Role.FINE}
 
 
-class ScopeWish(msgspec.Struct, frozen=True):
+class ScopeWish(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a fine-grained token shall be good for: a right on a namespace (`acme`) or a repo (`datasets/acme/birds`)."""
 
     on: str
     right: str
 
 
-class TokenWish(msgspec.Struct, frozen=True, rename="camel"):
+class TokenWish(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A token to make. Without `days` it does not expire; without `reads_gated` a fine-grained one passes no gates of others."""
 
     name: str = ""

@@ -18,14 +18,14 @@ from tenuto.server.people.accounts import (
 from tenuto.server.people.change import changing
 
 
-class UserRequest(msgspec.Struct, frozen=True, rename="camel"):
+class UserRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A user to add."""
 
     name: str
     full_name: str = ""
 
 
-class UserChange(msgspec.Struct, frozen=True, rename="camel"):
+class UserChange(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """What shall be otherwise; what is left out stays."""
 
     full_name: str | None = None

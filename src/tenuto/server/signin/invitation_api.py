@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tenuto.core.errors import UsageError
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import Kind, find_account
@@ -9,7 +10,7 @@ from tenuto.server.people.change import changing
 from tenuto.server.signin.invitations import FIELD, PATH, InvitationWish, invite, invite_to_reset
 
 
-class LinkRequest(msgspec.Struct, frozen=True):
+class LinkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to invite; `reset` names a user who shall set a new password instead."""
 
     name: str = ""
@@ -31,5 +32,7 @@ def make(parts: Parts, call: Call) -> Answer:
     """A link by which somebody gets an account, or sets a new password, once."""
     wanted = call.json(LinkRequest)
     wish = InvitationWish(wanted.name, wanted.organization, wanted.role, wanted.days)
+    if wanted.reset and wish != InvitationWish(days=wanted.days):
+        raise UsageError("whoever sets a new password is here already", hint="say `reset` and `days`, and no more")
     link = make_link(parts, call, wish, wanted.reset)
     return json_answer({"link": link}, headers={"Cache-Control": "no-store"})
