@@ -1,6 +1,6 @@
 """What a repo is about, in plots: the splits, classes and durations of a dataset; how the training of a model or adapter went."""
 
-from typing import Any
+from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.core.ids import RepoKind
@@ -11,11 +11,18 @@ from tenuto.server.pages.adapters import CONFIG, read_adapter
 from tenuto.server.pages.content import Shelf, files_among, find_file
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
-from tenuto.server.pages.plots import curves, histogram
+from tenuto.server.pages.plots import Curves, curves
 from tenuto.server.pages.samples import Samples, read_samples
-from tenuto.server.pages.training import LOG_BYTES, LOGS, Series, grouped, read_log
+from tenuto.server.pages.training import LOG_BYTES, LOGS, grouped, read_log
 
 _MOST_FOLDERS = 60
+
+
+class Course(NamedTuple):
+    """How a training went: plots by name, and what of its log could not be read."""
+
+    plots: list[tuple[str, Curves]]
+    fault: str
 
 
 def insights(parts: Parts, call: Call) -> Answer:
@@ -34,11 +41,9 @@ def insights(parts: Parts, call: Call) -> Answer:
 def _data(parts: Parts, page: RepoPage, commit: CommitFacts) -> Answer:
     shelf = Shelf(parts, page.git)
     key = ("samples", page.git.repo_key, commit.tree)
-    samples: Samples = parts.remembered.once(key, lambda: read_samples(page.git, shelf, commit))
-    durations = histogram(samples.durations_s) if samples.durations_s else None
-    total = _time(durations.total) if durations else ""
-    values: dict[str, Any] = {"samples": samples, "durations": durations, "total": total}
-    return page.render("insights.html", "insights", gate=None, view="data", **values)
+    samples: Samples = parts.remembered.once(key, lambda: read_samples(page.git, shelf, commit), lambda it: it.is_whole)
+    total = _time(samples.durations.total) if samples.durations else ""
+    return page.render("insights.html", "insights", gate=None, view="data", samples=samples, total=total)
 
 
 def _time(seconds: float) -> str:
@@ -51,9 +56,8 @@ def _time(seconds: float) -> str:
 def _training(parts: Parts, page: RepoPage, commit: CommitFacts) -> Answer:
     folder = (page.call.text("path") or "").strip("/")
     shelf = Shelf(parts, page.git)
-    key = ("training", page.git.repo_key, commit.tree, folder)
-    series: Series = parts.remembered.once(key, lambda: _log(page, shelf, commit, folder))
     config = find_file(page.git, commit, f"{folder}/{CONFIG}".lstrip("/"))
+    course = _course(parts, page, shelf, commit, folder)
     return page.render(
         "insights.html",
         "insights",
@@ -62,25 +66,33 @@ def _training(parts: Parts, page: RepoPage, commit: CommitFacts) -> Answer:
         folder=folder,
         folders=_folders(page.git, commit),
         adapter=read_adapter(shelf, config) if config else None,
-        plots=[(name, curves(group)) for name, group in grouped(series)],
+        plots=course.plots,
+        fault=course.fault,
     )
 
 
-def _log(page: RepoPage, shelf: Shelf, commit: CommitFacts, folder: str) -> Series:
-    """The series of the first log that there is in a folder."""
+def _course(parts: Parts, page: RepoPage, shelf: Shelf, commit: CommitFacts, folder: str) -> Course:
+    """How the training in a folder went. What was drawn of a log is remembered, and not that one could not be opened."""
     root = page.git.find(commit.tree, folder)
     if root is None or not root.is_tree:
         raise NotFoundError(f"there is no folder {folder[:300]} at {page.revision[:100]}", code="EntryNotFound")
-    items = [(name, item) for name, item in page.git.tree(root.oid).items() if name in LOGS]
-    files = files_among(page.git, items)
+    key = ("training", page.git.repo_key, root.oid)
+    try:
+        return parts.remembered.once(key, lambda: _drawn(page.git, shelf, root.oid))
+    except (NotFoundError, IntegrityError) as error:
+        return Course([], error.message)
+
+
+def _drawn(git: GitReader, shelf: Shelf, folder: str) -> Course:
+    """The plots of the first log in a folder that holds series; else what is wrong with those that there are."""
+    files = files_among(git, [(name, item) for name, item in git.tree(folder).items() if name in LOGS])
+    faults = []
     for file in (files[name] for name in LOGS if name in files):
-        try:
-            series = read_log(file, shelf.head(file, LOG_BYTES)).series
-        except (NotFoundError, IntegrityError):
-            continue
-        if series:
-            return series
-    return {}
+        log = read_log(file, shelf.head(file, LOG_BYTES))
+        if log.series:
+            return Course([(name, curves(group)) for name, group in grouped(log.series)], log.fault)
+        faults.append(log.fault)
+    return Course([], "; ".join(filter(None, faults)))
 
 
 def _folders(git: GitReader, commit: CommitFacts) -> list[str]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from tenuto.inspect.look import look_at
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.listing_api import is_file
 from tenuto.server.pages.content import File, Shelf, files_among
+from tenuto.server.pages.plots import Histogram, histogram
 from tenuto.server.pages.records import CELLS, Record, as_text, records
 from tenuto.server.trees import Walk
 
@@ -20,6 +22,7 @@ _MOST_HEARD = 200
 _MOST_CLASSES = 40
 _TABLE_BYTES = 2 << 20
 _MOST_TABLES = 6
+_MOST_FAULTS = 5
 _SPLITS = {
     **{name: name for name in ("train", "test")},
     **dict.fromkeys(("val", "valid", "validation", "dev", "eval"), "validation"),
@@ -42,14 +45,19 @@ class Share(NamedTuple):
 
 
 class Samples(NamedTuple):
-    """What a commit of a dataset holds. `durations_s` are of `heard` of `sounds` recordings."""
+    """What a commit of a dataset holds. `durations` are those of `heard` of `sounds` recordings."""
 
     splits: list[Share]
     classes: list[Share]
-    durations_s: list[float]
+    durations: Histogram | None
+    heard: int
     sounds: int
     files: int
     is_all: bool
+    faults: list[str]
+    """What could not be read."""
+    is_whole: bool
+    """Whether everything that was looked for is on the hub."""
 
 
 class _Sample(NamedTuple):
@@ -72,21 +80,67 @@ def read_samples(git: GitReader, shelf: Shelf, commit: CommitFacts) -> Samples:
     walked = list(islice(Walk(git.trees, recursive=True).entries(commit.tree), MOST_FILES + 1))
     items: list[tuple[str, TreeItem]] = [(path, item) for path, item in walked[:MOST_FILES] if is_file(item)]
     files = files_among(git, items)
-    rows = list(_rows(shelf, [file for file in files.values() if file.name in _TABLES][:_MOST_TABLES]))
+    look = _Look(shelf)
+    rows = list(look.rows([file for file in files.values() if file.name in _TABLES]))
     samples = [_placed(file) for file in files.values() if file.ending in _SAMPLES]
     sounds = [sample.file for sample in samples if sample.file.ending in _SOUNDS]
     told = [row.duration_s for row in rows if row.duration_s is not None]
+    durations_s = told or look.durations(_spread(sounds))
     labels = [row.label for row in rows if row.label]
     return Samples(
         splits=_shares((one.split, one.file.size) for one in samples if one.split),
         classes=_shares(
             ((label, 0) for label in labels) if labels else ((one.label, one.file.size) for one in samples if one.label)
         ),
-        durations_s=told or [value for file in _spread(sounds) if (value := _duration(shelf, file))],
+        durations=histogram(durations_s) if durations_s else None,
+        heard=len(durations_s),
         sounds=max(len(sounds), len(told)),
         files=len(files),
         is_all=len(walked) <= MOST_FILES,
+        faults=look.faults[:_MOST_FAULTS],
+        is_whole=look.is_whole,
     )
+
+
+class _Look:
+    """Looks into files, and notes what it cannot read."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self.faults: list[str] = []
+        self.is_whole = True
+
+    def rows(self, tables: list[File]) -> Iterator[_Row]:
+        """What the first tables say."""
+        for file in tables[:_MOST_TABLES]:
+            with self._noted(file):
+                if file.size > _TABLE_BYTES:
+                    raise FormatError("NotAllChecked", f"it has more than the {_TABLE_BYTES:,} bytes that are read")
+                body = self._shelf.head(file, _TABLE_BYTES)
+                yield from map(_row, records(file.ending, body, CELLS // min(len(tables), _MOST_TABLES)))
+        if len(tables) > _MOST_TABLES:
+            self.faults.append(f"of {len(tables):,} tables the first {_MOST_TABLES} were read")
+
+    def durations(self, sounds: list[File]) -> list[float]:
+        """How long those recordings are whose headers say so."""
+        found = []
+        for file in sounds:
+            with self._noted(file), self._shelf.source(file) as source:
+                value = look_at(source, file.name, _HEADER).facts.get("duration_s")
+                if isinstance(value, int | float) and 0 < value < 1e7:
+                    found.append(float(value))
+        return found
+
+    @contextmanager
+    def _noted(self, file: File) -> Iterator[None]:
+        """What cannot be read within is noted, and left at that."""
+        try:
+            yield
+        except FormatError as error:
+            self.faults.append(f"{file.path[:200]}: {error}")
+        except (NotFoundError, IntegrityError) as error:
+            self.faults.append(error.message)
+            self.is_whole = False
 
 
 def _placed(file: File) -> _Sample:
@@ -122,27 +176,6 @@ def _shares(members: Iterable[tuple[str, int]]) -> list[Share]:
 def _spread(files: list[File]) -> list[File]:
     """At most so many files as are heard, from all over the list."""
     return files[:: max(1, math.ceil(len(files) / _MOST_HEARD))]
-
-
-def _duration(shelf: Shelf, file: File) -> float | None:
-    """How long a recording is, as its header says; None if it does not."""
-    try:
-        with shelf.source(file) as source:
-            value = look_at(source, file.name, _HEADER).facts.get("duration_s")
-    except (NotFoundError, IntegrityError):
-        return None
-    return float(value) if isinstance(value, int | float) and 0 < value < 1e7 else None
-
-
-def _rows(shelf: Shelf, tables: list[File]) -> Iterator[_Row]:
-    for file in tables:
-        if file.size > _TABLE_BYTES:
-            continue
-        try:
-            body = shelf.head(file, _TABLE_BYTES)
-            yield from map(_row, records(file.ending, body, CELLS // len(tables)))
-        except (NotFoundError, IntegrityError, FormatError):
-            continue
 
 
 def _row(record: Record) -> _Row:
