@@ -165,12 +165,44 @@ def test_a_login_that_took_too_long_is_over(tmp_path: Path) -> None:
         talk.close()
 
 
-def test_waiting_logins_are_limited_and_no_code_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_network_begins_so_many_logins_and_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenuto.server.signin.device_login.MOST_OF_NETWORK", 3)
+    with LiveHub() as own:
+        greedy, other = (
+            httpx2.Client(transport=httpx2.HTTPTransport(local_address=address), base_url=own.url, trust_env=False)
+            for address in ("127.0.0.2", "127.0.0.3")
+        )
+        with greedy, other:
+            said = [greedy.post("/oauth/device", data={}).status_code for _ in range(4)]
+            assert said == [200, 200, 200, 429]
+            assert other.post("/oauth/device", data={}).status_code == 200
+
+
+def test_the_oldest_login_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tenuto.server.signin.device_login.MOST_PENDING", 3)
+    with LiveHub(limits=Limits(device_poll_s=1)) as own:
+        talk = Talk(own.url, None)
+        started = []
+        for age in range(5):
+            started.append(begin(talk))
+            with own.hub.parts.database.write() as connection:  # no two of them in one millisecond
+                connection.exec_driver_sql(f"UPDATE device_logins SET expires_ms = expires_ms - {5 - age}")
+        said = [fetch(talk, one["device_code"]).json()["error"] for one in started]
+        assert said == ["expired_token"] * 2 + ["authorization_pending"] * 3
+        talk.close()
+
+
+def test_codes_are_not_guessed(hub: LiveHub, talk: Talk) -> None:
+    token = hub.user("guesser")
+    said = [decide(talk, "BCDF-GHJK", token).status_code for _ in range(21)]
+    assert said == [404] * 20 + [429]
+    assert decide(talk, begin(talk)["user_code"], hub.user("somebody-else")).status_code == 200
+
+
+def test_no_code_is_kept() -> None:
     with LiveHub() as own:
         talk = Talk(own.url, None)
         started = [begin(talk) for _ in range(3)]
-        assert talk.client.post("/oauth/device", data={}).status_code == 429
         with own.hub.parts.database.read() as connection:
             rows = str(connection.exec_driver_sql("SELECT * FROM device_logins").all())
         log = own.log()

@@ -6,9 +6,9 @@ Both codes are kept as sha256 only; the new token is made when the device fetche
 import secrets
 from urllib.parse import urlencode
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import Row, delete, insert, select, update
 
-from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError, UnavailableError
+from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError
 from tenuto.server.access import Role, may_let_in
 from tenuto.server.audit import Deed
 from tenuto.server.exchange import Answer, Call, json_answer
@@ -23,22 +23,32 @@ from tenuto.server.signin import jobs
 
 PAGE = "/oauth/authorize-device"
 LIFE_S = 900
-MOST_PENDING = 1000
+MOST_OF_NETWORK = 100
+MOST_PENDING = 10_000
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 _LETTERS = "BCDFGHJKLMNPQRSTVWXZ"  # no vowels: no words
 _OF_ADDRESS = Patience(free=50, longest_s=900)
+_OF_ACCOUNT = Patience(free=20, longest_s=300)
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def begin(parts: Parts, call: Call) -> Answer:
-    """Two codes for a device: a secret one to ask with, a short one to show to its user."""
+    """Two codes for a device: a secret one to ask with, a short one to show to its user.
+
+    From one network come `MOST_OF_NETWORK` in a window, and where `MOST_PENDING` wait, the oldest make room: nobody keeps others out.
+    Raises UnavailableError (RateLimited).
+    """
+    network, now_ms = network_of(call.address), parts.now_ms()
+    rate, is_within = parts.windows.count("device logins", network, MOST_OF_NETWORK, now_ms)
+    if not is_within:
+        raise too_many("logins of devices from your network", rate.reset_s)
     device_code = secrets.token_urlsafe(32)
     letters = "".join(secrets.choice(_LETTERS) for _ in range(8))
-    now_ms = parts.now_ms()
     with parts.database.write() as connection:
         connection.execute(delete(device_logins).where(device_logins.c.expires_ms < now_ms))
-        if connection.execute(select(func.count()).select_from(device_logins)).scalar_one() >= MOST_PENDING:
-            raise UnavailableError("too many logins are waiting", code="RateLimited", hint="try again in some minutes")
+        newest = select(device_logins.c.device_digest).order_by(device_logins.c.expires_ms.desc())
+        kept = newest.limit(MOST_PENDING - 1).scalar_subquery()
+        connection.execute(delete(device_logins).where(device_logins.c.device_digest.not_in(kept)))
         row = {
             "device_digest": digest_of(device_code),
             "user_digest": digest_of(letters),
@@ -111,12 +121,18 @@ def _refusal(error: str, description: str) -> Answer:
 
 
 def decide(parts: Parts, call: Call, user_code: str, identity: Identity, is_yes: bool) -> None:
-    """Let the device with that code in as `identity`, or turn it away. Raises NotFoundError (UserNotFound), AccessDeniedError (Forbidden)."""
+    """Let the device with that code in as `identity`, or turn it away.
+
+    Raises NotFoundError (UserNotFound), AccessDeniedError (Forbidden), UnavailableError (RateLimited) after many codes that nobody has.
+    """
     if not may_let_in(identity.actor):
         raise AccessDeniedError(
             "only a person lets a device in, and by no fine-grained token",
             hint="use a token of yours with the role `write`",
         )
+    account = f"device code {identity.actor.user_id}"
+    if wait_s := parts.attempts.begin({account: _OF_ACCOUNT}, parts.now_ms()):
+        raise too_many("codes that no device has", wait_s)
     letters = "".join(character for character in user_code.upper() if character in _LETTERS)
     pending = (device_logins.c.user_digest == digest_of(letters)) & (device_logins.c.status == "pending")
     values = {"status": "approved" if is_yes else "denied", "token_id": identity.actor.token_id}
@@ -125,6 +141,7 @@ def decide(parts: Parts, call: Call, user_code: str, identity: Identity, is_yes:
         if not change.connection.execute(known).rowcount:
             raise NotFoundError("there is no login with this code, or it has expired", code="UserNotFound")
         change.record(Deed.SIGN_IN if is_yes else Deed.SIGN_IN_REFUSED, identity.actor.name, kind="device")
+    parts.attempts.succeed(account)
 
 
 def identify_by_token(parts: Parts, call: Call, token: str) -> Identity:
