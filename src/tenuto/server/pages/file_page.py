@@ -69,6 +69,8 @@ def _preview(shelf: Shelf, file: File, call: Call) -> tuple[Preview | None, str]
         with shelf.source(file) as source:
             return look(source, file, call) or previews.inspected(source, file, call), ""
     except FormatError as error:
+        if error.code == "NotAllChecked":
+            return None, f"This file cannot be shown here: {error}"
         return None, f"This file is not what its name says: {error}"
     except (NotFoundError, IntegrityError) as error:
         return None, error.message

@@ -114,14 +114,15 @@ def _delimiter(head: str) -> str:
 def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
     room = _TABLE_ROOM
     for index, row in enumerate(reader):
-        shown = [_short(cell, _CELL_CHARACTERS) for cell in row[:_COLUMNS]]
+        shown = [shortened(cell, _CELL_CHARACTERS) for cell in row[:_COLUMNS]]
         room -= sum(weight(cell) + 10 for cell in shown)
         if index > _ROWS or room <= 0:
             return
         yield shown
 
 
-def _short(text: str, characters: int) -> str:
+def shortened(text: str, characters: int) -> str:
+    """A text, or its beginning with a mark that it goes on."""
     return text if len(text) <= characters else f"{text[:characters]}…"
 
 
@@ -140,7 +141,7 @@ def _facts(found: Inspection) -> list[tuple[str, str]]:
     facts = []
     for key, value in found.facts.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        facts.append((key.replace("_", " "), _short(shown, _FACT_CHARACTERS)))
+        facts.append((key.replace("_", " "), shortened(shown, _FACT_CHARACTERS)))
     return facts
 
 
@@ -182,17 +183,17 @@ _DEPTH = 20
 
 
 def _node(key: str, value: object, budget: _Budget, depth: int) -> Node:
-    key = _short(key, _KEY_CHARACTERS)
+    key = shortened(key, _KEY_CHARACTERS)
     if isinstance(value, dict | list) and depth < _DEPTH:
         items = value.items() if isinstance(value, dict) else enumerate(value)
         below = []
         for name, one in items:
-            if not budget.take(_short(str(name), _KEY_CHARACTERS)):
+            if not budget.take(shortened(str(name), _KEY_CHARACTERS)):
                 break
             below.append(_node(str(name), one, budget, depth + 1))
         size = len(value)
         return Node(key, f"{size} {'keys' if isinstance(value, dict) else 'items'}", below)
-    shown = _short(msgspec.json.encode(value).decode(), _VALUE_CHARACTERS) if depth < _DEPTH else "…"
+    shown = shortened(msgspec.json.encode(value).decode(), _VALUE_CHARACTERS) if depth < _DEPTH else "…"
     budget.take(shown)
     return Node(key, shown, None)
 
