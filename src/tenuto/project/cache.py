@@ -79,13 +79,13 @@ def clear(
 
     What has been in the trash for `trash_days` is deleted for good, and so are places of Python packages that nobody used for `keep_days`:
     they are copies and links. What a lock, a branch, a tag or a last sync of a known project
-    needs is spared. Raises StorageError, UsageError (BadLock).
+    needs is spared. Raises StorageError, UsageError (BadLock), IntegrityError where that is not known; nothing is removed then.
     """
     now_s = clock()
+    needed = needed_objects(store, known_roots(store))
     unused_since_s = now_s - max(keep_days * DAY_S, FRESH_S)
     places_bytes = clear_places(os.path.dirname(store.root), unused_since_s, dry_run=dry_run)
     objects = list(held(store))
-    needed = needed_objects(store, known_roots(store))
     spare = [one for one in objects if one.sha256 not in needed]
     going = {one.sha256: one for one in spare if now_s - one.used_s >= keep_days * DAY_S}
     if limit_bytes is not None:

@@ -1,4 +1,7 @@
-"""What git says of a project. Nothing that a repository configures is run, and nothing is written."""
+"""What git says of a project. Nothing that a repository configures is run, and nothing is written.
+
+Git itself fetches what a partial clone lacks, unless it is told not to.
+"""
 
 import os
 from typing import TYPE_CHECKING
@@ -9,11 +12,17 @@ if TYPE_CHECKING:
     import subprocess
 
 
-def ask_git(folder: str, *arguments: str, stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes] | None":
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+"""Before git 2.44, only the second one keeps it from that."""
+
+
+def ask_git(
+    folder: str, *arguments: str, stdin: bytes = b"", fetches: bool = True
+) -> "subprocess.CompletedProcess[bytes] | None":
     """Run git in a folder; None where there is no git. Its messages are in English. Raises StorageError if no process can be started."""
     import subprocess  # most commands ask nothing
 
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", **({} if fetches else _NO_FETCH)}
     if "GIT_WORK_TREE" not in environment:  # set for hooks, it would make the top of any folder
         environment.pop("GIT_DIR", None)
     command = ["git", "-c", "core.fsmonitor=false", *arguments]

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tenuto.core.errors import NotFoundError, UsageError
+from tenuto.core.errors import NotFoundError, StorageError, UsageError
 from tenuto.core.lockfile import LOCK_NAME, Lock, parse_lock
 from tenuto.project.git import ask_git
 
@@ -19,7 +19,8 @@ class PastLock(NamedTuple):
 def lock_at(root: str, revision: str) -> PastLock | None:
     """The lock that git has at a revision; None if git is not here, or knows no such revision.
 
-    Raises NotFoundError (EntryNotFound) for a revision without a lock, UsageError (BadLock) for one that cannot be read.
+    Raises NotFoundError (EntryNotFound) for a revision without a lock, UsageError (BadLock) for one that cannot be read, StorageError for
+    one that git has lost.
     """
     commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if commit is None:
@@ -27,6 +28,9 @@ def lock_at(root: str, revision: str) -> PastLock | None:
     name = commit.decode("ascii").strip()
     text = _git(root, "cat-file", "blob", f"{name}:./{LOCK_NAME}")
     if text is None:
+        if _git(root, "ls-tree", name, "--", LOCK_NAME) != b"":
+            hint = f"look what `git -C {root} show {name}:./{LOCK_NAME}` says"
+            raise StorageError(f"git does not say what {LOCK_NAME} was at {revision}", hint=hint)
         raise NotFoundError(f"git has no {LOCK_NAME} at {revision}", hint="name a later revision")
     return PastLock(name, parse_lock(text.decode("utf-8", "replace")))
 

@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, StorageError, UsageError
@@ -15,6 +16,12 @@ from tenuto.store.disk import disk_errors, replace_file
 from tenuto.store.local import LocalStore
 
 _FOLDER = "projects"
+_NO_STATE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
+"""A state index that knows nothing yet, or nothing any more, and is made anew."""
+_REFS = ("refs/heads", "refs/tags", "refs/remotes")
+_KINDS = {"commit", "tree", "blob"}
+_BROKEN_REF = b"ignoring broken ref"
+"""What git says of a ref that it cannot read, and passes over."""
 
 
 class Root(NamedTuple):
@@ -46,20 +53,46 @@ def known_roots(store: LocalStore) -> list[Root]:
     for name in names:
         with disk_errors(folder), open(os.path.join(folder, name), "rb") as file:
             path = os.fsdecode(file.read().rstrip(b"\n"))
-        if os.path.isdir(path):
+        if _is_there(path):
             found.append(Root(path, frozenset(_locked(path)), frozenset(_synced(path))))
     return sorted(found)
 
 
+def _is_there(path: str) -> bool:
+    """Whether the folder is there; raises StorageError where that cannot be known, as on a disk that does not answer."""
+    with disk_errors(path):
+        try:
+            return stat.S_ISDIR(os.stat(path).st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
 def needed_objects(store: LocalStore, roots: list[Root]) -> set[str]:
-    """The sha256 of every object that a known project needs: listings, and the files in those that are locked."""
+    """The sha256 of every object that a known project needs: listings, and the files in those that are locked.
+
+    Raises IntegrityError (CorruptObject) for a locked listing that is damaged: what it names is not known then.
+    """
     needed = {digest for root in roots for digest in root.synced}
-    for digest in {digest for root in roots for digest in root.locked}:
+    for digest, path in {digest: root.path for root in roots for digest in root.locked}.items():
         needed.add(digest)
-        with contextlib.suppress(IntegrityError):
-            if store.has(digest):
-                needed |= {entry.sha256 for entry in Listing.parse(store.read(digest)).values()}
+        if store.has(digest):
+            text = _read(store, digest, path)
+            with contextlib.suppress(
+                IntegrityError
+            ):  # a sound object, and no listing: the lock is wrong, and names nothing
+                needed |= {entry.sha256 for entry in Listing.parse(text).values()}
     return needed
+
+
+def _read(store: LocalStore, digest: str, path: str) -> bytes:
+    try:
+        return store.read(digest)
+    except IntegrityError as error:
+        raise IntegrityError(
+            f"{path}: {error.message}",
+            code=error.code,
+            hint="run `tenuto pull` there, at the branch that locks it; nothing was removed",
+        ) from error
 
 
 def _locked(root: str) -> Iterator[str]:
@@ -76,30 +109,57 @@ def _locked(root: str) -> Iterator[str]:
 
 def _own_lock(root: str) -> Iterator[str]:
     file = os.path.join(root, LOCK_NAME)
-    if os.path.exists(file):
-        with disk_errors(file), open(file, encoding="utf-8", errors="replace") as opened:
-            yield opened.read()
+    with disk_errors(file), contextlib.suppress(FileNotFoundError), open(file, "rb") as opened:
+        yield opened.read().decode("utf-8", "replace")
 
 
 def _locks_in_git(root: str) -> Iterator[str]:
     """The locks at every branch and tag: another branch may need what this one does not. Raises StorageError where git does not say."""
-    where = ask_git(root, "rev-parse", "--show-prefix")
-    refs = ask_git(root, "for-each-ref", "--format=%(objectname)", "refs/heads", "refs/tags", "refs/remotes")
-    if not where or not refs or where.returncode or refs.returncode:
+    listed = ask_git(root, "for-each-ref", "--format=%(objectname)", *_REFS, fetches=False)
+    if listed is None or listed.returncode:
         if _is_in_git(root):
-            raise StorageError(
-                f"git does not say what the branches of {root} need, so nothing is removed",
-                hint=f"look what `git -C {root} status` says, or remove the project",
-            )
+            raise _unsaid(root, "status")
         return
-    prefix = where.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
-    for commit in set(refs.stdout.decode("ascii").split()):
-        found = ask_git(root, "cat-file", "blob", f"{commit}:{prefix}{LOCK_NAME}")
-        text = found.stdout.decode("utf-8", "replace") if found and not found.returncode else ""
-        if text:
-            with contextlib.suppress(UsageError):  # of old commits nobody can be asked to mend the lock
-                parse_lock(text)
-                yield text
+    if _BROKEN_REF in listed.stderr:
+        raise _unsaid(root, "for-each-ref")
+    blobs = {blob for commit in _commits(root, listed.stdout.split()) for blob in _lock_blob(root, commit)}
+    for blob in sorted(blobs):
+        text = _said(root, "cat-file", "blob", blob).decode("utf-8", "replace")
+        with contextlib.suppress(UsageError):  # of old commits nobody can be asked to mend the lock
+            parse_lock(text)
+            yield text
+
+
+def _commits(root: str, names: Iterable[bytes]) -> set[str]:
+    """What these refs come down to, but for tags of something that is no commit."""
+    asked = b"".join(name + b"^{}\n" for name in sorted(set(names)))
+    peeled = _said(root, "cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=asked) if asked else b""
+    found = dict(line.split(" ", 1) for line in peeled.decode("ascii", "replace").splitlines())
+    if not _KINDS.issuperset(found.values()):
+        raise _unsaid(root, "fsck")
+    return {name for name, kind in found.items() if kind != "blob"}
+
+
+def _lock_blob(root: str, commit: str) -> Iterator[str]:
+    """The id of the lock at a commit, if it has one: that it has none is something that git says, and no failure to say anything."""
+    for line in _said(root, "ls-tree", commit, "--", LOCK_NAME).decode("utf-8", "replace").splitlines():
+        _mode, kind, name = line.partition("\t")[0].split(" ")
+        if kind == "blob":
+            yield name
+
+
+def _said(root: str, *arguments: str, stdin: bytes = b"") -> bytes:
+    done = ask_git(root, *arguments, stdin=stdin, fetches=False)
+    if done is None or done.returncode:
+        raise _unsaid(root, *arguments)
+    return done.stdout
+
+
+def _unsaid(root: str, *arguments: str) -> StorageError:
+    return StorageError(
+        f"git does not say what the branches of {root} need, so nothing is removed",
+        hint=f"look what `git -C {root} {' '.join(arguments)}` says, or remove the project",
+    )
 
 
 def _is_in_git(root: str) -> bool:
@@ -117,8 +177,12 @@ def _synced(root: str) -> Iterator[str]:
     file = os.path.join(root, ".tenuto", "state.db")
     if not os.path.exists(file):
         return
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(f"file:{quote(file)}?mode=ro", uri=True)) as database,
-    ):
-        yield from (digest for (digest,) in database.execute("SELECT digest FROM bases"))
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote(file)}?mode=ro", uri=True)) as database:
+            yield from (digest for (digest,) in database.execute("SELECT digest FROM bases").fetchall())
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode not in _NO_STATE:
+            raise StorageError(
+                f"what was last synced in {root} cannot be read: {error}; nothing was removed",
+                hint=f"try again later, or look at {file}",
+            ) from error
