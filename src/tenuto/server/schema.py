@@ -37,6 +37,7 @@ users = Table(
     Column("kind", String(12), nullable=False, server_default="user"),  # user, organization or service
     Column("full_name", String(200), nullable=False, server_default=""),
     Column("disabled_ms", BigInteger),  # since then no token of it is good; its name stays taken
+    Column("is_held", Boolean, nullable=False, server_default="0"),  # only whoever administers the hub enables it again
     UniqueConstraint("name_key"),
     sqlite_autoincrement=True,
 )

@@ -128,3 +128,49 @@ def test_who_is_disabled_administers_no_organization(hub: LiveHub, speak) -> Non
     with hub.hub.changing() as change:
         set_disabled(change, find_account(change.connection, "ned"), True)
     assert mia.post("/api/organizations/mia-club/leave", {}).status_code == 409
+
+
+class TestAServiceThatTheHubDisabled:
+    @pytest.fixture
+    def owner(self, hub: LiveHub, speak) -> Talk:
+        token = hub.user()
+        talk = speak(token)
+        self.name = talk.get("/api/whoami-v2").json()["name"]
+        self.bot = f"{self.name}-bot"
+        talk.post(f"/api/accounts/{self.name}/services", {"name": self.bot, "role": "write"}).raise_for_status()
+        return talk
+
+    def switch(self, talk: Talk, is_disabled: bool) -> int:
+        place = f"/api/accounts/{self.name}/services/{self.bot}"
+        return talk.client.put(place, json={"disabled": is_disabled}).status_code
+
+    def is_good(self, speak, token: str) -> bool:
+        return speak(token).get("/api/whoami-v2").status_code == 200
+
+    def test_is_not_enabled_by_its_owner(self, owner: Talk, hub: LiveHub, speak) -> None:
+        token, admin = made(owner, self.bot, role="write"), speak(hub.admin_token)
+        hold = {"disabled": True}
+        admin.client.put(f"/api/hub/accounts/{self.bot}", json=hold).raise_for_status()
+        assert not self.is_good(speak, token)
+        page = f"/settings/service/{self.bot}"
+        shown = owner.client.get(page, headers={"Accept": "text/html"}).text
+        assert "only they enable it again" in shown
+        assert "Enable it" not in shown
+        assert owner.client.post(f"{page}/change", data={"deed": "enable"}).status_code == 403
+        assert self.switch(owner, True) == 200, "which changes nothing"
+        assert self.switch(owner, False) == 403
+        assert not self.is_good(speak, token)
+        admin.client.put(f"/api/hub/accounts/{self.bot}", json={"disabled": False}).raise_for_status()
+        assert self.is_good(speak, token)
+
+    def test_is_its_owners_again_once_it_was_enabled(self, owner: Talk, hub: LiveHub, speak) -> None:
+        token, admin = made(owner, self.bot, role="write"), speak(hub.admin_token)
+        for is_disabled in (True, False):
+            admin.client.put(f"/api/hub/accounts/{self.bot}", json={"disabled": is_disabled}).raise_for_status()
+        assert [self.switch(owner, True), self.switch(owner, False)] == [200, 200]
+        assert self.is_good(speak, token)
+
+    def test_stays_so_though_its_owner_was_first(self, owner: Talk, hub: LiveHub, speak) -> None:
+        assert self.switch(owner, True) == 200
+        speak(hub.admin_token).client.put(f"/api/hub/accounts/{self.bot}", json={"disabled": True}).raise_for_status()
+        assert self.switch(owner, False) == 403

@@ -49,7 +49,7 @@ def change(parts: Parts, call: Call) -> Answer:
             owner = find_account(doing.connection, owner_name(call))
             service = service_of(doing.connection, owner, call.params["service"])
             if deed in {"disable", "enable"}:
-                set_disabled(doing, service, deed == "disable")
+                set_disabled(doing, service, deed == "disable", by_owner=True)
             else:
                 set_service_right(doing, service, right_named(form.get("role", "")))
     except TenutoError as error:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from tenuto.core.errors import ConflictError, NotFoundError, UsageError
+from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, UsageError
 from tenuto.server.access import Right, Role
 from tenuto.server.accounts import check_namespace
 from tenuto.server.audit import Deed
@@ -34,6 +34,8 @@ class Account(NamedTuple):
     is_admin: bool
     created_ms: int
     disabled_ms: int | None
+    is_held: bool
+    """Whoever administers the hub disabled it, and nobody else enables it again."""
 
     @property
     def shown_name(self) -> str:
@@ -49,6 +51,7 @@ COLUMNS = (
     users.c.is_admin,
     users.c.created_ms,
     users.c.disabled_ms,
+    users.c.is_held,
 )
 _ADDED = {Kind.USER: Deed.USER_ADD, Kind.ORGANIZATION: Deed.ORGANIZATION_ADD, Kind.SERVICE: Deed.SERVICE_ADD}
 _CHANGED = {
@@ -58,10 +61,10 @@ _CHANGED = {
 }
 
 
-def account_of_row(row: tuple[int, str, str, str, bool, int, int | None]) -> Account:
+def account_of_row(row: tuple[int, str, str, str, bool, int, int | None, bool]) -> Account:
     """The account in a row of `COLUMNS`."""
-    key, name, kind, full_name, is_admin, created_ms, disabled_ms = row
-    return Account(key, name, Kind(kind), full_name, is_admin, created_ms, disabled_ms)
+    account = Account._make(row)
+    return account._replace(kind=Kind(account.kind))
 
 
 def find_account(connection: Connection, name: str, kind: Kind | None = None) -> Account:
@@ -132,16 +135,22 @@ def set_admin(change: Change, account: Account, is_admin: bool) -> None:
     change.record(Deed.USER_CHANGE, account.name, role="admin" if is_admin else "user")
 
 
-def set_disabled(change: Change, account: Account, is_disabled: bool) -> None:
+def set_disabled(change: Change, account: Account, is_disabled: bool, *, by_owner: bool = False) -> None:
     """No token of the account, nor of a service that acts for it, is good while it is disabled; its name stays taken.
 
-    Browser sessions, and links for a new password, end for good. Raises ConflictError (Conflict) for the last who administers the hub.
+    Browser sessions, and links for a new password, end for good. What whoever administers the hub disabled is enabled `by_owner` no more.
+    Raises ConflictError (Conflict) for the last who administers the hub, AccessDeniedError (Forbidden).
     """
+    if by_owner and account.is_held and not is_disabled:
+        raise AccessDeniedError(
+            f"whoever administers this hub disabled {account.name}", hint="ask them: only they enable it again"
+        )
     if is_disabled:
         _check_not_last(change, account)
         end_sessions(change, account.id)
         change.connection.execute(delete(invitations).where(invitations.c.user_id == account.id))
-    _update(change, account, disabled_ms=change.now_ms if is_disabled else None)
+    is_held = is_disabled and (account.is_held or not by_owner)
+    _update(change, account, disabled_ms=change.now_ms if is_disabled else None, is_held=is_held)
     change.record(_CHANGED[account.kind], account.name, status="disabled" if is_disabled else "enabled")
 
 

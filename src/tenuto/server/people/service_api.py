@@ -67,5 +67,5 @@ def change_one(parts: Parts, call: Call) -> Answer:
         if wanted.role is not None:
             set_service_right(change, service, right_named(wanted.role))
         if wanted.disabled is not None:
-            set_disabled(change, service, wanted.disabled)
+            set_disabled(change, service, wanted.disabled, by_owner=True)
     return json_answer({"name": service.name})
