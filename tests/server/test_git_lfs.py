@@ -183,7 +183,9 @@ def test_locks_go_with_their_repo(hub: LiveHub, owner: Owner) -> None:
 
 def test_a_push_beyond_the_quota_is_told_before_a_byte_is_sent(hub: LiveHub, owner: Owner, model: Clone) -> None:
     with hub.hub.changing() as change:
-        set_quota(change.connection, 1 << 20, repo_key=find_target(change.connection, owner.repo).repo_key)
+        repo = find_target(change.connection, owner.repo).repo
+        assert repo is not None
+        set_quota(change.connection, 1 << 20, repo_key=repo.key)
     model.commit(**{"m.safetensors": os.urandom(2 << 20)})
     uploads = hub.log().count("/lfs/upload/")
     with pytest.raises(GitFailed, match=r"Quota exceeded: .* may hold 1\.0 MB and holds .*; 2\.1 MB more do not fit"):
