@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from tenuto.core.gitobj import EMPTY_TREE
-from tenuto.server.differences import diff_text
+from tenuto.server.differences import Texts
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.hub import Parts
@@ -28,11 +28,12 @@ class Changed(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """How a file differs, line by line; each line with its class. `is_cut` if it goes on."""
+    """How a file differs, line by line; each line with its class. `is_cut` if it goes on, `is_text` if there are lines to show."""
 
     path: str
     lines: list[tuple[str, str]]
     is_cut: bool
+    is_text: bool
 
 
 def commits(parts: Parts, call: Call) -> Answer:
@@ -59,7 +60,7 @@ def commit(parts: Parts, call: Call) -> Answer:
         page = RepoPage(call, git)
         new = page.commit()
         old = git.find_commit(new.parent) if new.parent else None
-        return _difference(page, "commit.html", old, new, message=new.message[:_MESSAGE_CHARACTERS])
+        return _difference(parts, page, "commit.html", old, new, message=new.message[:_MESSAGE_CHARACTERS])
 
 
 def compare(parts: Parts, call: Call) -> Answer:
@@ -69,14 +70,16 @@ def compare(parts: Parts, call: Call) -> Answer:
         page = RepoPage(call, git)
         base, other = call.text("from") or "main", call.text("to") or "main"
         values: dict[str, Any] = {"base": base, "other": other, "names": ref_names(git)}
-        return _difference(page, "compare.html", git.resolve(base), git.resolve(other), **values)
+        return _difference(parts, page, "compare.html", git.resolve(base), git.resolve(other), **values)
 
 
-def _difference(page: RepoPage, template: str, old: CommitFacts | None, new: CommitFacts, **values: Any) -> Answer:
+def _difference(
+    parts: Parts, page: RepoPage, template: str, old: CommitFacts | None, new: CommitFacts, **values: Any
+) -> Answer:
     found = changes(page.git, old.tree if old else EMPTY_TREE, new.tree)
     only = page.call.text("path")
     wanted = {only: found[only]} if only in found else found
-    shown = _shown(page.git, wanted) if page.rights.reads else []
+    shown = _shown(parts, page.git, wanted) if page.rights.reads else []
     return page.render(
         template,
         "history",
@@ -95,28 +98,34 @@ def _what(change: Change) -> str:
     return "removed" if change.new is None else "changed"
 
 
-def _shown(git: GitReader, wanted: dict[str, Change]) -> list[Difference]:
+def _shown(parts: Parts, git: GitReader, wanted: dict[str, Change]) -> list[Difference]:
     """The first differences, as far as a page goes."""
     shown: list[Difference] = []
     room = _DIFF_BYTES
-    for path in sorted(wanted)[:_MOST_SHOWN]:
-        found, lines = _without_names(diff_text(git, {path: wanted[path]}).splitlines()), []
-        for line in found:
+    paths = sorted(wanted)[:_MOST_SHOWN]
+    texts = Texts(git, [wanted[path] for path in paths])
+    for path in paths:
+        found, lines = _lines(parts, git, texts, wanted[path]), []
+        for line in found or []:
             cut = line[:_LINE_CHARACTERS]
             room -= weight(cut) + _LINE_BYTES
             if room < 0:
                 break
             lines.append((_class_of(line), cut))
-        shown.append(Difference(path, lines, len(lines) < len(found)))
+        shown.append(Difference(path, lines, len(lines) < len(found or []), found is not None))
         if room < 0:
             break
     return shown
 
 
-def _without_names(lines: list[str]) -> list[str]:
-    """The lines behind the head of a difference; all of it where there are none, but for the first line: the page names the file."""
-    start = next((index for index, line in enumerate(lines) if line.startswith("@@")), 1)
-    return lines[start:]
+def _lines(parts: Parts, git: GitReader, texts: Texts, change: Change) -> list[str] | None:
+    """The lines of the hunks, looked for once for both contents; None where there is no text, or too much of it."""
+
+    def find() -> list[str] | None:
+        found = texts.hunks(change)
+        return found.lines if found else None
+
+    return parts.remembered.once(("lines", git.repo_key, *(item.oid if item else "" for item in change)), find)
 
 
 def _class_of(line: str) -> str:
