@@ -93,6 +93,19 @@ def test_links_for_new_people_and_for_lost_passwords(shell: Shell) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:8010/join\?code=hf_\w{43}\n", hub(shell, "user", "invite", "ann").out)
     assert hub(shell, "user", "invite", "--org", "nobody").status == 9
     assert hub(shell, "user", "invite", "--days", "400").status == 2
+    assert hub(shell, "user", "invite", "--role", "admin").status == 2, "where?"
+
+
+def test_who_is_there_is_not_invited_into_an_organization_but_made_a_member(shell: Shell) -> None:
+    for name in ("ann", "bob"):
+        hub(shell, "user", "add", name)
+    hub(shell, "org", "add", "choir", "--admin", "ann")
+    refused = hub(shell, "user", "invite", "Bob", "--org", "choir", "--role", "write")
+    assert (refused.status, refused.out) == (1, "")
+    assert "bob has an account already" in refused.err
+    assert "tenuto hub org set choir bob --role write" in refused.err
+    hub(shell, "org", "set", "choir", "bob", "--role", "write")
+    assert "bob  write" in hub(shell, "org", "members", "choir").out
 
 
 def test_jobs_that_are_trusted(shell: Shell) -> None:

@@ -151,7 +151,7 @@ def password(name: str, data: str | None) -> None:
     "invite",
     example="tenuto hub user invite --org acme --role write --url https://hub.example.org\n"
     "tenuto hub user invite alice --data hub-data",
-    exits=(7, 9),
+    exits=(1, 7, 9),
 )
 @click.argument("name", metavar="[USER]", default="")
 @click.option("--org", "organization", default="", help="The organization that the account becomes a member of.")
@@ -167,7 +167,7 @@ def password(name: str, data: str | None) -> None:
 @data_option
 def invite(name: str, organization: str, role: str, days: float, url: str | None, data: str | None) -> None:
     """Make a link by which somebody gets an account, once. For a user who is there, the link sets a new password."""
-    from tenuto.core.errors import NotFoundError
+    from tenuto.core.errors import ConflictError, NotFoundError
 
     run = invocation()
     settings = run.settings()
@@ -178,10 +178,14 @@ def invite(name: str, organization: str, role: str, days: float, url: str | None
         with opened.changing() as change:
             try:
                 user = find_account(change.connection, name, Kind.USER)
-                secret = invitations.invite_to_reset(change, user, days)
             except NotFoundError:
                 wish = invitations.InvitationWish(name, organization, role, days)
                 secret = invitations.invite(change, wish)
+            else:
+                if organization:
+                    hint = f"run `tenuto hub org set {organization} {user.name} --role {role}`"
+                    raise ConflictError(f"{user.name} has an account already", code="Exists", hint=hint)
+                secret = invitations.invite_to_reset(change, user, days)
     base = (url or f"http://{settings.hub_host}:{settings.hub_port}").rstrip("/")
     link = f"{base}{invitations.PATH}?{invitations.FIELD}={secret}"
     run.printer.note(f"Good once, for {days:g} days; it cannot be shown again:")

@@ -17,6 +17,7 @@ from tenuto.server.schema import invitations, users
 from tenuto.server.signin.passwords import set_password
 
 DAYS = 7.0
+_LEAST = "read"
 MOST_DAYS = 90
 PATH = "/join"
 FIELD = "code"
@@ -28,7 +29,7 @@ class InvitationWish(msgspec.Struct, frozen=True):
 
     name: str = ""
     organization: str = ""
-    role: str = "read"
+    role: str = _LEAST
     days: float = DAYS
 
 
@@ -45,6 +46,10 @@ class Invitation(msgspec.Struct, frozen=True):
 def invite(change: Change, wish: InvitationWish) -> str:
     """The secret end of a new link, which is shown here only. Raises UsageError, NotFoundError (UserNotFound)."""
     organization = find_account(change.connection, wish.organization, Kind.ORGANIZATION) if wish.organization else None
+    if organization is None and wish.role != _LEAST:
+        raise UsageError(
+            f"whoever is invited has a role in an organization: {wish.role[:40]!r} where?", hint="name one"
+        )
     right = right_text(right_named(wish.role)) if organization else ""
     taken = select(users.c.id).where(users.c.name_key == wish.name.lower())
     if wish.name and check_namespace(wish.name) and change.connection.execute(taken).first():
