@@ -4,15 +4,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from tenuto.inspect.columnar.footer import CODECS, KINDS, MAGIC_BYTES, find_footer, structures, text, whole, word
 from tenuto.inspect.findings import FormatError, Report
 from tenuto.inspect.members import leads_out
-from tenuto.inspect.source import Cursor, Source
+from tenuto.inspect.source import Source
 from tenuto.inspect.tensors import Span, check_spans
-from tenuto.inspect.thrift import Thrift, ThriftReader
+from tenuto.inspect.thrift import Thrift, ThriftReader, read_structure
 
-_MAGIC_BYTES, _LENGTH_BYTES = 4, 4
-_KINDS = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
-_CODECS = ("UNCOMPRESSED", "SNAPPY", "GZIP", "LZO", "BROTLI", "LZ4", "ZSTD", "LZ4_RAW")
 _MOST_VALUES = 2_000_000
 _MOST_PAGES = 100_000
 _LONGEST_PAGE_HEADER_BYTES = 1 << 20
@@ -30,21 +28,11 @@ class Chunk(NamedTuple):
 
 def inspect(source: Source, report: Report) -> None:
     """Check the footer, that all columns lie inside the file, and the pages' lengths and checksums."""
-    if source.head(_MAGIC_BYTES) == b"PARE":
-        raise FormatError("Encrypted", "its footer is encrypted")
-    end = source.size - _LENGTH_BYTES - _MAGIC_BYTES
-    tail = source.read(end, _LENGTH_BYTES + _MAGIC_BYTES)
-    if tail[_LENGTH_BYTES:] != b"PAR1":
-        raise FormatError("Truncated", "the footer at its end is missing")
-    length = int.from_bytes(tail[:_LENGTH_BYTES], "little")
-    if length > end - _MAGIC_BYTES:
-        raise FormatError("BadLength", f"the footer is to have {length:,} bytes")
-    if length > report.limits.text_bytes:
-        raise FormatError("NotAllChecked", f"a footer of {length:,} bytes is more than is read")
-    footer = ThriftReader(Cursor(source.window(end - length, length)), _MOST_VALUES).structure()
+    start, length = find_footer(source, report.limits.text_bytes)
+    footer = ThriftReader(source.read(start, length), _MOST_VALUES).structure()
     chunks = _tell(footer, report)
     spans = [Span(chunk.start, chunk.start + chunk.size, chunk.name) for chunk in chunks]
-    check_spans(spans, end - length, report, gaps=False)
+    check_spans(spans, start, report, gaps=False)
     if any(finding.severity == "damage" for finding in report.findings):
         return
     checked = 0
@@ -57,11 +45,11 @@ def inspect(source: Source, report: Report) -> None:
 
 def _tell(footer: dict[int, Thrift], report: Report) -> list[Chunk]:
     """Note rows, columns and row groups; the chunks of all columns."""
-    schema, groups = _structures(footer.get(2)), _structures(footer.get(4))
-    rows = _whole(footer.get(3))
-    metadata = {_text(one.get(1)): _text(one.get(2)) for one in _structures(footer.get(5))}
+    schema, groups = structures(footer.get(2)), structures(footer.get(4))
+    rows = whole(footer.get(3))
+    metadata = {text(one.get(1)): text(one.get(2)) for one in structures(footer.get(5))}
     chunks = [chunk for number, group in enumerate(groups) for chunk in _chunks(group, number, report)]
-    told = sum(_whole(group.get(3)) for group in groups)
+    told = sum(whole(group.get(3)) for group in groups)
     if told != rows:
         report.add("SizeMismatch", f"{rows:,} rows are declared, the row groups have {told:,}")
     report.fact(
@@ -69,7 +57,7 @@ def _tell(footer: dict[int, Thrift], report: Report) -> list[Chunk]:
         row_groups=len(groups),
         columns=_columns(schema)[: report.limits.listed],
         codecs=sorted({chunk.codec for chunk in chunks}),
-        made_by=_text(footer.get(6)),
+        made_by=text(footer.get(6)),
         metadata=metadata,
     )
     return chunks
@@ -81,12 +69,12 @@ def _columns(schema: Sequence[dict[int, Thrift]]) -> list[dict[str, str]]:
     open_groups: list[list[int]] = []
     path: list[str] = []
     for one in schema[1:]:
-        name, children = _text(one.get(4)), _whole(one.get(5), missing=0)
+        name, children = text(one.get(4)), whole(one.get(5), missing=0)
         if children > 0:
             open_groups.append([children])
             path.append(name)
             continue
-        found.append({"name": ".".join([*path, name]), "type": _word(_KINDS, one.get(1))})
+        found.append({"name": ".".join([*path, name]), "type": word(KINDS, one.get(1))})
         while open_groups:
             open_groups[-1][0] -= 1
             if open_groups[-1][0] > 0:
@@ -97,25 +85,25 @@ def _columns(schema: Sequence[dict[int, Thrift]]) -> list[dict[str, str]]:
 
 
 def _chunks(group: dict[int, Thrift], number: int, report: Report) -> Iterator[Chunk]:
-    for column in _structures(group.get(1)):
+    for column in structures(group.get(1)):
         facts = column.get(3)
         if not isinstance(facts, dict):
             report.add("BadHeader", f"a column of row group {number} is not described")
             continue
         path = facts.get(3)
-        name = ".".join(_text(step) for step in path) if isinstance(path, list) else "?"
+        name = ".".join(text(step) for step in path) if isinstance(path, list) else "?"
         elsewhere = column.get(1)
         if elsewhere is not None:
-            other = _text(elsewhere)
+            other = text(elsewhere)
             report.add("PathEscape" if leads_out(other) else "NotAllChecked", f"{name} lies in the file {other}")
             continue
         # A dictionary, if there is one, lies before the data.
-        starts = [_whole(facts.get(key)) for key in (9, 11) if facts.get(key)]
-        start, size = min(starts, default=0), _whole(facts.get(7))
-        if start < _MAGIC_BYTES or size < 0:
+        starts = [whole(facts.get(key)) for key in (9, 11) if facts.get(key)]
+        start, size = min(starts, default=0), whole(facts.get(7))
+        if start < MAGIC_BYTES or size < 0:
             report.add("BadLength", f"{name} has {size:,} bytes at {start:,}")
             continue
-        yield Chunk(f"{name}[{number}]", _word(_CODECS, facts.get(4)), _whole(facts.get(5)), start, size)
+        yield Chunk(f"{name}[{number}]", word(CODECS, facts.get(4)), whole(facts.get(5)), start, size)
 
 
 def _check_pages(source: Source, chunk: Chunk, report: Report) -> int:
@@ -125,17 +113,14 @@ def _check_pages(source: Source, chunk: Chunk, report: Report) -> int:
         pages += 1
         if pages > _MOST_PAGES:
             raise FormatError("NotAllChecked", "it has more pages than are looked at")
-        rest = source.window(position, min(source.size - position, _LONGEST_PAGE_HEADER_BYTES))
-        cursor = Cursor(rest)
-        header = ThriftReader(cursor, _MOST_VALUES).structure()
-        size, checksum = _whole(header.get(3)), header.get(4)
-        position += cursor.position
+        header, position = read_structure(source, position, _LONGEST_PAGE_HEADER_BYTES, _MOST_VALUES)
+        size, checksum = whole(header.get(3)), header.get(4)
         if size < 0:
             raise FormatError("BadLength", f"a page of {size:,} bytes")
         page = source.window(position, size)
         position += size
         data_header = header.get(5) or header.get(8)
-        values += _whole(data_header.get(1)) if isinstance(data_header, dict) else 0
+        values += whole(data_header.get(1)) if isinstance(data_header, dict) else 0
         if isinstance(checksum, int):
             crc = 0
             for piece in page.pieces():
@@ -146,20 +131,3 @@ def _check_pages(source: Source, chunk: Chunk, report: Report) -> int:
     if values != chunk.values:
         report.add("SizeMismatch", f"{chunk.values:,} values are declared, the pages have {values:,}")
     return checked
-
-
-def _structures(value: "Thrift | None") -> Sequence[dict[int, Thrift]]:
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def _whole(value: "Thrift | None", missing: int = -1) -> int:
-    return value if isinstance(value, int) else missing
-
-
-def _text(value: "Thrift | None") -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
-
-
-def _word(words: Sequence[str], value: "Thrift | None") -> str:
-    number = _whole(value)
-    return words[number] if 0 <= number < len(words) else "group" if value is None else f"type {number}"

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from tenuto.inspect.findings import FormatError
 from tenuto.inspect.source import Cursor, Source
+from tenuto.inspect.stream import Stream
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _LONGEST_VARINT_BYTES = 10
@@ -45,7 +46,7 @@ def fields(source: Source) -> Iterator[Field]:
             raise FormatError("BadStructure", f"a field has the unknown type {kind}")
 
 
-def varint(cursor: Cursor) -> int:
+def varint(cursor: Cursor | Stream) -> int:
     """A whole number of 64 bits at most, seven bits a byte."""
     value = 0
     for number in range(_LONGEST_VARINT_BYTES):

@@ -16,11 +16,13 @@ class Stream:
 
     def peek(self, length: int) -> bytes:
         """The next bytes, at most `length`, without moving on."""
-        while len(self._buffer) - self._at < length:
-            piece = next(self._pieces, b"")
-            if not piece:
-                break
-            self._buffer, self._at = self._buffer[self._at :] + piece, 0
+        if len(self._buffer) - self._at < length:
+            held = [self._buffer[self._at :]]
+            missing = length - len(held[0])
+            while missing > 0 and (piece := next(self._pieces, b"")):
+                held.append(piece)
+                missing -= len(piece)
+            self._buffer, self._at = b"".join(held), 0
         return self._buffer[self._at : self._at + length]
 
     def take(self, length: int) -> bytes:
