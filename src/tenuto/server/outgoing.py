@@ -30,6 +30,7 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         known = parts.scheme in _PORTS and parts.hostname and parts.port != 0
+        (parts.hostname or "").encode("idna")  # as those do who look it up: a label that is empty or too long is no name
     except ValueError as error:
         raise _refused(url) from error
     if not known or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:

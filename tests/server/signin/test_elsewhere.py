@@ -297,6 +297,7 @@ class TestOutgoing:
             "https://0x7f.1/", "https://10.0.0.1/", "https://0.0.0.0/", "https://[::ffff:127.0.0.1]/", "https://100.64.0.1/",
             "http://192.0.2.1/", "file:///etc/passwd", "gopher://127.0.0.1/", "https://user@127.0.0.1/", "https://", "//x", "",
             "https://127.0.0.1:0/", "https://a b/", "https://[::1", "ftp://127.0.0.1/",
+            f"https://{'a' * 64}.example/", "https://a..example/", "https://.example/", f"https://{'.' * 300}/",
         ],
     )  # fmt: skip
     def test_no_address_inside_is_asked(self, url: str) -> None:
