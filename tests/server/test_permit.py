@@ -11,12 +11,11 @@ from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundE
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.access import ANYBODY, Action, Gate
 from tenuto.server.exchange import Call
-from tenuto.server.identity import identify
-from tenuto.server.permit import Permit, check_again, remember
+from tenuto.server.identity import Identity, identify
+from tenuto.server.permit import Permit, check_again, read_facts, remember
 from tenuto.server.repos import create_repo, delete_repo, set_gate, set_private
 from tenuto.server.schema import access_requests, users
 from tenuto.server.service import Hub
-from tenuto.server.standing import stand_before
 
 
 class Scene:
@@ -70,8 +69,8 @@ def test_it_is_known_until_somebody_commits(scene: Scene) -> None:
 def test_what_was_read_for_the_admission_is_known_to_it(scene: Scene) -> None:
     known = scene.parts.database.known()
     with scene.parts.database.read() as connection:
-        repo, until_ms = stand_before(connection, scene.actor, scene.repo, scene.now_ms)
-    remember(known, scene.actor, repo, until_ms)
+        facts = read_facts(connection, Identity(scene.actor), scene.repo, scene.now_ms)
+    remember(known, facts, scene.repo)
     assert scene.permit().is_known()
     assert not scene.permit(Action.WRITE).is_known(), "what is known is a fact, and no leave for everything"
 

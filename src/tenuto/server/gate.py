@@ -2,13 +2,12 @@
 
 import base64
 import binascii
-from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, AuthenticationError
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.access import Action, Actor, Repo, check, may
+from tenuto.server.access import Action, Repo, check, may
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.forgery import check_origin, cookie_of
 from tenuto.server.hub import Parts
@@ -21,21 +20,10 @@ from tenuto.server.identity import (
     identify_token,
     touch,
 )
-from tenuto.server.permit import remember
+from tenuto.server.permit import Facts, read_facts, remember
 from tenuto.server.rates import network_of, too_many
 from tenuto.server.repos import find_moved_repo, find_repo, find_repo_by_key
 from tenuto.server.routing import Route
-from tenuto.server.standing import stand_before
-
-
-class _Facts(NamedTuple):
-    """What the policy is asked about: who asks, when its token was last used, the repo with how the actor stands with its gate,
-    and from when on all that is no longer so."""
-
-    actor: Actor
-    last_used_ms: int | None
-    repo: Repo | None
-    until_ms: int | None
 
 
 def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
@@ -55,7 +43,7 @@ def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
         if facts.repo is None and (moved := _find_moved(connection, route, call)):
             return _redirect(call, moved)
     if facts.repo and facts.repo.key:
-        remember(known, facts.actor, facts.repo, facts.until_ms)
+        remember(known, facts, facts.repo)
         if key := _key(route, call):
             known.keep(key, facts)
     _decide(parts, route, call, facts)
@@ -68,8 +56,8 @@ def admit(parts: Parts, route: Route, call: Call) -> Answer | None:
 def admit_known(parts: Parts, route: Route, call: Call) -> bool:
     """The same, waiting for nothing: False if the facts are not at hand, and nothing was decided."""
     key = _key(route, call)
-    facts: _Facts | None = parts.database.known().get(key) if key else None
-    if facts is None or _is_stale(parts, facts) or _is_over(parts, facts):
+    facts: Facts | None = parts.database.known().get(key) if key else None
+    if facts is None or _is_stale(parts, facts) or facts.is_over(parts.now_ms()):
         return False
     _decide(parts, route, call, facts)
     return True
@@ -85,7 +73,7 @@ def _key(route: Route, call: Call) -> tuple[str, ...] | None:
     return ("facts", scheme, credentials, params["kind"], params["namespace"], params["name"])
 
 
-def _decide(parts: Parts, route: Route, call: Call, facts: _Facts) -> None:
+def _decide(parts: Parts, route: Route, call: Call, facts: Facts) -> None:
     call.actor = facts.actor
     _count(parts, route, call)
     check_origin(call)
@@ -117,19 +105,14 @@ def _count_miss(parts: Parts, call: Call) -> None:
             raise too_many("tokens that this hub does not know", rate.reset_s)
 
 
-def _is_stale(parts: Parts, facts: _Facts) -> bool:
+def _is_stale(parts: Parts, facts: Facts) -> bool:
     """Whether it is worth noting that a token was used."""
     if not facts.actor.token_id:
         return False
     return facts.last_used_ms is None or parts.now_ms() - facts.last_used_ms > TOUCH_INTERVAL_MS
 
 
-def _is_over(parts: Parts, facts: _Facts) -> bool:
-    """Whether a token or a grant has expired since."""
-    return facts.until_ms is not None and facts.until_ms <= parts.now_ms()
-
-
-def _read_facts(parts: Parts, connection: Connection, route: Route, call: Call) -> _Facts:
+def _read_facts(parts: Parts, connection: Connection, route: Route, call: Call) -> Facts:
     now_ms = parts.now_ms()
     if route.link:
         identity, repo = _find_by_link(parts, connection, route, call)
@@ -138,11 +121,7 @@ def _read_facts(parts: Parts, connection: Connection, route: Route, call: Call) 
         identity = _identify(parts, connection, route, call)
         call.actor = identity.actor
         repo = _find_target(parts, connection, route, call)
-    until_ms = None
-    if repo:
-        repo, until_ms = stand_before(connection, identity.actor, repo, now_ms)
-    ends = [one for one in (identity.until_ms, until_ms) if one is not None]
-    return _Facts(identity.actor, identity.last_used_ms, repo, min(ends, default=None))
+    return read_facts(connection, identity, repo, now_ms)
 
 
 def _find_by_link(parts: Parts, connection: Connection, route: Route, call: Call) -> tuple[Identity, Repo | None]:

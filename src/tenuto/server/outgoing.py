@@ -30,7 +30,7 @@ def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         known = parts.scheme in _PORTS and parts.hostname and parts.port != 0
-        (parts.hostname or "").encode("idna")  # as those do who look it up: a label that is empty or too long is no name
+        (parts.hostname or "").encode("idna")  # as whoever looks it up does: labels are neither empty nor too long
     except ValueError as error:
         raise _refused(url) from error
     if not known or "@" in parts.netloc or not url.isascii() or not url.isprintable() or " " in url:

@@ -8,23 +8,41 @@ from tenuto.core.errors import AuthenticationError
 from tenuto.server.access import Action, Actor, Repo, check, may
 from tenuto.server.exchange import Call
 from tenuto.server.hub import Parts
-from tenuto.server.identity import NOBODY, identify_token
+from tenuto.server.identity import NOBODY, Identity, identify_token
 from tenuto.server.known import Known
 from tenuto.server.repos import find_repo_by_key
 from tenuto.server.standing import stand_before
 
 
-class _Facts(NamedTuple):
-    """Who it is and what repo, at one moment; and from when on that is no longer so."""
+class Facts(NamedTuple):
+    """What the policy is asked about, at one moment: who asks, and the repo with how the actor stands with its gate.
+
+    From `until_ms` on that is no longer so, as a token or a grant has expired by then; None is never.
+    """
 
     actor: Actor
     repo: Repo | None
     until_ms: int | None
+    last_used_ms: int | None
+    """When the token was."""
+
+    def is_over(self, now_ms: int) -> bool:
+        """Whether it is no longer so."""
+        return self.until_ms is not None and self.until_ms <= now_ms
 
 
-def remember(known: Known, actor: Actor, repo: Repo, until_ms: int | None) -> None:
-    """Let permits of this actor and repo know what was read for its admission, after `known` was handed out."""
-    known.keep(_key(actor.token_id, repo.key), _Facts(actor, repo, until_ms))
+def read_facts(connection: Connection, identity: Identity, repo: Repo | None, now_ms: int) -> Facts:
+    """The facts about somebody and a repo, as this transaction sees them."""
+    until_ms = None
+    if repo:
+        repo, until_ms = stand_before(connection, identity.actor, repo, now_ms)
+    ends = [one for one in (identity.until_ms, until_ms) if one is not None]
+    return Facts(identity.actor, repo, min(ends, default=None), identity.last_used_ms)
+
+
+def remember(known: Known, facts: Facts, repo: Repo) -> None:
+    """Let permits for this repo know what was read for an admission, after `known` was handed out."""
+    known.keep(_key(facts.actor.token_id, repo.key), facts)
 
 
 def _key(token_id: int, repo_key: int) -> tuple[str, int, int]:
@@ -41,8 +59,8 @@ class Permit:
 
     def is_known(self) -> bool:
         """Whether it is known, without waiting for anything, that the right holds."""
-        facts: _Facts | None = self._parts.database.known().get(self._key)
-        if facts is None or (facts.until_ms is not None and facts.until_ms <= self._parts.now_ms()):
+        facts: Facts | None = self._parts.database.known().get(self._key)
+        if facts is None or facts.is_over(self._parts.now_ms()):
             return False
         return may(facts.actor, self._action, facts.repo)
 
@@ -66,13 +84,9 @@ def check_again(parts: Parts, connection: Connection, call: Call, action: Action
     return facts.repo
 
 
-def _read(parts: Parts, connection: Connection, token_id: int, repo_key: int) -> _Facts:
+def _read(parts: Parts, connection: Connection, token_id: int, repo_key: int) -> Facts:
     now_ms = parts.now_ms()
     identity = identify_token(connection, token_id, now_ms) if token_id else NOBODY
     if identity is None:
         raise AuthenticationError("this token is no longer good", code="BadToken", hint="log in again")
-    repo, until_ms = find_repo_by_key(connection, repo_key), None
-    if repo:
-        repo, until_ms = stand_before(connection, identity.actor, repo, now_ms)
-    ends = [one for one in (identity.until_ms, until_ms) if one is not None]
-    return _Facts(identity.actor, repo, min(ends, default=None))
+    return read_facts(connection, identity, find_repo_by_key(connection, repo_key), now_ms)
