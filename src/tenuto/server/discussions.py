@@ -177,12 +177,28 @@ class Thread:
 
     def events(self, number: int, only: int | None = None) -> list[Event]:
         """What was said and done in a discussion, oldest first; with `only`, the one event with that id, if it is there."""
+        query = self._events(number)
+        return self._read(query if only is None else query.where(discussion_events.c.id == only))
+
+    def events_behind(self, number: int, after: int, limit: int) -> list[Event]:
+        """The first events behind the one with the id `after`, at most `limit` of them, oldest first."""
+        return self._read(self._events(number).where(discussion_events.c.id > after).limit(limit))
+
+    def before_latest(self, number: int, few: int) -> int:
+        """The id of the event behind which the latest `few` come; 0 if there are no more than these."""
+        here = (discussion_events.c.repo_id == self._repo.key) & (discussion_events.c.number == number)
+        query = select(discussion_events.c.id).where(here).order_by(discussion_events.c.id.desc())
+        return int(self._connection.execute(query.offset(few).limit(1)).scalar() or 0)
+
+    def _events(self, number: int) -> Select[*tuple[Any, ...]]:
         columns = (discussion_events.c.id, discussion_events.c.kind, discussion_events.c.author_id, users.c.name)
         query = select(*columns, discussion_events.c.created_ms, discussion_events.c.data)
         query = query.outerjoin(users, users.c.id == discussion_events.c.author_id)
         here = (discussion_events.c.repo_id == self._repo.key) & (discussion_events.c.number == number)
-        query = query.where(here if only is None else here & (discussion_events.c.id == only))
-        return [Event(*row) for row in self._connection.execute(query.order_by(discussion_events.c.id))]
+        return query.where(here).order_by(discussion_events.c.id)
+
+    def _read(self, query: Select[*tuple[Any, ...]]) -> list[Event]:
+        return [Event(*row) for row in self._connection.execute(query)]
 
     def add(self, number: int, actor: Actor, kind: str, data: object, now_ms: int) -> Event:
         """Add an event to the end of a discussion."""

@@ -5,6 +5,7 @@ from tenuto.server.discussions import Thread, check_comment, check_title
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.render import redirect, repo_url
+from tenuto.server.pages.talk import LATEST
 from tenuto.server.permit import check_again
 
 FORM_BYTES = 1 << 18
@@ -28,7 +29,8 @@ def comment(parts: Parts, call: Call) -> Answer:
         thread = Thread(connection, check_again(parts, connection, call, Action.DISCUSS))
         found = thread.find(call.params["num"])
         thread.comment(found.number, call.actor, text, parts.now_ms())
-    return redirect(f"{repo_url(call.repo.id)}/discussions/{found.number}")
+        after = thread.before_latest(found.number, LATEST)
+    return redirect(f"{repo_url(call.repo.id)}/discussions/{found.number}{f'?after={after}' if after else ''}")
 
 
 def _text(form: dict[str, str]) -> str:
