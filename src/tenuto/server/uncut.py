@@ -1,6 +1,6 @@
 """Which large objects came whole and are to be cut into chunks (decision 19). A row goes with the object, and once that is done."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, select
@@ -24,12 +24,13 @@ def add(database: Database, connection: Connection, repo_key: int, sha256s: Iter
         connection.execute(database.insert_new(uncut_objects), rows)
 
 
-def newest(connection: Connection) -> Uncut | None:
-    """The one that was listed last, whose next version is the most likely to come soon."""
+def newest(connection: Connection, but: Collection[tuple[int, str]] = ()) -> Uncut | None:
+    """The one that was listed last, whose next version is the most likely to come soon; none of `but` these, by repo and sha256."""
     here = (lfs_objects.c.repo_id == uncut_objects.c.repo_id) & (lfs_objects.c.sha256 == uncut_objects.c.sha256)
     query = select(uncut_objects.c.repo_id, uncut_objects.c.sha256, lfs_objects.c.size).join(lfs_objects, here)
-    row = connection.execute(query.order_by(uncut_objects.c.queued_ms.desc()).limit(1)).first()
-    return None if row is None else Uncut(*row)
+    order = (uncut_objects.c.queued_ms.desc(), uncut_objects.c.repo_id, uncut_objects.c.sha256)
+    rows = connection.execute(query.order_by(*order).limit(len(but) + 1))
+    return next((Uncut(*row) for row in rows if (row.repo_id, row.sha256) not in but), None)
 
 
 def listed(connection: Connection, repo_key: int, sha256s: Iterable[str]) -> set[str]:
