@@ -26,6 +26,7 @@ from tenuto.server.serving import Service
 from tenuto.server.signin.elsewhere import read_provider
 from tenuto.server.signing import Signer, load_secret
 from tenuto.server.traffic import Traffic
+from tenuto.server.upkeep_ended import Sweeper
 from tenuto.server.xet_cutting import Cutter
 from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.disk import disk_errors
@@ -51,6 +52,7 @@ class Hub:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="hub")
         self.app = Traffic(App(parts, self._threads))
         self.cutter = Cutter(parts, lambda: self.app.is_busy)
+        self.sweeper = Sweeper(parts)
 
     @classmethod
     def open(
@@ -121,6 +123,7 @@ class Hub:
     def close(self) -> None:
         """Wait for what is running, then close database and threads."""
         self.cutter.stop()
+        self.sweeper.stop()
         self._threads.shutdown()
         self.parts.database.close()
 
@@ -159,4 +162,5 @@ def serve(hub: Hub, host: str, port: int, on_ready: Callable[[str], None] | None
     """
     service = Service(hub.app, hub.parts.log, host, port, proxies)
     hub.cutter.start()
+    hub.sweeper.start()
     service.run(on_ready)

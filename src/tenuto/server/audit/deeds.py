@@ -45,6 +45,7 @@ class Deed(StrEnum):
     LOCK_BREAK = "lock.break"
     QUOTA_CHANGE = "quota.change"
     HUB_GC = "hub.gc"
+    HUB_SWEEP = "hub.sweep"  # tokens, links and logins that ended long ago are gone
     HUB_SET_ASIDE = "hub.set-aside"  # a damaged file of the store went to the trash
     HUB_RESTORE = "hub.restore"
 
@@ -58,6 +59,8 @@ FACTS = frozenset(
         "gate",
         "git_objects",
         "kind",
+        "links",
+        "logins",
         "name",
         "names",
         "new",
@@ -73,6 +76,7 @@ FACTS = frozenset(
         "target",
         "terms",
         "token_id",
+        "tokens",
         "until_ms",
         "xorbs",
     )
