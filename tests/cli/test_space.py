@@ -54,6 +54,7 @@ def filled(hub: LiveHub, desk: Desk) -> Desk:
     talk.commit(repo, small("a.bin", b"a" * 50_000), small("b.txt", b"b"), kind="datasets").raise_for_status()
     talk.commit(repo, small("a.bin", b"c" * 40_000), kind="datasets").raise_for_status()
     talk.commit(repo, gone("a.bin"), kind="datasets").raise_for_status()
+    talk.post(f"/api/datasets/{repo}/branch/other").raise_for_status()
     talk.close()
     return desk
 
@@ -67,6 +68,7 @@ def test_what_uses_the_space_of_a_repo(filled: Desk) -> None:
     assert (day[:2], day[3], len(day)) == (["92.4", "kB"], "kB", 5)
     short = filled("repo", "usage", filled.repo, "--most", "1").out
     assert "(and 2 files more; --most lists more)" in short
+    assert "(and 1 ref more; --most lists more)" in short
     found = filled("repo", "usage", filled.repo, "--json").json
     assert (found["files"][0]["path"], found["files"][0]["returned"]) == ("a.bin", 90_000)
     assert found["quotas"] == []
@@ -76,8 +78,9 @@ def test_a_push_that_does_not_fit_says_so_and_can_be_repeated(hub: LiveHub, desk
     desk.begin()
     name = desk.repo.removeprefix("hf://")
     with hub.hub.changing() as change:
-        repo = find_target(change.connection, name)
-        set_quota(change.connection, 20_000, repo_key=repo.repo_key)
+        repo = find_target(change.connection, name).repo
+        assert repo
+        set_quota(change.connection, 20_000, repo_key=repo.key)
     desk.write("data/more.bin", bytes(range(256)) * 100)
     done = desk("push")
     assert (done.status, done.err.count("error:")) == (7, 1)
@@ -85,7 +88,7 @@ def test_a_push_that_does_not_fit_says_so_and_can_be_repeated(hub: LiveHub, desk
     assert "25.6 kB more do not fit" in done.err
     assert "tenuto repo usage" in done.err
     with hub.hub.changing() as change:
-        set_quota(change.connection, None, repo_key=repo.repo_key)
+        set_quota(change.connection, None, repo_key=repo.key)
     assert desk("push").status == 0
 
 

@@ -20,7 +20,7 @@ from tenuto.core.wire import SENDS_CHUNKS
 from tenuto.server import git_store, staging
 from tenuto.server.hub import Limits
 from tenuto.server.quota import Usage, set_quota, usage
-from tenuto.server.quota.totals import days, wrong_totals
+from tenuto.server.quota.totals import over_time, wrong_totals
 from tenuto.server.repos import find_repo
 from tenuto.server.upkeep_check import QUICK, check_hub
 from tenuto.testing.live_hub import LiveHub, ProcessHub
@@ -278,7 +278,7 @@ def test_each_day_on_which_something_changed_is_noted(tmp_path: Path) -> None:
     with opened(folder) as parts, parts.database.read() as connection:
         keys = connection.exec_driver_sql("SELECT id FROM repos ORDER BY id").scalars().all()
         for key in keys:
-            (day,) = days(connection, key)
+            (day,) = over_time(connection, key)[0]
             assert day.number == parts.now_ms() // 86_400_000
             assert day.usage.counted_bytes == usage(connection, key).counted_bytes > 1000
     with LiveHub(str(folder)) as hub, closing(Talk(hub.url, sample.tokens["ann"])) as talk:
@@ -286,7 +286,7 @@ def test_each_day_on_which_something_changed_is_noted(tmp_path: Path) -> None:
         collect(hub.hub.parts, str(folder))
         collect(hub.hub.parts, str(folder), 40)
         with hub.hub.parts.database.read() as connection:
-            first, later = days(connection, key_of(hub, "ann/one"))
+            first, later = over_time(connection, key_of(hub, "ann/one"))[0]
             assert later.number - first.number == 40
             assert later.usage == usage(connection, key_of(hub, "ann/one"))
             assert later.usage.file_bytes < first.usage.file_bytes

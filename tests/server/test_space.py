@@ -1,10 +1,13 @@
 """What a hub says of the space that a repo uses, against the disk itself, once the things are gone."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from tenuto.core.ids import RepoId
@@ -167,6 +170,36 @@ def test_versions_say_what_came_with_them_and_what_is_theirs_alone(tmp_path: Pat
     assert len(answer["days"]) == 1
     assert answer["days"][0]["totals"] == answer["totals"]
     assert pending
+
+
+def test_lists_are_cut_in_the_order_that_is_told_and_say_how_many_there_are(owner: Owner) -> None:
+    talk, repo = owner.talk, owner.repo
+    for name, size in (("small", 100), ("large", 900), ("same", 0)):
+        talk.post(f"/api/models/{repo}/branch/{name}").raise_for_status()
+        if size:
+            talk.commit(repo, small(f"{name}.txt", name[0].encode() * size), rev=name).raise_for_status()
+    found = talk.get(f"/api/models/{repo}/usage").json()
+    assert [one["ref"][11:] for one in found["refs"]] == ["large", "small", "main", "same"]
+    for name, count in (("files", "fileCount"), ("versions", "versionCount"), ("refs", "refCount")):
+        whole = found[name]
+        assert len(whole) == found[count] > 2
+        assert talk.get(f"/api/models/{repo}/usage?limit=2").json()[name] == whole[:2]
+    held = [one["held"] for one in found["files"]]
+    gained = [max(one["added"], one["freed"]) for one in found["versions"]]
+    assert (held, gained) == (sorted(held, reverse=True), sorted(gained, reverse=True))
+
+
+def test_few_wait_for_an_overview_and_the_others_are_told(hub: LiveHub, owner: Owner) -> None:
+    url = f"/api/models/{owner.repo}/usage"
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(hub.hub.parts.overviews.turn("a test"))
+        with ThreadPoolExecutor(4) as threads:
+            asked = [threads.submit(httpx2.get, f"{hub.url}{url}", headers=owner.talk.client.headers) for _ in range(4)]
+            (refused,) = wait(asked, return_when=FIRST_COMPLETED).done
+            assert refused.result().status_code == 503
+            assert owner.talk.get(f"/{owner.repo}/resolve/main/.gitattributes").status_code == 200
+            stack.close()
+        assert sorted(one.result().status_code for one in asked) == [200, 200, 200, 503]
 
 
 def test_only_who_administers_the_repo_learns_it(hub: LiveHub, make_owner, speak) -> None:

@@ -80,6 +80,7 @@ def _ref_lines(found: "Overview") -> Iterator[str]:
     yield from ("", f"{'size':>9} {'frees':>9} {'quota':>9}  branch, tag or pull request")
     for one in found.refs:
         yield f"{_row(one.size, one.freed, one.returned)}  {one.ref}"
+    yield from _more(found.ref_count - len(found.refs), "ref")
 
 
 def _day_lines(found: "Overview") -> Iterator[str]:

@@ -8,7 +8,7 @@ count against a quota; that another repo needs something does not matter here.
 import msgspec
 
 
-class Totals(msgspec.Struct, frozen=True, rename="camel"):
+class Totals(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """What a repo holds over all versions, as quotas count it. `counted`: all but history."""
 
     counted: int
@@ -22,7 +22,7 @@ class Totals(msgspec.Struct, frozen=True, rename="camel"):
     """What git adds: commits, folders, tags, pointers. No quota counts it."""
 
 
-class Quota(msgspec.Struct, frozen=True, rename="camel"):
+class Quota(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A limit that the repo falls under: its own, or that of all repos of its account together."""
 
     name: str
@@ -31,7 +31,7 @@ class Quota(msgspec.Struct, frozen=True, rename="camel"):
     used: int
 
 
-class FileSpace(msgspec.Struct, frozen=True, rename="camel"):
+class FileSpace(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A path, over all versions. `size`: at the head of `main`; None if it is not there any more."""
 
     path: str
@@ -42,7 +42,7 @@ class FileSpace(msgspec.Struct, frozen=True, rename="camel"):
     returned: int
 
 
-class VersionSpace(msgspec.Struct, frozen=True, rename="camel"):
+class VersionSpace(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A commit. `added`: what no older one held."""
 
     commit: str
@@ -53,7 +53,7 @@ class VersionSpace(msgspec.Struct, frozen=True, rename="camel"):
     returned: int
 
 
-class RefSpace(msgspec.Struct, frozen=True, rename="camel"):
+class RefSpace(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     """A branch, a tag or a pull request, by its full name. `size`: of the files at its head."""
 
     ref: str
@@ -71,7 +71,10 @@ class DaySpace(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Overview(msgspec.Struct, frozen=True, rename="camel"):
-    """All of that for one repo. Lists hold the largest; the counts say how many there are."""
+    """All of that for one repo. The counts say how many there are; the lists hold the first of them, each in an order of its own.
+
+    Files: those that hold the most. Versions: those that added, or free, the most. Refs: those that free the most, among equals the largest.
+    """
 
     repo: str
     totals: Totals
@@ -84,6 +87,7 @@ class Overview(msgspec.Struct, frozen=True, rename="camel"):
     quotas: list[Quota]
     file_count: int
     version_count: int
+    ref_count: int
     files: list[FileSpace]
     versions: list[VersionSpace]
     refs: list[RefSpace]

@@ -10,6 +10,7 @@ from tenuto.server.publisher import Publisher
 from tenuto.server.rates import Attempts, Windows
 from tenuto.server.remembered import Remembered
 from tenuto.server.signing import Signer
+from tenuto.server.turns import Turns
 from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.base import Store
 
@@ -86,3 +87,4 @@ class Parts:
     attempts: Attempts = field(default_factory=Attempts)
     provider: Provider | None = None
     remembered: Remembered = field(default_factory=Remembered)
+    overviews: Turns = field(default_factory=Turns)

@@ -224,6 +224,7 @@ lfs_objects = Table(
     Column("sha256", String(64), primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
+    Index(None, "sha256"),
 )
 
 # Generations of the address under which clients remember what a repo holds as chunks; a repo without a row has the first one.

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, func, select
 
 from tenuto.core.errors import NotFoundError
-from tenuto.core.space import DaySpace, FileSpace, Overview
+from tenuto.core.space import DaySpace, FileSpace
 from tenuto.server.access import Action, Repo, any_in, may
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import GitReader
@@ -19,29 +19,25 @@ from tenuto.server.quota.limits import allowed_below
 from tenuto.server.quota.totals import counted_below
 from tenuto.server.repos import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import repo_usage, repos
-from tenuto.server.space.overview import read_overview
+from tenuto.server.space.recent import recent_overview
 
 _MOST = 40
 _DRAWN = 10
-_OVERVIEW_BYTES = 100_000
 _MOST_REPOS = 100
 _COUNTED = func.coalesce(repo_usage.c.file_bytes + repo_usage.c.object_bytes + repo_usage.c.xorb_bytes, 0)
 
 
 def of_repo(parts: Parts, call: Call) -> Answer:
     """What uses the space of a repo, for who administers it. All versions are walked through, once for each state of the hub."""
-    known, key = parts.database.known(), ("space", call.repo.key)
+    found = recent_overview(parts, call.repo, _MOST)
     with parts.database.read() as connection:
         page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
-        found: Overview = known.get(key) or read_overview(connection, parts.store, call.repo, _MOST, parts.now_ms())
-        known.keep(key, found, _OVERVIEW_BYTES)
         return page.render(
             "storage.html",
             "storage",
             found=found,
             largest=[_share(one) for one in found.files[:_DRAWN] if one.held],
             over_time=_over_time(found.days),
-            most=_MOST,
         )
 
 

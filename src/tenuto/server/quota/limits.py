@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select, union_all
 
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.quota.totals import counted_below, usage
-from tenuto.server.schema import account_quotas, repo_quotas, repos, users
+from tenuto.server.quota.totals import COUNTED, counted_below, is_below, usage
+from tenuto.server.schema import account_quotas, repo_quotas, repo_usage, repos, users
 
 
 class Limit(NamedTuple):
@@ -30,18 +30,43 @@ _OF_ACCOUNT = (
     .where(repos.c.id == bindparam("repo"))
 )
 
+_BELOW = repos.alias("below")
+_ON_REPO = union_all(
+    select(
+        repos.c.namespace + "/" + repos.c.name,
+        repo_quotas.c.bytes,
+        select(func.coalesce(func.sum(COUNTED), 0))
+        .where(repo_usage.c.repo_id == repo_quotas.c.repo_id)
+        .scalar_subquery(),
+        literal(0),
+    )
+    .join(repos, repos.c.id == repo_quotas.c.repo_id)
+    .where(repo_quotas.c.repo_id == bindparam("repo")),
+    select(
+        users.c.name,
+        account_quotas.c.bytes,
+        select(func.coalesce(func.sum(COUNTED), 0))
+        .join(_BELOW, _BELOW.c.id == repo_usage.c.repo_id)
+        .where(is_below(_BELOW, users.c.name_key))
+        .scalar_subquery(),
+        literal(1),
+    )
+    .join(users, users.c.id == account_quotas.c.account_id)
+    .join(repos, func.lower(repos.c.namespace) == users.c.name_key)
+    .where(repos.c.id == bindparam("repo")),
+)
+
 
 def limits_on(connection: Connection, repo_key: int) -> list[Limit]:
     """The limits that the bytes of a repo fall under, the narrower one first; none, if nobody set one."""
-    found = []
-    own = connection.execute(_OF_REPO, {"repo": repo_key}).first()
-    if own:
-        used = usage(connection, repo_key).counted_bytes
-        found.append(Limit(f"{own.namespace}/{own.name}", own.bytes, used, False))
-    account = connection.execute(_OF_ACCOUNT, {"repo": repo_key}).first()
-    if account:
-        found.append(Limit(account.name, account.bytes, counted_below(connection, account.name), True))
-    return found
+    rows = connection.execute(_ON_REPO, {"repo": repo_key})
+    return sorted(
+        (Limit(name, allowed, int(used), bool(is_account)) for name, allowed, used, is_account in rows), key=_width
+    )
+
+
+def _width(limit: Limit) -> bool:
+    return limit.is_account
 
 
 def allowed_below(connection: Connection, account: str) -> int | None:

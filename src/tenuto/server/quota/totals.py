@@ -4,7 +4,22 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, case, delete, exists, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    union_all,
+)
 
 from tenuto.server.schema import git_objects, lfs_objects, repo_usage, repo_xorbs, repos, usage_days, xet_files, xorbs
 
@@ -38,7 +53,15 @@ class Day(NamedTuple):
 
 _COLUMNS = tuple(repo_usage.c[name] for name in Usage.__struct_fields__)
 _OF_REPO = select(*_COLUMNS).where(repo_usage.c.repo_id == bindparam("repo"))
-_COUNTED = repo_usage.c.file_bytes + repo_usage.c.object_bytes + repo_usage.c.xorb_bytes
+COUNTED = repo_usage.c.file_bytes + repo_usage.c.object_bytes + repo_usage.c.xorb_bytes
+"""What a quota counts of a repo."""
+
+_OVER_TIME = union_all(
+    select(usage_days.c.day, *(usage_days.c[name] for name in Usage.__struct_fields__)).where(
+        usage_days.c.repo_id == bindparam("repo")
+    ),
+    select(null(), *_COLUMNS).where(repo_usage.c.repo_id == bindparam("repo")),
+)
 
 
 def usage(connection: Connection, repo_key: int) -> Usage:
@@ -49,10 +72,13 @@ def usage(connection: Connection, repo_key: int) -> Usage:
 
 def counted_below(connection: Connection, namespace: str) -> int:
     """What all repos in a namespace hold together, as quotas count it."""
-    key = namespace.lower()
-    here = repos.c.kind.in_(("model", "dataset", "space")) & repos.c.name_key.between(f"{key}/", f"{key}0")
-    query = select(func.coalesce(func.sum(_COUNTED), 0)).join(repos, repos.c.id == repo_usage.c.repo_id)
-    return int(connection.execute(query.where(here)).scalar_one())
+    query = select(func.coalesce(func.sum(COUNTED), 0)).join(repos, repos.c.id == repo_usage.c.repo_id)
+    return int(connection.execute(query.where(is_below(repos, literal(namespace.lower())))).scalar_one())
+
+
+def is_below(table: FromClause, key: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether a repo is in the namespace that has this name in lower case; found by the index over kind and name."""
+    return and_(table.c.kind.in_(("model", "dataset", "space")), table.c.name_key.between(key + "/", key + "0"))
 
 
 def note_day(connection: Connection, repo_key: int, found: Usage, now_ms: int) -> None:
@@ -63,12 +89,12 @@ def note_day(connection: Connection, repo_key: int, found: Usage, now_ms: int) -
     connection.execute(insert(usage_days), row)
 
 
-def days(connection: Connection, repo_key: int) -> Iterator[Day]:
-    """The days on which a repo changed, oldest first; in between it held what it held before."""
-    columns = (usage_days.c[name] for name in Usage.__struct_fields__)
-    query = select(usage_days.c.day, *columns).where(usage_days.c.repo_id == repo_key).order_by(usage_days.c.day)
-    for row in connection.execute(query):
-        yield Day(row[0], Usage(*row[1:]))
+def over_time(connection: Connection, repo_key: int) -> tuple[list[Day], Usage]:
+    """The days on which a repo changed, oldest first, and what it holds now; in between it held what it held before."""
+    rows = connection.execute(_OVER_TIME, {"repo": repo_key}).all()
+    found = [Day(row[0], Usage(*row[1:])) for row in rows if row[0] is not None]
+    now = next((Usage(*row[1:]) for row in rows if row[0] is None), Usage())
+    return sorted(found, key=lambda day: day.number), now
 
 
 def wrong_totals(connection: Connection) -> Iterator[tuple[int, Usage, Usage]]:

@@ -1,147 +1,98 @@
 """Who needs what alone: each thing is claimed by all groups that lead to it, and belongs to the only one, or to none."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Hashable, Iterable
+from typing import Generic, TypeVar
 
-from sqlalchemy import Connection, select
-
-from tenuto.server.gitstore import CommitFacts, GitReader, Ref
-from tenuto.server.schema import git_commits, git_parents
 from tenuto.server.space.contents import Content, Contents
+from tenuto.server.space.history import History, Item
 
 Group = TypeVar("Group", bound=Hashable)
 
 
-class _Many:
-    """Stands for more than one group."""
-
-
-MANY = _Many()
-
-
 class Claims(Generic[Group]):
-    """The only group that leads to each thing, or MANY. A thing changes at most twice, so that nothing is walked through more often."""
+    """The only group that leads to each thing, or that there are several. A thing changes at most twice, and so often it is walked through."""
 
     def __init__(self) -> None:
-        self.owner: dict[Hashable, Group | _Many] = {}
+        self.owner: dict[str, Group] = {}
+        self.shared: set[str] = set()
 
-    def claim(self, thing: Hashable, group: Group | _Many) -> bool:
-        """Whether the owner of the thing changed by that: then what it leads to must be claimed too, for the new one."""
-        known = self.owner.get(thing)
-        if known is group or known is MANY or known == group:
-            return False
-        self.owner[thing] = group if known is None else MANY
-        return True
-
-
-class Graph(NamedTuple):
-    """The commits of a repo, the parents of each, and its refs."""
-
-    commits: Mapping[str, CommitFacts]
-    parents: Mapping[str, Sequence[str]]
-    refs: Sequence[Ref]
-
-    def reachable(self) -> list[str]:
-        """The commits that refs lead to, each behind its parents."""
-        ordered: dict[str, None] = {}
-        waiting = [ref.commit for ref in self.refs]
-        while waiting:
-            oid = waiting[-1]
-            missing = [one for one in self.parents.get(oid, ()) if one not in ordered and one in self.commits]
-            if oid in ordered or not missing:
-                waiting.pop()
-                ordered.setdefault(oid)
-            else:
-                waiting += missing
-        return [oid for oid in ordered if oid in self.commits]
+    def claim(self, things: Iterable[str], group: Group | None) -> list[str]:
+        """A group, or several (None), claim things; those whose owner changed by that: what they lead to must be claimed, too."""
+        owner, shared = self.owner, self.shared
+        # Of the items of a tree nearly all were claimed before, by this group or by several.
+        changed = [one for one in things if one not in shared and (group is None or owner.get(one) != group)]
+        for thing in changed:
+            if group is None or owner.setdefault(thing, group) != group:
+                owner.pop(thing, None)
+                shared.add(thing)
+        return changed
 
 
-def read_graph(git: GitReader) -> Graph:
-    """All commits and refs of a repo."""
-    connection: Connection = git.connection
-    columns = (
-        git_commits.c.oid,
-        git_commits.c.parent_oid,
-        git_commits.c.tree_oid,
-        git_commits.c.time_ms,
-        git_commits.c.author,
-        git_commits.c.message,
-    )
-    rows = connection.execute(select(*columns).where(git_commits.c.repo_id == git.repo_key))
-    commits = {row.oid: CommitFacts(*row) for row in rows}
-    parents: dict[str, list[str]] = {}
-    links = select(git_parents.c.oid, git_parents.c.parent_oid).where(git_parents.c.repo_id == git.repo_key)
-    for oid, parent in connection.execute(links.order_by(git_parents.c.oid, git_parents.c.position)):
-        parents.setdefault(oid, []).append(parent)
-    return Graph(commits, parents, git.refs())
-
-
-def claim_trees(git: GitReader, claims: Claims[Group], root: str, group: Group | _Many) -> None:
-    """A group claims a tree with all that is below it."""
-    waiting = [root] if claims.claim(root, group) else []
+def claim_trees(history: History, claims: Claims[Group], roots: Iterable[str], group: Group | None) -> None:
+    """A group claims trees with all that is below them."""
+    waiting = claims.claim(roots, group)
     while waiting:
-        trees = git.trees(waiting)
-        below = [(item, claims.owner[oid]) for oid in dict.fromkeys(waiting) for item in trees[oid].values()]
-        waiting = [item.oid for item, owner in below if claims.claim(item.oid, owner) and item.is_tree]
+        oid = waiting.pop()
+        changed = claims.claim([item.oid for item in history.tree(oid)], claims.owner.get(oid))
+        waiting += [one for one in changed if one in history.trees]
 
 
-def claim_refs(git: GitReader, graph: Graph) -> Claims[str]:
-    """Which ref alone leads to each git object."""
+def claim_refs(history: History) -> Claims[str]:
+    """Which ref alone leads to each git object. Merges that pull requests speak of belong to no ref."""
     claims: Claims[str] = Claims()
-    for ref in graph.refs:
-        claims.claim(ref.target, ref.name)
-        waiting = [ref.commit] if ref.target == ref.commit or claims.claim(ref.commit, ref.name) else []
-        while waiting:
-            oid = waiting.pop()
-            if oid not in graph.commits:
-                continue
-            owner = claims.owner[oid]
-            claim_trees(git, claims, graph.commits[oid].tree, owner)
-            waiting += [one for one in graph.parents.get(oid, ()) if claims.claim(one, owner)]
+    _claim_commits(history, claims, claims.claim(history.merges, None))
+    for ref in history.refs:
+        _claim_commits(history, claims, claims.claim(history.way(ref), ref.name))
     return claims
 
 
-def claim_versions(git: GitReader, graph: Graph) -> Claims[str]:
-    """Which commit alone leads to each git object."""
+def _claim_commits(history: History, claims: Claims[str], waiting: list[str]) -> None:
+    """Whoever owns these commits claims what they lead to."""
+    while waiting:
+        oid = waiting.pop()
+        if oid in history.commits:
+            owner = claims.owner.get(oid)
+            claim_trees(history, claims, [history.commits[oid].tree], owner)
+            waiting += claims.claim(history.parents.get(oid, ()), owner)
+
+
+def claim_versions(history: History, commits: Iterable[str]) -> Claims[str]:
+    """Which of these commits alone leads to each git object."""
     claims: Claims[str] = Claims()
-    for oid in graph.reachable():
-        claims.claim(oid, oid)
-        claim_trees(git, claims, graph.commits[oid].tree, oid)
+    for oid in commits:
+        claims.claim([oid], oid)
+        claim_trees(history, claims, [history.commits[oid].tree], oid)
     return claims
 
 
-def paths_of(git: GitReader, roots: Iterable[str]) -> dict[str, set[str]]:
+def paths_of(history: History, roots: Iterable[str]) -> dict[str, set[str]]:
     """The blobs that were ever under each path."""
     found: dict[str, set[str]] = {}
-    seen: set[tuple[str, str]] = set()
+    seen: dict[str, set[Item]] = {}
     waiting = [("", root) for root in dict.fromkeys(roots)]
     while waiting:
-        waiting = [one for one in dict.fromkeys(waiting) if one not in seen]
-        seen.update(waiting)
-        trees = git.trees([oid for _, oid in waiting])
-        following = []
-        for prefix, oid in waiting:
-            for item in trees[oid].values():
-                if item.is_tree:
-                    following.append((f"{prefix}{item.name}/", item.oid))
-                else:
-                    found.setdefault(prefix + item.name, set()).add(item.oid)
-        waiting = following
+        prefix, oid = waiting.pop()
+        known = seen.setdefault(prefix, set())
+        fresh = set(history.tree(oid)) - known
+        known |= fresh
+        for item in fresh:
+            if item.is_tree:
+                waiting.append((f"{prefix}{item.name}/", item.oid))
+            else:
+                found.setdefault(prefix + item.name, set()).add(item.oid)
     return found
 
 
 def own_contents(contents: Contents, claims: Claims[Group]) -> dict[Group, set[Content]]:
-    """The contents that each group alone leads to. An upload that nothing claimed points to keeps from everybody what it needs."""
-    final: Claims[Group] = Claims()
-    for thing, owner in claims.owner.items():
-        for one in contents.blobs.get(str(thing), (Content("git", str(thing)),)):
-            final.claim(one, owner)
-    named = {contents.pointers[str(thing)] for thing in claims.owner if str(thing) in contents.pointers}
-    for sha256 in contents.objects.keys() - named:
-        for one in contents.objects[sha256]:
-            final.claim(one, MANY)
+    """The contents that each group alone leads to. What nobody claimed is gone soon, and keeps nothing from anybody."""
     found: dict[Group, set[Content]] = {}
-    for content, group in final.owner.items():
-        if not isinstance(group, _Many) and isinstance(content, Content) and content in contents.costs:
-            found.setdefault(group, set()).add(content)
+    for thing, owner in claims.owner.items():
+        if thing in contents.disk:
+            found.setdefault(owner, set()).add(Content(thing))
+    large: Claims[Group] = Claims()
+    for thing, sha256 in contents.pointers.items():
+        if thing in claims.owner or thing in claims.shared:
+            large.claim(contents.objects.get(sha256, ()), claims.owner.get(thing))
+    for content, owner in large.owner.items():
+        found.setdefault(owner, set()).add(Content(content))
     return found

@@ -1,139 +1,146 @@
 """Everything that a repo holds, each content once, and what of it each blob needs."""
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, NewType
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, bindparam, exists, or_, select
 
-from tenuto.server.db import chunks
-from tenuto.server.schema import git_objects, lfs_objects, repo_xorbs, xet_files, xorbs
+from tenuto.server.schema import lfs_objects, repo_xorbs, xet_files, xorbs
+from tenuto.server.space.history import GitObject
 from tenuto.store.base import Store
 from tenuto.store.xet.table import FileTable
 
+Content = NewType("Content", str)
+"""Something that lies somewhere once: a git object by its id, `object:` or `xorb:` and a name."""
 
-class Content(NamedTuple):
-    """Something that lies somewhere once: a git object, a whole object, or a xorb, by its name."""
-
-    kind: str
-    name: str
+_REPO: BindParameter[int] = bindparam("repo")
+_OTHER_OBJECTS, _OTHER_HOLDS, _OTHER_XORBS = lfs_objects.alias("other"), repo_xorbs.alias("held"), xorbs.alias("slice")
 
 
-class Cost(NamedTuple):
-    """What a content takes on the disk of the hub, and how much of it counts against a quota."""
+def _object_elsewhere(sha256: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether another repo holds an object, or a slice of it."""
+    whole = exists().where(_OTHER_OBJECTS.c.sha256 == sha256, _OTHER_OBJECTS.c.repo_id != _REPO)
+    slices = exists().where(
+        _OTHER_XORBS.c.source_sha256 == sha256,
+        _OTHER_HOLDS.c.hash == _OTHER_XORBS.c.hash,
+        _OTHER_HOLDS.c.repo_id != _REPO,
+    )
+    return or_(whole, slices)
 
-    disk_bytes: int
-    counted_bytes: int
+
+_OBJECTS = (
+    select(lfs_objects.c.sha256, lfs_objects.c.size, xet_files.c.terms, _object_elsewhere(lfs_objects.c.sha256))
+    .outerjoin(xet_files, (xet_files.c.repo_id == lfs_objects.c.repo_id) & (xet_files.c.sha256 == lfs_objects.c.sha256))
+    .where(lfs_objects.c.repo_id == _REPO)
+)
+_XORBS = (
+    select(
+        xorbs.c.hash,
+        xorbs.c.stored_bytes,
+        xorbs.c.raw_bytes,
+        xorbs.c.source_sha256,
+        xorbs.c.source_size,
+        exists().where(_OTHER_HOLDS.c.hash == xorbs.c.hash, _OTHER_HOLDS.c.repo_id != _REPO),
+        _object_elsewhere(xorbs.c.source_sha256),
+    )
+    .join(repo_xorbs)
+    .where(repo_xorbs.c.repo_id == _REPO)
+)
 
 
 class Contents(NamedTuple):
-    """The contents of one repo. What another repo holds as well is `shared`: deleting it here frees nothing."""
+    """The contents of one repo. What another repo holds as well is `shared`: deleting it here frees nothing. Sizes in bytes."""
 
-    costs: Mapping[Content, Cost]
-    blobs: Mapping[str, frozenset[Content]]
-    """What a blob needs, itself included, by its git id."""
-    sizes: Mapping[str, int]
-    """The size of the file that a blob stands for, by its git id."""
+    disk: Mapping[str, int]
+    """What each content takes on the disk of the hub."""
+    counted: Mapping[str, int]
+    """How much of that counts against a quota, where anything does."""
     pointers: Mapping[str, str]
     """The large object that a blob points to, by its git id."""
     objects: Mapping[str, frozenset[Content]]
     """What a large object needs, by its sha256."""
     shared: frozenset[Content]
 
+    def needed_by(self, oids: Iterable[str]) -> set[Content]:
+        """What these git objects need, themselves included."""
+        found: set[Content] = set()
+        for oid in oids:
+            found.add(Content(oid))
+            if oid in self.pointers:
+                found |= self.objects.get(self.pointers[oid], frozenset())
+        return found
+
     def disk_bytes(self, some: Iterable[Content]) -> int:
         """What these take together; each may be named once."""
-        return sum(self.costs[one].disk_bytes for one in some)
+        return sum(self.disk.get(one, 0) for one in some)
 
     def counted_bytes(self, some: Iterable[Content]) -> int:
         """The same as a quota sees it."""
-        return sum(self.costs[one].counted_bytes for one in some)
+        return sum(self.counted.get(one, 0) for one in some)
 
     def freed_bytes(self, some: Iterable[Content]) -> int:
         """What is gone from the disk when the repo no longer holds these."""
-        return sum(self.costs[one].disk_bytes for one in some if one not in self.shared)
+        return sum(self.disk.get(one, 0) for one in some if one not in self.shared)
 
 
-def read_contents(connection: Connection, repo_key: int, store: Store) -> Contents:
+def read_contents(
+    connection: Connection, repo_key: int, store: Store, git_objects: Mapping[str, GitObject]
+) -> Contents:
     """All that the rows of a repo tell; `store` is asked whether an object that lies in chunks lies there whole, too."""
-    costs: dict[Content, Cost] = {}
-    objects = _read_objects(connection, repo_key, store, costs)
-    blobs, sizes, pointers = _read_git(connection, repo_key, objects, costs)
-    return Contents(costs, blobs, sizes, pointers, objects, _shared(connection, repo_key, costs))
+    disk = {oid: one.size for oid, one in git_objects.items()}
+    counted = {oid: one.size for oid, one in git_objects.items() if one.kind == "blob" and one.sha256 is None}
+    pointers = {oid: one.sha256 for oid, one in git_objects.items() if one.sha256 is not None}
+    reader = _Reader(connection, repo_key, store, disk, counted)
+    objects = reader.objects()
+    return Contents(disk, counted, pointers, objects, frozenset(reader.shared))
 
 
-def _read_objects(
-    connection: Connection, repo_key: int, store: Store, costs: dict[Content, Cost]
-) -> dict[str, frozenset[Content]]:
-    held = select(lfs_objects.c.sha256, lfs_objects.c.size).where(lfs_objects.c.repo_id == repo_key)
-    files = select(xet_files.c.sha256, xet_files.c.terms).where(xet_files.c.repo_id == repo_key)
-    places = _read_xorbs(connection, repo_key, costs)
-    cut: dict[str, set[Content]] = {}
-    for sha256, packed in connection.execute(files):
-        needed = cut.setdefault(sha256, set())
-        for name in FileTable.unpack(packed).xorbs:
-            needed.update(places.get(name, ()))
-    objects = {sha256: frozenset(needed) for sha256, needed in cut.items()}
-    for sha256, size in connection.execute(held):
-        whole = Content("object", sha256)
-        if sha256 not in cut:
-            costs[whole] = Cost(size, size)
-            objects[sha256] = frozenset([whole])
-        elif store.has(sha256):
-            costs.setdefault(whole, Cost(size, 0))
-            objects[sha256] |= {whole}
-    return objects
+class _Reader:
+    """Reads the large objects of a repo, and notes what they take."""
 
+    def __init__(
+        self, connection: Connection, repo_key: int, store: Store, disk: dict[str, int], counted: dict[str, int]
+    ) -> None:
+        self._connection, self._here, self._store = connection, {"repo": repo_key}, store
+        self._disk, self._counted = disk, counted
+        self.shared: set[Content] = set()
 
-def _read_xorbs(connection: Connection, repo_key: int, costs: dict[Content, Cost]) -> dict[str, tuple[Content, ...]]:
-    """What each xorb needs: itself, and the whole object that it is a slice of."""
-    columns = (xorbs.c.hash, xorbs.c.stored_bytes, xorbs.c.raw_bytes, xorbs.c.source_sha256, xorbs.c.source_size)
-    found: dict[str, tuple[Content, ...]] = {}
-    for name, stored, raw, sha256, size in connection.execute(
-        select(*columns).join(repo_xorbs).where(repo_xorbs.c.repo_id == repo_key)
-    ):
-        own = Content("xorb", name)
-        costs[own] = Cost(0, raw) if sha256 else Cost(stored, stored)
-        found[name] = (own,)
-        if sha256:
-            source = Content("object", sha256)
-            costs.setdefault(source, Cost(size, 0))
-            found[name] = (own, source)
-    return found
+    def objects(self) -> dict[str, frozenset[Content]]:
+        """What each large object needs, by its sha256."""
+        places = self._xorbs()
+        found: dict[str, set[Content]] = {}
+        for sha256, size, terms, is_elsewhere in self._connection.execute(_OBJECTS, self._here):
+            needed, whole = found.setdefault(sha256, set()), self._object(sha256)
+            if is_elsewhere:
+                self.shared.add(whole)
+            if terms is None:
+                self._disk[whole] = self._counted[whole] = size
+                needed.add(whole)
+                continue
+            if whole not in needed and self._store.has(sha256):
+                self._disk.setdefault(whole, size)
+                needed.add(whole)
+            needed.update(*(places.get(name, ()) for name in FileTable.unpack(terms).xorbs))
+        return {sha256: frozenset(needed) for sha256, needed in found.items()}
 
+    @staticmethod
+    def _object(sha256: str) -> Content:
+        return Content(f"object:{sha256}")
 
-def _read_git(
-    connection: Connection, repo_key: int, objects: Mapping[str, frozenset[Content]], costs: dict[Content, Cost]
-) -> tuple[dict[str, frozenset[Content]], dict[str, int], dict[str, str]]:
-    columns = (git_objects.c.oid, git_objects.c.kind, git_objects.c.size)
-    rows = connection.execute(
-        select(*columns, git_objects.c.lfs_sha256, git_objects.c.lfs_size).where(git_objects.c.repo_id == repo_key)
-    )
-    blobs: dict[str, frozenset[Content]] = {}
-    sizes: dict[str, int] = {}
-    pointers: dict[str, str] = {}
-    for oid, kind, size, sha256, lfs_size in rows:
-        own = Content("git", oid)
-        is_file = kind == "blob" and sha256 is None
-        costs[own] = Cost(size, size if is_file else 0)
-        if kind == "blob":
-            blobs[oid] = objects.get(sha256, frozenset()) | {own}
-            sizes[oid] = size if is_file else lfs_size
-        if sha256 is not None:
-            pointers[oid] = sha256
-    return blobs, sizes, pointers
-
-
-def _shared(connection: Connection, repo_key: int, costs: Mapping[Content, Cost]) -> frozenset[Content]:
-    found: set[Content] = set()
-    for some in chunks([one.name for one in costs if one.kind == "object"]):
-        rows = select(lfs_objects.c.sha256).where(lfs_objects.c.sha256.in_(some), lfs_objects.c.repo_id != repo_key)
-        slices = (
-            select(xorbs.c.source_sha256)
-            .join(repo_xorbs)
-            .where(xorbs.c.source_sha256.in_(some), repo_xorbs.c.repo_id != repo_key)
-        )
-        for query in (rows, slices):
-            found.update(Content("object", sha256) for sha256 in connection.execute(query).scalars())
-    for some in chunks([one.name for one in costs if one.kind == "xorb"]):
-        rows = select(repo_xorbs.c.hash).where(repo_xorbs.c.hash.in_(some), repo_xorbs.c.repo_id != repo_key)
-        found.update(Content("xorb", name) for name in connection.execute(rows).scalars())
-    return frozenset(found)
+    def _xorbs(self) -> dict[str, tuple[Content, ...]]:
+        """What each xorb needs: itself, and the whole object that it is a slice of."""
+        found: dict[str, tuple[Content, ...]] = {}
+        rows = self._connection.execute(_XORBS, self._here)
+        for name, stored, raw, sha256, size, is_elsewhere, is_source_elsewhere in rows:
+            own = Content(f"xorb:{name}")
+            self._disk[own], self._counted[own] = (0, raw) if sha256 else (stored, stored)
+            found[name] = (own,)
+            if is_elsewhere:
+                self.shared.add(own)
+            if sha256:
+                source = self._object(sha256)
+                self._disk.setdefault(source, size)
+                found[name] = (own, source)
+                if is_source_elsewhere:
+                    self.shared.add(source)
+        return found

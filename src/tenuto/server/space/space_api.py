@@ -4,7 +4,7 @@ from tenuto.server.access import Action
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.routing import Route
-from tenuto.server.space.overview import read_overview
+from tenuto.server.space.recent import recent_overview
 
 _SHOWN = 100
 _MOST = 10_000
@@ -18,6 +18,4 @@ def space_routes() -> list[Route]:
 def show(parts: Parts, call: Call) -> Answer:
     """What uses the space of a repo: by file, version and ref, with what deleting each would free, and over time."""
     most = call.number("limit", _SHOWN, _MOST)
-    with parts.database.read() as connection:
-        found = read_overview(connection, parts.store, call.repo, most, parts.now_ms())
-    return json_answer(found)
+    return json_answer(recent_overview(parts, call.repo, most))
