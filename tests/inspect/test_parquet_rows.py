@@ -181,7 +181,7 @@ def test_ways_to_write_numbers_and_texts(encoding: str, values: pa.Array, codec:
     )
     found = head(content)
     if pa.types.is_list(values.type):
-        assert [value_text(one) for one in found.columns[0].values] == [f"[{'1.5, ' * 12}…] 768 items"] * ROWS
+        assert [value_text(one) for one in found.columns[0].values] == [f"[{'1.5, ' * 8}…] 768 items"] * ROWS
     else:
         compare(table, found)
 
@@ -227,7 +227,7 @@ def test_texts_of_values() -> None:
     ]
     assert [value_text(one) for one in found["text"].values][:3] == ["a", 'say "b"', "null"]
     assert value_text(found["text"].values[3]) == "x" * KEPT_BYTES + "…"
-    assert value_text(found["many"].values[0]) == "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, …] 100 items"
+    assert value_text(found["many"].values[0]) == "[0, 1, 2, 3, 4, 5, 6, 7, …] 100 items"
     assert value_text(found["deep"].values[0]) == '{a: [{b: "c"}], d: null}'
     assert (value_text(found["price"].values[0]), found["price"].is_number) == ("1.50", True)
     assert [one.type for one in found.values()] == [

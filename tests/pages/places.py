@@ -16,6 +16,8 @@ PLACES: dict[str, str] = {
     "text": "/{model}/blob/main/listener.py",
     "json": "/{model}/blob/main/config.json",
     "csv": "/{model}/blob/main/results/scores.csv",
+    "parquet": "/datasets/{dataset}/blob/main/data/train-00000-of-00001.parquet",
+    "json lines": "/datasets/{dataset}/blob/main/data/notes.jsonl",
     "markdown": "/{model}/blob/main/README.md",
     "tensors": "/{model}/blob/main/model.safetensors",
     "sound": "/{model}/blob/main/sounds/dawn.wav",

@@ -77,14 +77,6 @@ def test_colours_lose_no_character(text: str, language: str) -> None:
     assert ["".join(part for _, part in line) for line in lines(text, language)] == text.split("\n")
 
 
-def test_a_table_is_read_as_such() -> None:
-    found = shown(previews.table, "a.csv", b'a;b\n1;"x;y"\n')
-    assert (found["head"], found["rows"], found["is_all"]) == (["a", "b"], [["1", "x;y"]], True)
-    assert shown(previews.table, "a.tsv", b"a\tb,c\n")["head"] == ["a", "b,c"]
-    many = shown(previews.table, "a.csv", b"a\n" + b"1\n" * 500)
-    assert (len(many["rows"]), many["is_all"]) == (50, False)  # type: ignore[arg-type]
-
-
 def test_a_tree_of_values_ends_where_a_page_does() -> None:
     found = shown(previews.json_tree, "a.json", b'{"a": [1, null], "b": {"c": "x"}}')
     root = found["root"]

@@ -1,11 +1,15 @@
 """Repos as people have them, to look at with a browser: a model with a card, a dataset of sounds, adapters, one behind a gate."""
 
+import datetime
 import io
 import json
 import math
 import struct
 import wave
 from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import Talk, small
@@ -193,4 +197,41 @@ def _fill_dataset(talk: Talk, repo: str) -> None:
         for number in range(count // share)
     ]
     text = b"---\nlicense: cc-by-4.0\ntask_categories: [audio-classification]\ntags: [audio, birds]\n---\n# Birds at dawn\n\nShort recordings.\n"
-    talk.commit(repo, small("README.md", text), *sounds, kind="datasets").raise_for_status()
+    tables = [small("data/train-00000-of-00001.parquet", table()), small("data/notes.jsonl", notes())]
+    talk.commit(repo, small("README.md", text), *sounds, *tables, kind="datasets").raise_for_status()
+
+
+def table() -> bytes:
+    """Recordings in a Parquet file, as `datasets` writes them."""
+    birds = ["wren", "robin", "owl"]
+    rows = [
+        {
+            "audio": {"bytes": bytes(4000 + 100 * number), "path": f"{number:03d}.wav"},
+            "label": number % 3,
+            "seconds": None if number == 4 else 0.5 + number / 8,
+            "heard": datetime.datetime(2024, 5, 1, 5, 30, tzinfo=datetime.UTC) + datetime.timedelta(minutes=7 * number),
+            "other_birds": list(range(number % 3)),
+            "note": "A long song that begins low, rises, stops, and begins again from the top of the hedge. "
+            * (number % 4),
+            "embedding": [round(number / 3 + step / 7, 3) for step in range(64)],
+        }
+        for number in range(60)
+    ]
+    label = {"_type": "ClassLabel", "names": birds}
+    features = {"label": label, "other_birds": {"_type": "List", "feature": label}}
+    kinds = [("label", pa.int64()), ("other_birds", pa.list_(pa.int64())), ("embedding", pa.list_(pa.float32()))]
+    described = json.dumps({"info": {"features": features}})
+    found = pa.Table.from_pylist(rows)
+    for name, kind in kinds:
+        found = found.set_column(found.schema.names.index(name), name, found[name].cast(kind))
+    out = io.BytesIO()
+    pq.write_table(found.replace_schema_metadata({"huggingface": described}), out)
+    return out.getvalue()
+
+
+def notes() -> bytes:
+    rows = [
+        {"file": f"{number:03d}.wav", "seconds": number / 4, "place": {"lat": 51.5, "note": None}}
+        for number in range(70)
+    ]
+    return b"".join(json.dumps(row | ({"wind": True} if row["seconds"] == 1 else {})).encode() + b"\n" for row in rows)

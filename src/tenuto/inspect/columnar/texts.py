@@ -9,7 +9,7 @@ from tenuto.core.human import size_text
 from tenuto.inspect.columnar.encodings import Blob
 from tenuto.inspect.columnar.values import Items, Unread, Value
 
-_MOST_ITEMS = 12
+_MOST_ITEMS = 8
 UNREAD = "…"
 
 

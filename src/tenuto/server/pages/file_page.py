@@ -9,7 +9,7 @@ from tenuto.inspect.source import Source
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.hub import Parts
-from tenuto.server.pages import previews, weights
+from tenuto.server.pages import parquet_head, previews, tables, weights
 from tenuto.server.pages.changed import last_changes
 from tenuto.server.pages.content import File, Shelf, find_file
 from tenuto.server.pages.frame import RepoPage
@@ -19,15 +19,18 @@ from tenuto.server.pages.tree import ref_names
 
 Look: TypeAlias = Callable[[Source, File, Call], Preview | None]
 _LOOKS: dict[str, Look] = {
-    "csv": previews.table,
-    "tsv": previews.table,
-    **dict.fromkeys(("parquet", "bin", "ckpt", "joblib", "pickle", "pkl", "pt", "pth"), previews.inspected),
+    **dict.fromkeys(("csv", "tsv"), tables.separated),
+    **dict.fromkeys(("jsonl", "ndjson"), tables.json_lines),
+    "parquet": parquet_head.parquet,
+    **dict.fromkeys(("bin", "ckpt", "joblib", "pickle", "pkl", "pt", "pth"), previews.inspected),
     "json": previews.json_tree,
     "safetensors": weights.tensors,
     "md": previews.markdown,
     **dict.fromkeys(("wav", "flac", "mp3", "ogg"), previews.sound),
     **dict.fromkeys(("png", "jpg", "jpeg", "gif", "webp"), previews.picture),
 }
+_REMEMBERED = {parquet_head.parquet}
+"""What takes long, and depends on the bytes of a file alone."""
 
 
 def blob(parts: Parts, call: Call) -> Answer:
@@ -41,7 +44,7 @@ def blob(parts: Parts, call: Call) -> Answer:
             raise NotFoundError(
                 f"there is no file {call.params['path'][:300]} at {page.revision[:100]}", code="EntryNotFound"
             )
-        preview, fault = _preview(Shelf(parts, git), file, call) if page.rights.reads else (None, "")
+        preview, fault = _preview(parts, Shelf(parts, git), file, call) if page.rights.reads else (None, "")
         return page.render(
             "blob.html",
             "files",
@@ -62,12 +65,16 @@ def _changed(git: GitReader, commit: CommitFacts, file: File) -> CommitFacts | N
     return last_changes(git, commit, folder, [file.name]).get(file.name)
 
 
-def _preview(shelf: Shelf, file: File, call: Call) -> tuple[Preview | None, str]:
+def _preview(parts: Parts, shelf: Shelf, file: File, call: Call) -> tuple[Preview | None, str]:
     """What can be shown of a file, and why not more; whatever is in it."""
     look = previews.text if call.text("as") == "text" else _LOOKS.get(file.ending, previews.text)
     try:
         with shelf.source(file) as source:
-            return look(source, file, call) or previews.inspected(source, file, call), ""
+
+            def see() -> Preview | None:
+                return look(source, file, call) or previews.inspected(source, file, call)
+
+            return parts.previews.once((look, file.blob.oid), see) if look in _REMEMBERED else see(), ""
     except FormatError as error:
         if error.code == "NotAllChecked":
             return None, f"This file cannot be shown here: {error}"

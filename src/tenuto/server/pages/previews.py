@@ -1,8 +1,5 @@
 """Looks into files, for their pages. Each reads a bounded part and gives what a template shows, or nothing."""
 
-import csv
-import io
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -20,8 +17,6 @@ TEXT_BYTES = 2 << 20
 _PAGE_LINES = 500
 _PAGE_BYTES, _LINE_BYTES, _PIECE_BYTES = 66_000, 75, 20
 _LINE_CHARACTERS = 1000
-_TABLE_BYTES = 256 << 10
-_ROWS, _COLUMNS, _CELL_CHARACTERS, _TABLE_ROOM = 50, 30, 120, 50_000
 _JSON_BYTES = 1 << 20
 _NODES, _TREE_BYTES, _KEY_CHARACTERS, _VALUE_CHARACTERS = 600, 45_000, 120, 200
 
@@ -87,38 +82,6 @@ def markdown(source: Source, file: File, call: Call) -> Preview | None:
     whole = source.read(0, source.size).decode(errors="replace")
     folder = file.path.rpartition("/")[0]
     return Preview("prose", {"text": markdown_html(whole, call.repo.id, call.params["rev"], folder)})
-
-
-def table(source: Source, file: File, call: Call) -> Preview | None:
-    """The first rows of a table."""
-    head = source.head(_TABLE_BYTES).decode(errors="replace")
-    if source.size > _TABLE_BYTES:
-        head = head.rpartition("\n")[0]
-    delimiter = "\t" if file.ending == "tsv" else _delimiter(head)
-    try:
-        rows = list(_rows(csv.reader(io.StringIO(head), delimiter=delimiter)))
-    except csv.Error:
-        return text(source, file, call)
-    if not rows:
-        return None
-    return Preview(
-        "table", {"head": rows[0], "rows": rows[1:], "is_all": source.size <= _TABLE_BYTES and len(rows) <= _ROWS}
-    )
-
-
-def _delimiter(head: str) -> str:
-    first = head.partition("\n")[0]
-    return max(",;\t|", key=first.count)
-
-
-def _rows(reader: Iterator[list[str]]) -> Iterator[list[str]]:
-    room = _TABLE_ROOM
-    for index, row in enumerate(reader):
-        shown = [shortened(cell, _CELL_CHARACTERS) for cell in row[:_COLUMNS]]
-        room -= sum(weight(cell) + 10 for cell in shown)
-        if index > _ROWS or room <= 0:
-            return
-        yield shown
 
 
 def shortened(text: str, characters: int) -> str:
