@@ -1,6 +1,6 @@
 """What people settle for themselves: name, password, browsers that are signed in, and tokens."""
 
-from tenuto.core.errors import NotFoundError, TenutoError, UsageError
+from tenuto.core.errors import ConflictError, NotFoundError, TenutoError, UsageError
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
@@ -56,12 +56,13 @@ def save_password(parts: Parts, call: Call) -> Answer:
     try:
         if form.get("password", "") != form.get("again", ""):
             raise UsageError("the two passwords are not the same")
-        with parts.database.read() as connection:
-            has_password = find_hash(connection, call.actor.user_id) is not None
-        if has_password:
-            check_own_password(parts, call, form.get("old", ""))
+        kept = check_own_password(parts, call, form.get("old", ""))
         with changing(parts, call.origin) as change:
             account = find_account(change.connection, call.actor.name, Kind.USER)
+            if find_hash(change.connection, account.id) != kept:
+                raise ConflictError(
+                    "your password was changed meanwhile", hint="was it you? Then sign in with that one"
+                )
             set_password(change, parts.limits, account, form.get("password", ""), call.actor.token_id)
     except TenutoError as error:
         return _settings_page(parts, call, error)

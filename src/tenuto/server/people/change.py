@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from tenuto.core.errors import AuthenticationError, ConflictError
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.hub import Parts
+from tenuto.server.identity import identify_token
 
 
 class Change(NamedTuple):
@@ -24,6 +26,23 @@ class Change(NamedTuple):
 
 @contextmanager
 def changing(parts: Parts, origin: Origin) -> Iterator[Change]:
-    """What is changed inside, by `origin`, is there when the block ends, or not at all if it raises."""
+    """What is changed inside, by `origin`, is there when the block ends, or not at all if it raises.
+
+    Whoever was let in, and lost the token or any right before this transaction began, changes nothing: raises AuthenticationError
+    (BadToken), ConflictError (Conflict).
+    """
     with parts.database.write() as connection:
-        yield Change(connection, origin, parts.now_ms())
+        change = Change(connection, origin, parts.now_ms())
+        _check_unchanged(change)
+        yield change
+
+
+def _check_unchanged(change: Change) -> None:
+    actor = change.origin.actor
+    if not actor.token_id:
+        return
+    identity = identify_token(change.connection, actor.token_id, change.now_ms)
+    if identity is None:
+        raise AuthenticationError("this token is no longer good", code="BadToken", hint="log in again")
+    if identity.actor != actor:
+        raise ConflictError(f"what {actor.name} may do has changed meanwhile", hint="try again")

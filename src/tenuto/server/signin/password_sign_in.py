@@ -53,11 +53,17 @@ def _begin_attempt(parts: Parts, call: Call, name: str) -> tuple[str, str]:
     return account, address
 
 
-def check_own_password(parts: Parts, call: Call, password: str) -> None:
-    """Return if `password` is that of the caller; raises as `sign_in` does, so that a stolen session finds no password either."""
-    keys = _begin_attempt(parts, call, call.actor.name)
+def check_own_password(parts: Parts, call: Call, password: str) -> str | None:
+    """What is kept of the password of the caller, if that is `password`; None if it has none.
+
+    Raises as `sign_in` does, so that a stolen session finds no password either.
+    """
     with parts.database.read() as connection:
         kept = find_hash(connection, call.actor.user_id)
+    if kept is None:
+        return None
+    keys = _begin_attempt(parts, call, call.actor.name)
     if not is_right(parts.limits, kept, password):
         raise AuthenticationError("the password is wrong", hint="try again")
     parts.attempts.succeed(*keys)
+    return kept

@@ -1,0 +1,174 @@
+"""What somebody may do is looked at again when its turn comes: whoever lost it in between changes nothing."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import httpx2
+import pytest
+
+from tenuto.server.access import Right
+from tenuto.server.audit.reading import Wanted, entries
+from tenuto.server.people.accounts import end_sessions, find_account, set_admin, set_disabled
+from tenuto.server.people.change import Change
+from tenuto.server.people.organizations import set_member
+from tenuto.server.people.tokens import list_tokens, revoke_token
+from tenuto.server.signin.passwords import set_password
+from tenuto.testing.live_hub import LiveHub
+from tests.faults.test_decisions import Turn
+from tests.server.signin.conftest import CHEAP
+from tests.server.signin.window import Window
+from tests.server.talk import Talk
+
+PASSWORD, OTHER = "four words stand here", "four others stand there"
+_NUMBERS = itertools.count(1)
+
+
+class House(NamedTuple):
+    """An organization that two people administer, one of whom also administers the hub."""
+
+    hub: LiveHub
+    name: str
+    boss: str
+    talk: Talk
+
+    def of(self, change: Change, name: str):
+        return find_account(change.connection, name)
+
+    def last_deed(self) -> int:
+        with self.hub.hub.parts.database.read() as connection:
+            return next(entries(connection, Wanted(limit=1))).number
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[LiveHub]:
+    with LiveHub(limits=CHEAP) as live:
+        yield live
+
+
+@pytest.fixture
+def house(hub: LiveHub, speak: Callable[..., Talk]) -> House:
+    number = next(_NUMBERS)
+    name, boss = f"house-{number}", f"boss-{number}"
+    head = speak(hub.user(f"chief-{number}"))
+    talk = speak(hub.user(boss))
+    head.post("/api/organizations", {"name": name}).raise_for_status()
+    head.client.put(f"/api/organizations/{name}/members/{boss}", json={"role": "admin"}).raise_for_status()
+    with hub.hub.changing() as change:
+        set_admin(change, find_account(change.connection, boss), True)
+    return House(hub, name, boss, talk)
+
+
+def demoted(change: Change, house: House) -> None:
+    set_member(change, house.of(change, house.name), house.of(change, house.boss), Right.READ)
+
+
+def no_administrator(change: Change, house: House) -> None:
+    set_admin(change, house.of(change, house.boss), False)
+
+
+def closed(change: Change, house: House) -> None:
+    set_disabled(change, house.of(change, house.boss), True)
+
+
+def without_token(change: Change, house: House) -> None:
+    for token in list_tokens(change.connection, house.of(change, house.boss), change.now_ms):
+        assert revoke_token(change, None, token.id)
+
+
+DEEDS = [
+    ("POST", "/api/accounts/{boss}/tokens", {"role": "write"}),
+    ("POST", "/api/accounts/{name}/services", {"name": "{name}-bot", "role": "write"}),
+    ("PUT", "/api/organizations/{name}/members/{boss}", {"role": "write"}),
+    ("PUT", "/api/hub/accounts/{boss}", {"fullName": "x"}),
+    ("POST", "/api/hub/invitations", {"organization": "{name}", "role": "admin"}),
+]
+MEANWHILE = [(demoted, 409), (no_administrator, 409), (closed, 401), (without_token, 401)]
+
+
+def while_waiting(house: House, monkeypatch, send: Callable[[], object], meanwhile: Callable[[Change], object]) -> None:
+    """`meanwhile` is done after what is sent was let in, and before its turn to write comes."""
+    database = house.hub.hub.parts.database
+    turn = Turn(database._writer)
+    monkeypatch.setattr(database, "_writer", turn)
+    with house.hub.hub.changing() as change:
+        sending = threading.Thread(target=send)
+        sending.start()
+        assert turn.is_waited_for.wait(30), "it was let in, and waits"
+        meanwhile(change)
+    sending.join()
+
+
+@pytest.mark.parametrize(("meanwhile", "status"), MEANWHILE)
+@pytest.mark.parametrize(("method", "path", "body"), DEEDS, ids=[one[1] for one in DEEDS])
+def test_who_lost_a_right_changes_no_account(house: House, monkeypatch, method, path, body, meanwhile, status) -> None:
+    assert house.talk.get("/api/whoami-v2").status_code == 200, "its token is known, and was used lately"
+    names = {"name": house.name, "boss": house.boss}
+    wanted = {key: value.format(**names) for key, value in body.items()}
+    said: list[httpx2.Response] = []
+    seen: list[int] = []
+
+    def then(change: Change) -> None:
+        meanwhile(change, house)
+        seen.append(next(entries(change.connection, Wanted(limit=1))).number)
+
+    send = lambda: said.append(house.talk.client.request(method, path.format(**names), json=wanted))  # noqa: E731
+    while_waiting(house, monkeypatch, send, then)
+    assert said[0].status_code == status, said[0].text
+    assert house.last_deed() == seen[0]
+
+
+def test_of_two_who_change_a_password_the_first_signs_the_other_out(house: House, monkeypatch) -> None:
+    limits = house.hub.hub.parts.limits
+    with house.hub.hub.changing() as change:
+        set_password(change, limits, house.of(change, house.boss), PASSWORD)
+    thief = Window(house.hub.url)
+    thief.sign_in(house.boss, PASSWORD)
+    hidden = thief.hidden("/settings")
+    mine = {**hidden, "old": PASSWORD, "password": "the thief chose this", "again": "the thief chose this"}
+    said: list[httpx2.Response] = []
+    send = lambda: said.append(thief.client.post("/settings/password", data=mine))  # noqa: E731
+
+    def owner(change: Change) -> None:
+        set_password(change, limits, house.of(change, house.boss), OTHER)
+
+    while_waiting(house, monkeypatch, send, owner)
+    assert said[0].status_code == 401
+    window = Window(house.hub.url)
+    assert window.sign_in(house.boss, OTHER).status_code == 303
+    for one in (thief, window):
+        one.close()
+
+
+def test_by_a_token_the_old_password_has_to_be_the_one_that_holds(house: House, monkeypatch) -> None:
+    limits = house.hub.hub.parts.limits
+    with house.hub.hub.changing() as change:
+        set_password(change, limits, house.of(change, house.boss), PASSWORD)
+    assert house.talk.get("/api/whoami-v2").status_code == 200, "its token was used lately"
+    form = {"old": PASSWORD, "password": "the thief chose this", "again": "the thief chose this"}
+    said: list[httpx2.Response] = []
+    send = lambda: said.append(house.talk.client.post("/settings/password", data=form))  # noqa: E731
+
+    def owner(change: Change) -> None:
+        set_password(change, limits, house.of(change, house.boss), OTHER)
+
+    while_waiting(house, monkeypatch, send, owner)
+    assert (said[0].status_code, "changed meanwhile" in said[0].text) == (409, True)
+
+
+def test_a_browser_that_was_signed_out_makes_no_token(house: House, monkeypatch) -> None:
+    limits = house.hub.hub.parts.limits
+    with house.hub.hub.changing() as change:
+        set_password(change, limits, house.of(change, house.boss), PASSWORD)
+    thief = Window(house.hub.url)
+    thief.sign_in(house.boss, PASSWORD)
+    hidden = thief.hidden("/settings/tokens")
+    said: list[httpx2.Response] = []
+    send = lambda: said.append(thief.client.post("/settings/tokens", data={**hidden, "role": "write"}))  # noqa: E731
+    while_waiting(house, monkeypatch, send, lambda change: end_sessions(change, house.of(change, house.boss).id))
+    assert said[0].status_code == 401
+    with house.hub.hub.parts.database.read() as connection:
+        now_ms = house.hub.hub.parts.now_ms()
+        assert len(list_tokens(connection, find_account(connection, house.boss), now_ms)) == 1
+    thief.close()
