@@ -6,8 +6,9 @@ from tenuto.core import wire
 from tenuto.core.errors import UnavailableError
 from tenuto.core.ids import RepoId
 from tenuto.hub import xet
-from tenuto.hub.objects import Outgoing, Progress
+from tenuto.hub.objects import Outgoing
 from tenuto.hub.remote import Remote
+from tenuto.store.listener import Progress
 
 ASK_AGAIN_S = 0.5
 CUTTING_BYTES_PER_S = 50e6

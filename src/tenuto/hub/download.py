@@ -15,8 +15,9 @@ from tenuto.hub.packs import PACK_FROM_FILES, by_pack, unpack
 from tenuto.hub.remote import Remote
 from tenuto.hub.shared_work import SharedWork
 from tenuto.hub.sources import Ranking, RepoSource, Source, Wanted, no_source
-from tenuto.hub.stream import Listener, OneStream, Progress, Told
+from tenuto.hub.stream import OneStream, Told
 from tenuto.store.base import IncomingBlocks, Sealed, Store
+from tenuto.store.listener import Listener, Progress
 
 __all__ = ["Fetched", "Wanted", "download", "download_from"]
 

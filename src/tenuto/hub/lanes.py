@@ -10,8 +10,9 @@ from tenuto.hub.patience import Attempt
 from tenuto.hub.session import Stream
 from tenuto.hub.shared_work import Call, SharedWork
 from tenuto.hub.sources import Source, Wanted
-from tenuto.hub.stream import Progress, stopped_error
+from tenuto.hub.stream import stopped_error
 from tenuto.store.base import IncomingBlocks
+from tenuto.store.listener import Progress
 
 BLOCKS_FROM_BYTES = 64 << 20
 BLOCK_BYTES = (8 << 20, 16 << 20)

@@ -19,8 +19,8 @@ from tenuto.hub.remote import Remote
 from tenuto.hub.session import Answer
 from tenuto.hub.shared_work import Call, SharedWork
 from tenuto.store.disk import BLOCK_BYTES, disk_errors
+from tenuto.store.listener import Progress
 
-Progress = Callable[[int], None]
 JOINED_BYTES = 64 << 10
 _NUMBER = re.compile(r"[0-9]{1,18}")
 

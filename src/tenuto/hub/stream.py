@@ -1,8 +1,6 @@
 """One file in one stream, on from where an earlier try or run stopped."""
 
 import threading
-from collections.abc import Callable
-from typing import Self
 
 from tenuto.core.errors import UnavailableError
 from tenuto.hub.bodies import cannot_resume, check_body, is_range, other_size, short
@@ -10,34 +8,7 @@ from tenuto.hub.patience import Attempt
 from tenuto.hub.session import Stream
 from tenuto.hub.sources import Source, Wanted
 from tenuto.store.base import Incoming
-
-Progress = Callable[[int], None]
-
-
-class Listener:
-    """The caller's own progress. What it raises is raised again to whoever tells it more, and at the end of the block, whatever came of it."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._failure: BaseException | None = None
-
-    def __call__(self, size_bytes: int) -> None:
-        self._check()
-        try:
-            self._progress(size_bytes)
-        except BaseException as error:
-            self._failure = error
-            raise
-
-    def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._check()
+from tenuto.store.listener import Progress
 
 
 class Told:

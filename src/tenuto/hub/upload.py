@@ -10,10 +10,10 @@ from tenuto.core.errors import UnavailableError
 from tenuto.core.gitobj import blob_id
 from tenuto.core.ids import RepoId
 from tenuto.hub.chunked import ChunkSender
-from tenuto.hub.objects import Outgoing, Progress, changed, send_objects
+from tenuto.hub.objects import Outgoing, changed, send_objects
 from tenuto.hub.remote import Deleted, Large, Operation, Regular, Remote
-from tenuto.hub.stream import Listener
 from tenuto.store.disk import disk_errors
+from tenuto.store.listener import Listener, Progress
 
 __all__ = ["Outgoing", "Upload", "Uploaded", "upload"]
 

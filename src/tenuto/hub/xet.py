@@ -7,9 +7,10 @@ from typing import Any
 from tenuto.core.errors import UnavailableError
 from tenuto.core.ids import RepoId
 from tenuto.core.wire import CHUNKS_FROM_BYTES, XetToken
-from tenuto.hub.objects import Outgoing, Progress
+from tenuto.hub.objects import Outgoing
 from tenuto.hub.remote import Remote
 from tenuto.hub.stream import Told
+from tenuto.store.listener import Progress
 
 FROM_BYTES = CHUNKS_FROM_BYTES
 

@@ -5,12 +5,13 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, StorageError
 from tenuto.store.base import Sealed
 from tenuto.store.disk import BLOCK_BYTES, disk_errors, hash_file
+from tenuto.store.listener import Listener, Progress
 from tenuto.store.local import LocalStore
 
 _FICLONE = 0x40049409
@@ -42,7 +43,7 @@ def find_files(folder: str) -> Iterator[str]:
                         yield path
 
 
-def adopt_file(store: LocalStore, path: str, progress: Callable[[int], None]) -> Adopted:
+def adopt_file(store: LocalStore, path: str, progress: Progress) -> Adopted:
     """Hash a file and make it an object of the store; where it cannot be reflinked, file and object share their bytes and are read-only.
 
     Raises StorageError: LocalFile for a file on another file system, since that would have to be copied, or one that changes meanwhile.
@@ -121,15 +122,14 @@ def _reflink(path: str, spare: str) -> None:
         os.close(reader)
 
 
-def adopt(
-    store: LocalStore, paths: Sequence[str], progress: Callable[[int], None]
-) -> tuple[list[Adopted], list[StorageError]]:
+def adopt(store: LocalStore, paths: Sequence[str], progress: Progress) -> tuple[list[Adopted], list[StorageError]]:
     """Adopt files, one after the other; those that cannot be had are errors, and the others are adopted."""
     adopted: list[Adopted] = []
     errors: list[StorageError] = []
-    for path in paths:
-        try:
-            adopted.append(adopt_file(store, path, progress))
-        except StorageError as error:
-            errors.append(error)
+    with Listener(progress) as listener:
+        for path in paths:
+            try:
+                adopted.append(adopt_file(store, path, listener))
+            except StorageError as error:
+                errors.append(error)
     return adopted, errors

@@ -49,15 +49,23 @@ class Collector:
                 self.removed.shared_bytes += held.size if held.is_shared else 0
 
     def _move(self, sha256: str) -> bool:
+        """Whether it is in the trash now, and not because somebody else took it there."""
         file = self._store.file(sha256)
         folder = os.path.join(self._trash, str(int(self._now_s)), sha256[:2])
-        with disk_errors(file):
-            if self._now_s - _used_s(file) < FRESH_S:  # somebody came while we looked at the others
+        trashed = os.path.join(folder, sha256[2:])
+        with disk_errors(file), contextlib.suppress(FileNotFoundError):
+            if self._is_fresh(file):  # somebody came while we looked at the others
                 return False
             os.makedirs(folder, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(file, os.path.join(folder, sha256[2:]))
-        return True
+            os.rename(file, trashed)
+            if self._is_fresh(trashed):  # and found it here, a moment ago
+                os.rename(trashed, file)
+                return False
+            return True
+        return False
+
+    def _is_fresh(self, file: str) -> bool:
+        return self._now_s - _used_s(file) < FRESH_S
 
     def empty_trash(self, older_than_s: float) -> None:
         """Delete for good what came into the trash longer ago than that."""
@@ -69,7 +77,7 @@ class Collector:
                     folder = os.path.join(self._trash, name)
                     self.removed.deleted_bytes += folder_bytes(folder)
                     if not self._dry_run:
-                        shutil.rmtree(folder)
+                        shutil.rmtree(folder, onerror=_unless_gone)
 
     @property
     def trash_bytes(self) -> int:
@@ -110,6 +118,12 @@ def beyond_limit(objects: Iterable[Held], needed: Container[str], limit_bytes: i
             going.append(one)
             excess -= one.size
     return going
+
+
+def _unless_gone(_function: object, _path: str, failure: tuple[type[BaseException], BaseException, object]) -> None:
+    """Another collection may be at the same trash."""
+    if not isinstance(failure[1], FileNotFoundError):
+        raise failure[1]
 
 
 def _used_s(file: str) -> float:

@@ -2,11 +2,12 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tenuto.core.errors import StorageError
 from tenuto.store.disk import disk_errors, hash_file
+from tenuto.store.listener import Listener, Progress
 
 BATCH_FILES = 256
 BATCH_BYTES = 64 << 20
@@ -31,8 +32,11 @@ class Hashed(NamedTuple):
     fault: StorageError | None = None
 
 
-def hash_files(files: Sequence[ToHash], progress: Callable[[int], None] = lambda _bytes: None) -> list[Hashed]:
-    """Hash every file, in parallel; one outcome for each, in the order given. Never raises for a file that cannot be read."""
+def hash_files(files: Sequence[ToHash], progress: Progress = lambda _bytes: None) -> list[Hashed]:
+    """Hash every file, in parallel; one outcome for each, in the order given. Never raises for a file that cannot be read.
+
+    What `progress` raises is raised, and nothing more is read.
+    """
     if not files:
         return []
     from concurrent.futures import ThreadPoolExecutor  # costs as much as a look at a thousand files
@@ -42,9 +46,13 @@ def hash_files(files: Sequence[ToHash], progress: Callable[[int], None] = lambda
     def told(count: int) -> None:
         if stopped.is_set():
             raise _Stopped
-        progress(count)
+        try:
+            listener(count)
+        except BaseException:
+            stopped.set()
+            raise
 
-    with ThreadPoolExecutor(_threads(files), "hash") as pool:
+    with Listener(progress) as listener, ThreadPoolExecutor(_threads(files), "hash") as pool:
         tasks = [pool.submit(_hash_batch, batch, told) for batch in _batches(files)]
         try:
             return [outcome for task in tasks for outcome in task.result()]
@@ -77,7 +85,7 @@ def _batches(files: Sequence[ToHash]) -> Iterator[list[ToHash]]:
         yield batch
 
 
-def _hash_batch(batch: Sequence[ToHash], progress: Callable[[int], None]) -> list[Hashed]:
+def _hash_batch(batch: Sequence[ToHash], progress: Progress) -> list[Hashed]:
     outcomes = []
     for name, file, _ in batch:
         try:

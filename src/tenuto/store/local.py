@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
@@ -130,14 +131,10 @@ class LocalStore(Store):
         source, target = sealed_file(sealed), self.file(sealed.sha256)
         folder = target[:-63]
         try:
-            _link(source, target)
-        except FileExistsError:  # the same bytes are here already, and working files may share that very inode
-            if os.stat(target).st_size != sealed.size:
-                os.rename(source, target)
+            _name(source, target, sealed.size)
         except FileNotFoundError:
             changed |= _make_folders(folder, self.root)
-            with contextlib.suppress(FileExistsError):
-                _link(source, target)
+            _name(source, target, sealed.size)
         changed.add(folder)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(source)
@@ -169,6 +166,22 @@ class LocalStore(Store):
         """
         with disk_errors(self.spool):
             return sweep(self.spool, older_than_s)
+
+
+def _name(source: str, target: str, size: int) -> None:
+    """`target` has these bytes. If it has them already it stays, for working files may share that very inode, and counts as used now.
+
+    Raises FileNotFoundError if its folder is not there, or somebody collects it at this moment.
+    """
+    try:
+        _link(source, target)
+    except FileExistsError:
+        status = os.stat(target)
+        if status.st_size != size:
+            os.rename(source, target)
+            return
+        with contextlib.suppress(PermissionError):  # the store of somebody else
+            os.utime(target, ns=(time.time_ns(), status.st_mtime_ns))
 
 
 def _link(source: str, target: str) -> None:

@@ -67,9 +67,9 @@ class SpoolFile(Incoming):
             self.restart()
             raise
         with disk_errors(self._path):
-            os.fchmod(self._descriptor, 0o444)
             if self._keyed:
                 self._path = rename_sealed(self._path)
+            os.fchmod(self._descriptor, 0o444)  # not before: nobody could go on with what is read-only under its key
         self._sealed = True
         self.close()
         return Sealed(found, self.size, self._path)
@@ -77,11 +77,13 @@ class SpoolFile(Incoming):
     def close(self) -> None:
         if self._descriptor < 0:
             return
-        if not self._sealed and not (self._keyed and self.size):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
-        os.close(self._descriptor)
-        self._descriptor = -1
+        try:
+            if not self._sealed and not (self._keyed and self.size):
+                with disk_errors(self._path), contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._path)
+        finally:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class WholeFiles:
@@ -126,7 +128,8 @@ def sealed_file(sealed: Sealed) -> str:
 
 
 def sweep(spool: str, older_than_s: float) -> int:
-    """Remove spool files that no living process writes and that are older than that; returns the bytes freed. Other files are left alone.
+    """Remove spool files that no living process writes and that are older than that; returns the bytes freed. Other files, and those
+    of other users, are left alone.
 
     A sealed file is not locked while it waits to be published: `older_than_s` must be longer than any wait.
     """
@@ -134,7 +137,7 @@ def sweep(spool: str, older_than_s: float) -> int:
     names = os.listdir(spool) if os.path.isdir(spool) else []
     for name in filter(_OWN.fullmatch, names):
         path = os.path.join(spool, name)
-        with contextlib.suppress(FileNotFoundError, BlockingIOError, IsADirectoryError):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError, IsADirectoryError, PermissionError):
             freed += _remove_unlocked(path, older_than_s)
     return freed
 
@@ -155,10 +158,13 @@ def open_spool_file(spool: str, key: str | None, kind: str = "part") -> tuple[st
         return *_create(spool), False
     path = os.path.join(spool, f"{kind}-{check_key(key)}")
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except PermissionError:  # it is another user's: take in the object beside it
+            return *_create(spool), False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:  # another one writes it, or this disk has no locks: take in the object beside it
+        except OSError:  # another one writes it, or this disk has no locks
             os.close(descriptor)
             return *_create(spool), False
         if _is_still(path, os.fstat(descriptor)):

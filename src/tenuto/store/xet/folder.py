@@ -54,9 +54,12 @@ class IncomingXorb:
 
     def close(self) -> None:
         """Release what is held."""
-        if self._descriptor >= 0:
-            with contextlib.suppress(FileNotFoundError):
+        if self._descriptor < 0:
+            return
+        try:
+            with disk_errors(self.path), contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
+        finally:
             os.close(self._descriptor)
             self._descriptor = -1
 
