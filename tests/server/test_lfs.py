@@ -4,8 +4,6 @@ import hashlib
 import itertools
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -161,24 +159,6 @@ def test_an_upload_in_parts(hub: LiveHub, owner: Owner) -> None:
     owner.talk.commit(owner.repo, large("m.bin", sha256(data), len(data))).raise_for_status()
     assert owner.talk.read(owner.repo, "m.bin").content == data
     assert spool_is_empty(hub)
-
-
-def test_an_upload_is_completed_though_another_request_for_it_takes_the_parts_away(hub: LiveHub, owner: Owner) -> None:
-    data = os.urandom(200_000)
-    answer = in_parts(owner, data)
-    href, body = answer["actions"]["upload"]["href"], {"oid": sha256(data), "parts": send_parts(answer, data)}
-    first, second = (one["etag"].strip('"') for one in body["parts"][:2])
-    [part] = Path(hub.data_dir, "spool").glob(f"*/00001-{first}")
-    content = part.read_bytes()
-    part.unlink()
-    os.mkfifo(part)  # the request waits here
-    with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(httpx2.post, href, json=body, timeout=30)
-        with open(part, "wb") as gate:
-            owner.talk.put_large(owner.repo, data)
-            part.with_name(f"00002-{second}").unlink()
-            gate.write(content)
-        assert waiting.result().status_code == 200
 
 
 def test_parts_may_be_sent_again_and_in_any_order(owner: Owner) -> None:

@@ -23,7 +23,8 @@ from tenuto.server.files import parse_range
 from tenuto.server.gate import read_token
 from tenuto.server.gates.deciding import Handling
 from tenuto.server.git_protocol import packet, read_command, read_fetch_v0, read_packet, read_push
-from tenuto.server.lfs import BatchRequest, Completion
+from tenuto.server.lfs import BatchRequest
+from tenuto.server.lfs_parts import Completion
 from tenuto.server.locks import LockRequest, VerifyRequest
 from tenuto.server.packs import PackRequest
 from tenuto.server.routes import make_routes

@@ -122,6 +122,59 @@ def test_a_complete_block_is_not_written_again(store: LocalStore) -> None:
         store.publish([incoming.seal(sha256=SHA256)])
 
 
+def test_a_block_that_is_reopened_is_written_anew_and_hashed_anew(store: LocalStore) -> None:
+    with begin(store) as incoming:
+        fill(incoming, *range(11))
+        for number in (9, 0, 10):
+            before = incoming.version(number)
+            incoming.reopen(number)
+            assert (incoming.missing(), incoming.version(number)) == ([number], 0)
+            incoming.write(number * BLOCK, bytes(1))
+            fill(incoming, number)
+            assert incoming.version(number) not in {0, before}
+        store.publish([incoming.seal(sha256=SHA256)])
+    assert store.read(SHA256) == CONTENT
+
+
+def test_what_was_reopened_is_missing_afterwards(store: LocalStore) -> None:
+    with begin(store) as incoming:
+        fill(incoming, 0, 1, 2)
+        incoming.reopen(1)
+    with begin(store) as incoming:
+        assert incoming.missing() == [1, *range(3, 11)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_written_in_any_pieces_and_over_again(store: LocalStore, seed: int) -> None:
+    """Pieces of blocks come in turn from several writers, who begin anew at times, with other bytes before."""
+    chance = random.Random(seed)
+    with begin(store) as incoming:
+        ends = dict.fromkeys(range(11), 0)
+        while missing := incoming.missing():
+            number, wrong = chance.choice(missing[:4]), chance.random() < 0.1
+            length = min(BLOCK, len(CONTENT) - number * BLOCK)
+            if wrong:
+                incoming.write(number * BLOCK + chance.randrange(length), b"?")
+                ends[number] = 0
+            piece = CONTENT[number * BLOCK :][ends[number] : min(ends[number] + chance.randrange(1, 400), length)]
+            incoming.write(number * BLOCK + ends[number], piece)
+            ends[number] += len(piece)
+            if ends[number] == length:
+                incoming.complete(number)
+                if chance.random() < 0.2:
+                    again = chance.randrange(number + 1)
+                    incoming.reopen(again)
+                    ends[again] = 0
+        store.publish([incoming.seal(sha256=SHA256)])
+
+
+def test_an_object_of_no_bytes_has_one_block(store: LocalStore) -> None:
+    with store.receive_blocks("nothing", 0, BLOCK) as incoming:
+        assert incoming.missing() == [0]
+        incoming.complete(0)
+        store.publish([incoming.seal(sha256=hashlib.sha256().hexdigest())])
+
+
 def test_bytes_that_rotted_between_two_runs_are_found(store: LocalStore) -> None:
     with begin(store) as incoming:
         fill(incoming, 0, 1, 2)

@@ -11,6 +11,7 @@ from tenuto.server.rates import Attempts, Windows
 from tenuto.server.remembered import Remembered
 from tenuto.server.signing import Signer
 from tenuto.server.turns import Turns
+from tenuto.server.uploads import Uploads
 from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.base import Store
 
@@ -28,7 +29,7 @@ class Limits:
     commit_paths: int = 200_000
     multipart_from: int = 1024 * MIB
     """Uploads above that are sent in parts, if the client can."""
-    part: int = 256 * MIB
+    part: int = 64 * MIB
     object: int = 1 << 40
     xet_download_from: int = 64 * MIB
     """Clients are told to download files of chunks by Xet from this size on; smaller ones arrive sooner without."""
@@ -76,13 +77,14 @@ class Parts:
     database: Database
     store: Store
     publisher: Publisher
+    uploads: Uploads
     xorbs: Xorbs
     signer: Signer
     cache: GitCache
     log: Log
     now_ms: Callable[[], int]
     spool: str
-    """A folder for bodies and parts on their way in."""
+    """A folder for bodies on their way in."""
     limits: Limits = Limits()
     windows: Windows = field(default_factory=Windows)
     attempts: Attempts = field(default_factory=Attempts)

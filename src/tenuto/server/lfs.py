@@ -1,12 +1,7 @@
-"""Large objects: batch, upload in one piece or in parts, verify (hub-protocol section 7.4)."""
+"""Large objects: batch, upload in one piece, verify (hub-protocol section 7.4)."""
 
-import contextlib
-import hashlib
-import os
-import re
 import secrets
-import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
@@ -31,12 +26,8 @@ from tenuto.server.quota import check_room
 from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
 from tenuto.server.unneeded import spare_told
 from tenuto.server.xet_rows import file_hashes
-from tenuto.store.base import Sealed
-from tenuto.store.disk import BLOCK_BYTES, disk_errors
 
 _MAX_PARTS = 10_000
-_ETAG = re.compile(r'"?([0-9a-f]{64})"?')
-_UPLOAD = re.compile(r"[0-9a-f]{32}")
 
 
 class BranchName(msgspec.Struct, frozen=True):
@@ -173,11 +164,12 @@ def _part_links(parts: Parts, links: _Links, one: LfsObject) -> TimedAction:
 
 def upload(parts: Parts, call: Call) -> Sink:
     """Take in a whole object by a signed link."""
-    _check_room(parts, call.claims)
+    check_claimed_room(parts, call.claims)
     return ObjectSink(parts, call.claims)
 
 
-def _check_room(parts: Parts, claims: Claims) -> None:
+def check_claimed_room(parts: Parts, claims: Claims) -> None:
+    """Raise StorageError (QuotaExceeded) if the object of a link is new to its repo and does not fit."""
     with parts.database.read() as connection:
         if not held_sizes(connection, claims.repo_key, [claims.oid]):
             check_room(connection, claims.repo_key, claims.size)
@@ -195,7 +187,7 @@ class ObjectSink(Sink):
         self._incoming.write(data)
 
     def finish(self) -> Answer:
-        _check_size(self._incoming.size, self._claims.size)
+        check_size(self._incoming.size, self._claims.size)
         sealed = self._incoming.seal(sha256=self._claims.oid, source="the upload")
         try:
             self._parts.publisher.publish(self._claims.repo_key, sealed, self._parts.now_ms())
@@ -207,135 +199,12 @@ class ObjectSink(Sink):
         self._incoming.close()
 
 
-def _check_size(found: int, expected: int) -> None:
+def check_size(found: int, expected: int) -> None:
+    """Raise IntegrityError (SizeMismatch) if that many bytes came, and others were expected."""
     if found != expected:
         raise IntegrityError(
             f"the upload has {found} bytes, expected {expected}", code="SizeMismatch", hint="send the whole of it again"
         )
-
-
-def upload_part(parts: Parts, call: Call) -> Sink:
-    """Take in one part of an object by a signed link."""
-    _check_room(parts, call.claims)
-    return PartSink(parts, call.claims)
-
-
-class PartSink(Sink):
-    """A part, kept aside as a file that is named by its number and sha256. Sending a part again replaces it."""
-
-    def __init__(self, parts: Parts, claims: Claims) -> None:
-        start = (claims.part - 1) * claims.part_bytes
-        self.max_bytes = min(claims.part_bytes, claims.size - start)
-        self._hasher, self._size, self._number = hashlib.sha256(), 0, claims.part
-        self._folder = _folder(parts, claims.upload)
-        self._path = os.path.join(self._folder, f"new-{secrets.token_hex(8)}")
-        with disk_errors(self._folder):
-            os.makedirs(self._folder, exist_ok=True)
-            self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115  # closed by `close`
-
-    def write(self, data: bytes | memoryview) -> None:
-        with disk_errors(self._path):
-            view = memoryview(data)
-            while view:
-                view = view[self._file.write(view) :]
-        self._hasher.update(data)
-        self._size += len(data)
-
-    def finish(self) -> Answer:
-        _check_size(self._size, self.max_bytes)
-        found = self._hasher.hexdigest()
-        with disk_errors(self._folder):
-            for name in os.listdir(self._folder):
-                if name.startswith(f"{self._number:05d}-"):
-                    os.unlink(os.path.join(self._folder, name))
-            os.rename(self._path, os.path.join(self._folder, _part_name(self._number, found)))
-        return Answer(200, {"ETag": f'"{found}"'})
-
-    def close(self) -> None:
-        self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._path)
-
-
-def _folder(parts: Parts, upload: str) -> str:
-    assert _UPLOAD.fullmatch(upload)
-    return os.path.join(parts.spool, f"upload-{upload}")
-
-
-def _part_name(number: int, sha256: str) -> str:
-    return f"{number:05d}-{sha256}"
-
-
-class PartClaim(msgspec.Struct, frozen=True):
-    """A part that the client has sent, and the tag that it got for it."""
-
-    number: int = msgspec.field(name="partNumber")
-    etag: str
-
-
-class Completion(msgspec.Struct, frozen=True):
-    """The body that completes an upload in parts."""
-
-    oid: str
-    parts: list[PartClaim]
-
-
-def complete(parts: Parts, call: Call) -> Answer:
-    """Join the parts of an upload; the object is visible once the whole has the sha256 that the link names. May be asked again."""
-    claims, completion = call.claims, call.json(Completion)
-    if [one.number for one in completion.parts] != list(range(1, claims.part + 1)) or completion.oid != claims.oid:
-        raise UsageError(f"an upload of {claims.part} parts is completed by naming all of them in order")
-    if _is_complete(parts, claims):
-        return json_answer({})  # the answer to an earlier request was lost
-    folder = _folder(parts, claims.upload)
-    try:
-        sealed = _join(
-            parts, claims, [os.path.join(folder, _part_name(one.number, _tag(one))) for one in completion.parts]
-        )
-    except UsageError:
-        if _is_complete(
-            parts, claims
-        ):  # somebody did not wait for the answer, asked again, and the first request came to its end
-            return json_answer({})
-        raise
-    except IntegrityError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    try:
-        parts.publisher.publish(claims.repo_key, sealed, parts.now_ms())
-    finally:
-        parts.store.discard(sealed)
-    shutil.rmtree(folder, ignore_errors=True)
-    return json_answer({})
-
-
-def _is_complete(parts: Parts, claims: Claims) -> bool:
-    with parts.database.read() as connection:
-        return held_sizes(connection, claims.repo_key, [claims.oid]).get(claims.oid) == claims.size
-
-
-def _join(parts: Parts, claims: Claims, files: Sequence[str]) -> Sealed:
-    with parts.store.receive() as incoming:
-        for file in files:
-            for block in _blocks(file):
-                incoming.write(block)
-        _check_size(incoming.size, claims.size)
-        return incoming.seal(sha256=claims.oid, source="the parts of the upload")
-
-
-def _tag(part: PartClaim) -> str:
-    match = _ETAG.fullmatch(part.etag)
-    if not match:
-        raise UsageError(f"part {part.number} has no tag of this hub")
-    return match[1]
-
-
-def _blocks(path: str) -> Iterator[bytes]:
-    if not os.path.exists(path):
-        raise UsageError("a part of the upload is not here", hint="send it again, then complete the upload")
-    with disk_errors(path), open(path, "rb", buffering=0) as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
 
 
 def verify(parts: Parts, call: Call) -> Answer:

@@ -1,6 +1,6 @@
 """All routes of the hub (hub-protocol section 4)."""
 
-from tenuto.server import files, lfs, listing_api, packs, repo_api, upload_api
+from tenuto.server import files, lfs, lfs_parts, listing_api, packs, repo_api, upload_api
 from tenuto.server.absent import absent_routes
 from tenuto.server.access import Action
 from tenuto.server.community_routes import community_routes
@@ -126,9 +126,14 @@ def _lfs_routes() -> list[Route]:
     return [
         Route("POST", f"{_LFS}/objects/batch", Action.READ, lfs.batch, body_bytes=small, basic=True),
         Route("PUT", "/lfs/upload/{oid}", Action.PROPOSE, lfs.upload, link="upload", streams=True),
-        Route("PUT", "/lfs/part/{oid}", Action.PROPOSE, lfs.upload_part, link="part", streams=True),
+        Route("PUT", "/lfs/part/{oid}", Action.PROPOSE, lfs_parts.upload_part, link="part", streams=True),
         Route(
-            "POST", "/lfs/complete/{oid}", Action.PROPOSE, lfs.complete, link="complete", body_bytes=_MANY_PATHS_BYTES
+            "POST",
+            "/lfs/complete/{oid}",
+            Action.PROPOSE,
+            lfs_parts.complete,
+            link="complete",
+            body_bytes=_MANY_PATHS_BYTES,
         ),
         Route("POST", "/lfs/verify/{oid}", Action.PROPOSE, lfs.verify, link="verify", body_bytes=small),
         Route("GET", "/lfs/download/{oid}", Action.READ, files.download, link="download"),

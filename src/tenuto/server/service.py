@@ -27,6 +27,7 @@ from tenuto.server.signin.elsewhere import read_provider
 from tenuto.server.signing import Signer, load_secret
 from tenuto.server.traffic import Traffic
 from tenuto.server.upkeep_ended import Sweeper
+from tenuto.server.uploads import Uploads
 from tenuto.server.xet_cutting import Cutter
 from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.disk import disk_errors
@@ -84,6 +85,7 @@ class Hub:
             database=database,
             store=store,
             publisher=Publisher(database, store, limits.cut_from),
+            uploads=Uploads(store, now_s=lambda: now_ms() / 1000),
             xorbs=Xorbs(database, XorbFolder(store.root, store)),
             signer=Signer(secret),
             cache=GitCache(),
@@ -125,6 +127,7 @@ class Hub:
         self.cutter.stop()
         self.sweeper.stop()
         self._threads.shutdown()
+        self.parts.uploads.close()
         self.parts.database.close()
 
     def __enter__(self) -> Self:
@@ -145,7 +148,7 @@ def _first_token(parts: Parts) -> str | None:
 
 
 def _sweep_spool(spool: str, before_s: float) -> None:
-    """Remove parts of uploads that nobody completed."""
+    """Remove parts of uploads that nobody completed, which earlier versions took in as files of their own."""
     for folder in os.scandir(spool):
         if folder.is_dir(follow_symlinks=False) and folder.stat().st_mtime < before_s:
             for name in os.listdir(folder.path):

@@ -66,9 +66,10 @@ class Incoming(ABC):
 
 
 class IncomingBlocks(ABC):
-    """An object on its way in by blocks, in any order and from many threads at once. Use as a context manager.
+    """An object on its way in by blocks, in any order and from many threads at once, each block from one of them.
 
-    It is `size` bytes long and cut every `block_bytes`. Leaving it unsealed keeps what is complete, to go on by key.
+    Use as a context manager. It is `size` bytes long and cut every `block_bytes`; one of no bytes has one block. Leaving it unsealed
+    keeps what is complete, to go on by key.
     """
 
     size: int
@@ -85,6 +86,14 @@ class IncomingBlocks(ABC):
     @abstractmethod
     def complete(self, number: int) -> None:
         """Every byte of the block has been written: from now on it outlives the process, and the machine. Raises StorageError."""
+
+    @abstractmethod
+    def version(self, number: int) -> int:
+        """Which bytes the block holds: from 1 to 255, another number after it was reopened and completed, 0 while it is not complete."""
+
+    @abstractmethod
+    def reopen(self, number: int) -> None:
+        """The block is missing, complete or not: it is to be written from its start. Raises StorageError."""
 
     @abstractmethod
     def restart(self) -> None:

@@ -194,6 +194,13 @@ class _WatchedBlocks(IncomingBlocks):
         self._before(Call("complete", number))
         self._incoming.complete(number)
 
+    def version(self, number: int) -> int:
+        return self._incoming.version(number)
+
+    def reopen(self, number: int) -> None:
+        self._before(Call("reopen", number))
+        self._incoming.reopen(number)
+
     def restart(self) -> None:
         self._before(Call("restart"))
         self._incoming.restart()
