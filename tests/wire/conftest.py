@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -87,6 +88,12 @@ class Repo:
     def get(self, name: str, **words: object) -> bytes:
         """One file, downloaded."""
         return Path(self.do("hf_hub_download", filename=name, **self._cache(words), **words)).read_bytes()
+
+    def page(self, view: str) -> str:
+        """A view of it, as a browser gets it."""
+        headers = {"Accept": "text/html", "Authorization": f"Bearer {self.client.environment['HF_TOKEN']}"}
+        with urlopen(Request(f"{self.client.url}/{self.root}/{view}", headers=headers)) as answer:
+            return answer.read().decode()
 
     def snapshot(self, **words: object) -> dict[str, bytes]:
         """All files, downloaded."""

@@ -80,6 +80,10 @@ def test_a_folder_of_sound(repo: Repo, tmp_path: Path) -> None:
     for place in (repo, pushed):
         for streaming in (False, True):
             assert ask(place, "sounds", split="train", streaming=streaming) == expected
+    (table,) = (name for name in pushed.files() if name.endswith(".parquet"))
+    page = pushed.page(f"blob/main/{table}")
+    assert all(f"<td>{label}</td>" in page for label, _, _ in expected)
+    assert page.count(".wav, 8.0 kB</td>") == len(expected)
 
 
 def test_what_may_not_be_read_does_not_exist(make_repo: Callable[..., Repo]) -> None:
