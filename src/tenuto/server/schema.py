@@ -120,6 +120,7 @@ invitations = Table(
     Column("right", String(8), nullable=False, server_default=""),
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
+    Column("maker_id", Integer),  # the account that made it; null: the command line of the hub
     UniqueConstraint("digest"),
     sqlite_autoincrement=True,
 )

@@ -6,11 +6,13 @@ from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.render import own_place, redirect, render
 from tenuto.server.people.change import changing
+from tenuto.server.rates import network_of, too_many
 from tenuto.server.signin.invitations import FIELD, PATH, Invitation, accept, find_invitation, sign_up
 from tenuto.server.signin.password_sign_in import sign_in
 from tenuto.server.signin.passwords import LEAST_LETTERS
 from tenuto.server.signin.sessions import begin_session, end_session
 
+MOST_SIGN_UPS = 20
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -74,6 +76,13 @@ def _invitation(parts: Parts, code: str) -> Invitation | None:
     )
 
 
+def _count_sign_up(parts: Parts, call: Call) -> None:
+    """Return unless too many accounts came from this network lately; raises UnavailableError (RateLimited)."""
+    rate, is_within = parts.windows.count("sign-ups", network_of(call.address), MOST_SIGN_UPS, parts.now_ms())
+    if not is_within:
+        raise too_many("new accounts from your network", rate.reset_s)
+
+
 def _join_page(
     parts: Parts, call: Call, code: str, invitation: Invitation | None, name: str = "", fault: TenutoError | None = None
 ) -> Answer:
@@ -90,6 +99,8 @@ def accept_invitation(parts: Parts, call: Call) -> Answer:
     try:
         if password != form.get("again", ""):
             raise UsageError("the two passwords are not the same")
+        if invitation is None:
+            _count_sign_up(parts, call)
         with changing(parts, call.origin) as change:
             account = (
                 accept(change, parts.limits, code, name, password, form.get("full_name", ""))

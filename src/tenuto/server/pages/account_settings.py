@@ -1,6 +1,7 @@
 """What people settle for themselves: name, password, browsers that are signed in, and tokens."""
 
 from tenuto.core.errors import ConflictError, NotFoundError, TenutoError, UsageError
+from tenuto.server.audit import Deed
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
@@ -74,7 +75,8 @@ def end_sessions_of(parts: Parts, call: Call) -> Answer:
     number = call.form().get("session", "")
     with changing(parts, call.origin) as change:
         if number == "others":
-            end_sessions(change, call.actor.user_id, but=call.actor.token_id)
+            if count := end_sessions(change, call.actor.user_id, but=call.actor.token_id):
+                change.record(Deed.SIGN_OUT, call.actor.name, tokens=count)
         elif not is_number(number) or not end_session_by_id(change, call.actor.user_id, call.actor.name, int(number)):
             raise NotFoundError("this browser is signed in no longer", code="UserNotFound", hint="load the page anew")
     return redirect(PLACE)

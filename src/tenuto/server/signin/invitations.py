@@ -76,16 +76,22 @@ def _insert(change: Change, days: float, **values: object) -> str:
         raise UsageError(f"a link is good for at most {MOST_DAYS} days")
     change.connection.execute(delete(invitations).where(invitations.c.expires_ms <= change.now_ms))
     secret, expires_ms = new_secret(), change.now_ms + int(days * DAY_MS)
-    row = {"digest": digest_of(secret), "created_ms": change.now_ms, "expires_ms": expires_ms, **values}
+    maker_id = change.origin.actor.user_id or None
+    row = {"digest": digest_of(secret), "created_ms": change.now_ms, "expires_ms": expires_ms, "maker_id": maker_id}
+    row |= values
     change.connection.execute(insert(invitations).values(row))
     change.record(Deed.USER_CHANGE, str(values["name"]), kind="invitation", until_ms=expires_ms)
     return secret
 
 
 def find_invitation(connection: Connection, secret: str, now_ms: int) -> Invitation:
-    """What a link is good for; raises NotFoundError (UserNotFound) if it was used, has expired, or never was."""
+    """What a link is good for; raises NotFoundError (UserNotFound) if it was used, has expired, or never was, and if whoever made it
+    administers the hub no longer.
+    """
     known = (invitations.c.digest == digest_of(secret)) & (invitations.c.expires_ms > now_ms)
-    row = connection.execute(select(invitations).where(known)).first()
+    stands = invitations.c.maker_id.is_(None) | (users.c.is_admin & users.c.disabled_ms.is_(None))
+    query = select(invitations).outerjoin(users, users.c.id == invitations.c.maker_id)
+    row = connection.execute(query.where(known, stands)).first()
     if row is None:
         raise _no_longer_good()
     organization = name_of(connection, row.organization_id) if row.organization_id else ""

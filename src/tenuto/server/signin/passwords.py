@@ -29,10 +29,12 @@ def _hasher_of(limits: Limits) -> PasswordHasher:
 
 def check_password(password: str, name: str) -> str:
     """Return `password` if it may be one of the user `name`; raises UsageError (BadRequest), which never tells it."""
-    if len(password) < LEAST_LETTERS or len(password.encode(errors="surrogatepass")) > MOST_BYTES:
+    if len(password) < LEAST_LETTERS:
         raise UsageError(
             f"a password has at least {LEAST_LETTERS} characters", hint="four words that do not belong together do"
         )
+    if len(password.encode(errors="surrogatepass")) > MOST_BYTES:
+        raise UsageError(f"a password has at most {MOST_BYTES} bytes", hint="take the beginning of it")
     if len(set(password)) < _LEAST_DIFFERENT or (name and name.lower() in password.lower()):
         raise UsageError(
             "this password is too easy to guess", hint="take one without your name and without repetitions"
@@ -63,10 +65,10 @@ def find_hash(connection: Connection, user_id: int) -> str | None:
 
 
 def is_right(limits: Limits, kept: str | None, password: str) -> bool:
-    """Whether `password` is the one that `kept` was made of. Without one the same work is done, and the answer is no."""
-    hasher, data = _hasher_of(limits), password[:MOST_BYTES].encode(errors="surrogatepass")[:MOST_BYTES]
-    if kept is None:
-        hasher.hash(data)
+    """Whether `password` is the one that `kept` was made of. Without one, and for what is too long, the same work is done: the answer is no."""
+    hasher, data = _hasher_of(limits), password.encode(errors="surrogatepass")
+    if kept is None or len(data) > MOST_BYTES:
+        hasher.hash(data[:MOST_BYTES])
         return False
     try:
         return hasher.verify(kept, data)
