@@ -18,6 +18,7 @@ from tenuto.hub.remote import Regular, Remote
 from tenuto.hub.session import Session
 from tenuto.hub.upload import Outgoing, Upload, upload
 from tenuto.testing.lies import Answer, Fault, Lie, ResetConnection, Wait, WrongEtag, rate_limited, unavailable
+from tenuto.testing.live_hub import LiveHub
 from tests.hub.place import PART_BYTES, Place, asked, noise, sha256_of
 from tests.hub.scripted import OK, Reply, Seen, serving
 
@@ -97,6 +98,20 @@ class TestWhatIsSent:
         assert sum(done) == sum(map(len, files.values()))
 
 
+@dataclass(frozen=True)
+class LosesParts(Fault):
+    """The hub is as if it had been killed, and what is in its spool had been swept away."""
+
+    hub: LiveHub
+
+    def forward(self, headers: dict[str, str]) -> dict[str, str]:
+        parts = self.hub.hub.parts
+        parts.uploads.close()
+        for name in os.listdir(parts.store.spool):
+            os.unlink(os.path.join(parts.store.spool, name))
+        return headers
+
+
 class TestParts:
     def test_a_long_file_is_sent_in_parts(self, place: Place) -> None:
         with place.through() as (remote, liar):
@@ -146,6 +161,20 @@ class TestParts:
         with place.through(Lie("POST", "/lfs/complete/", ResetConnection(-1))) as (remote, _):
             send(place, remote, place.outgoing({"long.bin": PARTED}))
         assert place.read("long.bin") == PARTED
+
+    def test_parts_that_the_hub_lost_are_sent_again(self, place: Place, hub: LiveHub) -> None:
+        done: list[int] = []
+        with place.through(Lie("POST", "/lfs/complete/", LosesParts(hub))) as (remote, liar):
+            send(place, remote, place.outgoing({"long.bin": PARTED}), progress=done.append)
+            assert len(asked(liar, "PUT", "/lfs/part/")) == 10
+        assert place.read("long.bin") == PARTED
+        assert sum(done) == len(PARTED)
+
+    def test_a_hub_that_loses_them_each_time_is_not_tried_for_ever(self, place: Place, hub: LiveHub) -> None:
+        with place.through(Lie("POST", "/lfs/complete/", LosesParts(hub), times=None)) as (remote, liar):
+            with pytest.raises(ConflictError, match="part 1"):
+                send(place, remote, place.outgoing({"long.bin": PARTED}))
+            assert len(asked(liar, "PUT", "/lfs/part/")) == 10
 
 
 class TestVerify:

@@ -57,7 +57,7 @@ def test_a_part_that_was_cut_short_is_to_be_sent_again(owner: Owner) -> None:
     tags = send_parts(answer, data)
     href, piece = parts_of(answer, data)[1]
     assert httpx2.put(href, content=piece[:-1]).status_code == 422
-    assert complete(answer, data, tags).status_code == 400
+    assert complete(answer, data, tags).status_code == 409
     tags[1]["etag"] = httpx2.put(href, content=piece).headers["ETag"]
     assert complete(answer, data, tags).status_code == 200
 
@@ -68,7 +68,7 @@ def test_the_tag_of_a_part_ends_when_other_bytes_take_its_place(owner: Owner) ->
     tags = send_parts(answer, data)
     href, piece = parts_of(answer, data)[0]
     other = httpx2.put(href, content=bytes(len(piece))).headers["ETag"]
-    assert complete(answer, data, tags).status_code == 400
+    assert complete(answer, data, tags).status_code == 409
     assert complete(answer, data, [{"partNumber": 1, "etag": other}, *tags[1:]]).status_code == 422
     assert complete(answer, data, send_parts(answer, data)).status_code == 200
 

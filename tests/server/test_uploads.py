@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import ConflictError, IntegrityError, InternalError, UsageError
+from tenuto.core.errors import ConflictError, IntegrityError, InternalError
 from tenuto.server.uploads import Plan, Upload, Uploads
 from tenuto.store.local import LocalStore
 from tenuto.testing.stores import MemoryStore
@@ -80,7 +80,7 @@ def test_of_two_that_send_a_part_the_later_one_counts(uploads: Uploads, store: L
         second = upload.begin(2)
         with pytest.raises(ConflictError):
             first.write(b"more of them")
-        with pytest.raises(UsageError, match="part 3"):
+        with pytest.raises(ConflictError, match="part 3"):
             upload.seal(tags, SHA256)
         second.write(CONTENT[2 * PART : 3 * PART])
         with pytest.raises(ConflictError):
@@ -88,7 +88,7 @@ def test_of_two_that_send_a_part_the_later_one_counts(uploads: Uploads, store: L
         upload.leave(first)
         tag = second.complete()
         upload.leave(second)
-        with pytest.raises(UsageError, match="part 3"):
+        with pytest.raises(ConflictError, match="part 3"):
             upload.seal(tags, SHA256)  # the tag of bytes that are here no more
         store.publish([upload.seal([*tags[:2], tag, *tags[3:]], SHA256)])
     assert store.read(SHA256) == CONTENT
@@ -123,7 +123,7 @@ def test_it_goes_on_where_an_earlier_process_ended(uploads: Uploads, store: Loca
     uploads.close()
     later = Uploads(store, now_s=lambda: 50)
     with later.at(PLAN) as upload:
-        with pytest.raises(UsageError, match="part 5"):
+        with pytest.raises(ConflictError, match="part 5"):
             upload.seal([*tags, tags[3], tags[3]], SHA256)
         tags += [send(upload, number) for number in (4, 5)]
         store.publish([upload.seal(tags, SHA256)])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.core import wire
-from tenuto.core.errors import IntegrityError, NotFoundError, TenutoError, UnavailableError
+from tenuto.core.errors import ConflictError, IntegrityError, NotFoundError, TenutoError, UnavailableError
 from tenuto.core.ids import RepoId
 from tenuto.core.pack import FILE_LIMIT_BYTES, frame_head, frame_size
 from tenuto.hub.packs import PACK_FROM_FILES, by_pack
@@ -127,8 +127,8 @@ class _Sender:
         for file, answer in group:
             self.send(file, answer)
 
-    def send(self, file: Outgoing, answer: wire.LfsAnswer) -> None:
-        """Send one object in the way that the hub asks for."""
+    def send(self, file: Outgoing, answer: wire.LfsAnswer, again: bool = True) -> None:
+        """Send one object in the way that the hub asks for, all of it `again` if the hub was killed and lost parts of it."""
         if self.stopped.is_set():
             return
         if answer.error:
@@ -139,7 +139,10 @@ class _Sender:
         action = answer.actions["upload"]
         try:
             if "chunk_size" in action.header:
-                is_verified = self._send_parts(file, action)
+                if not self._send_parts(file, action, again):
+                    self.send(file, _ask(self._remote, self._repo, {file.sha256: file})[file.sha256], False)
+                    return
+                is_verified = False
             else:
                 received = self._put(file, action.href, 0, file.size, action.header)
                 is_verified = received.headers.get("ETag", "").strip('"') == file.sha256
@@ -153,7 +156,8 @@ class _Sender:
         headers = {"Content-Type": wire.LFS_MEDIA_TYPE, **action.header}
         self._remote.session.request("POST", action.href, body=body, headers=headers)
 
-    def _send_parts(self, file: Outgoing, action: wire.LfsAction) -> bool:
+    def _send_parts(self, file: Outgoing, action: wire.LfsAction, again: bool) -> bool:
+        """Whether the hub has all of them in the end; if not, and they will not be sent `again`, that is an error."""
         addresses = {int(key): address for key, address in action.header.items() if _NUMBER.fullmatch(key)}
         length = action.header["chunk_size"]
         part_bytes = int(length) if _NUMBER.fullmatch(length) else 0
@@ -173,8 +177,14 @@ class _Sender:
         work.run()
         parts = [{"partNumber": number, "etag": tags[number]} for number in numbers]
         body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
-        self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
-        return False
+        try:
+            self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
+        except ConflictError:
+            if not again:
+                raise
+            self._progress(-file.size)
+            return False
+        return True
 
     def _put(
         self, file: Outgoing, address: str, start: int, size: int, headers: Mapping[str, str] | None = None

@@ -5,11 +5,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from tenuto.core.errors import ConflictError, InternalError, UsageError
+from tenuto.core.errors import ConflictError, InternalError
 from tenuto.store.base import IncomingBlocks, Sealed, Store
 
 MOST_IDLE = 64
-_AGAIN = "send it again, then complete the upload"
 
 
 class Plan(NamedTuple):
@@ -102,14 +101,14 @@ class Upload:
     def seal(self, tags: Sequence[str], sha256: str) -> Sealed:
         """The object, if these are the tags of its parts and it has that sha256; only one thread may ask at a time.
 
-        Raises UsageError if a part is not here or has another tag, IntegrityError (HashMismatch), after which no part is here.
+        Raises ConflictError if a part is not here or has another tag, IntegrityError (HashMismatch), after which no part is here.
         """
         with self._changing:
             for number in range(self.parts):
                 if number in self._coming or tags[number] != _tag(self._incoming, number):
-                    raise UsageError(f"part {number + 1} of the upload is not here", hint=_AGAIN)
+                    raise _not_here(number)
             if missing := self._incoming.missing():
-                raise UsageError(f"part {missing[0] + 1} of the upload is not here", hint=_AGAIN)
+                raise _not_here(missing[0])
             self.is_over = True
         try:
             return self._incoming.seal(sha256=sha256, source="the parts of the upload")
@@ -126,6 +125,10 @@ class Upload:
     def close(self) -> None:
         """Release what is held; parts that are here stay, to go on by key."""
         self._incoming.close()
+
+
+def _not_here(number: int) -> ConflictError:
+    return ConflictError(f"part {number + 1} of the upload is not here", hint="send it again, then complete the upload")
 
 
 class _Entry:
