@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from tenuto.core.errors import AccessDeniedError
 from tenuto.server.access import Role
 from tenuto.server.exchange import Call
-from tenuto.server.identity import COOKIE
+from tenuto.server.identity import COOKIE, OWN_COOKIE
 from tenuto.server.routing import Route
 
 CSRF_FIELD = "csrf"
@@ -15,11 +15,17 @@ _CSRF_HEADER = "x-csrf-token"
 _HARMLESS = frozenset(("GET", "HEAD"))
 
 
+def cookie_name(call: Call) -> str:
+    """How the cookie of a session is called."""
+    return OWN_COOKIE if call.base_url.startswith("https:") else COOKIE
+
+
 def cookie_of(call: Call) -> str:
     """The session that a browser sent, or nothing."""
+    wanted = cookie_name(call)
     for part in call.headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        if name == wanted:
             return value
     return ""
 

@@ -11,6 +11,8 @@ from tenuto.server.schema import memberships, services, token_scopes, tokens, us
 
 TOUCH_INTERVAL_MS = 3_600_000
 COOKIE = "tenuto_session"
+OWN_COOKIE = f"__Host-{COOKIE}"
+"""Over https: browsers take it from this very host alone, so that no neighbour in the domain signs anybody in (RFC 6265bis)."""
 
 
 class Identity(NamedTuple):

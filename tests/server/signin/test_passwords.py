@@ -72,7 +72,17 @@ def test_behind_https_the_cookie_is_secure(hub: LiveHub, someone: str) -> None:
 
     call = Call("POST", {}, "", {"host": "hub.example.org"}, "https://hub.example.org", "/login", address="192.0.2.1")
     _, cookie = sign_in(hub.hub.parts, call, someone, PASSWORD)
+    assert cookie.startswith("__Host-tenuto_session=hf_")
     assert cookie.endswith("; Secure")
+
+
+@pytest.mark.parametrize(("scheme", "believed"), [("https", "ours"), ("http", "theirs")])
+def test_over_https_no_neighbour_in_the_domain_signs_anybody_in(scheme: str, believed: str) -> None:
+    from tenuto.server.exchange import Call
+    from tenuto.server.forgery import cookie_of
+
+    headers = {"cookie": "tenuto_session=theirs; __Host-tenuto_session=ours"}
+    assert cookie_of(Call("GET", {}, "", headers, f"{scheme}://hub.example.org")) == believed
 
 
 def test_what_is_wrong_is_told_in_the_same_words(hub: LiveHub, window: Callable[[], Window], someone: str) -> None:

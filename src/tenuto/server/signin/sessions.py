@@ -8,8 +8,8 @@ from sqlalchemy import Connection, delete, select, update
 from tenuto.server.access import Role
 from tenuto.server.audit import Deed
 from tenuto.server.exchange import Call
+from tenuto.server.forgery import cookie_name
 from tenuto.server.hub import Limits
-from tenuto.server.identity import COOKIE
 from tenuto.server.people.accounts import Account
 from tenuto.server.people.change import Change
 from tenuto.server.people.tokens import insert_token
@@ -52,7 +52,7 @@ def begin_session(change: Change, limits: Limits, account: Account, call: Call) 
 
 def _cookie(call: Call, value: str, life_s: int) -> str:
     secure = "; Secure" if call.base_url.startswith("https:") else ""
-    return f"{COOKIE}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={life_s}{secure}"
+    return f"{cookie_name(call)}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={life_s}{secure}"
 
 
 def end_session(change: Change, call: Call) -> str:
