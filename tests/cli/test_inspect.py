@@ -1,9 +1,12 @@
 """`inspect`: what a person, a program and a script learn of files."""
 
+import json
 import os
 import pickle
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from inline_snapshot import snapshot
 
 from tenuto.testing.samples import noise, write_safetensors, write_wav
@@ -88,6 +91,27 @@ def test_as_json(shell: Shell) -> None:
 def test_headers_alone(shell: Shell) -> None:
     write_wav(str(shell.project / "clip.wav"), 0.5)
     assert shell("inspect", "--quick", "clip.wav").status == 0
+
+
+def test_the_first_rows_of_a_table(shell: Shell) -> None:
+    rows = {
+        "name": ["wren\x1b[31m", "owl", None, "x" * 500],
+        "number": [1, 2, 3, None],
+        "label": [0, 1, 2, None],
+    }
+    names = {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["low", "high"]}}}}
+    table = pa.table(rows).replace_schema_metadata({"huggingface": json.dumps(names)})
+    pq.write_table(
+        table, str(shell.project / "birds.parquet"), compression={"name": "none", "number": "brotli", "label": "zstd"}
+    )
+    shown = str(shell("inspect", "birds.parquet")).partition("first rows:\n")[2].partition("  pages with")[0]
+    assert shown.splitlines() == [
+        r"    name wren\x1b[31m, label low (0)",
+        "    name owl, label high (1)",
+        "    name null, label 2",
+        f"    name {'x' * 80}…, label null",
+    ]
+    assert "first rows" not in str(shell("inspect", "--quick", "birds.parquet"))
 
 
 def test_what_cannot_be_looked_at(shell: Shell) -> None:

@@ -27,7 +27,7 @@ def inspect(files: tuple[str, ...], quick: bool) -> int:
     from tenuto.inspect.findings import Limits
     from tenuto.inspect.look import inspect_file
 
-    limits = Limits(content_bytes=0) if quick else Limits()
+    limits = Limits(content_bytes=0) if quick else Limits(rows=SHOWN)
     found = [inspect_file(file, limits=limits) for file in files]
     invocation().printer.report({"files": found}, lambda: (line for one in found for line in inspection_lines(one)))
     return 0 if all(one.is_whole and one.is_safe for one in found) else 5
@@ -41,11 +41,22 @@ def inspection_lines(one: "Inspection") -> Iterator[str]:
     danger = "" if one.is_safe else ", not safe to load"
     yield f"{plain(one.file)}: {one.format}, {size_text(one.size_bytes)}, {state}{danger}"
     for name, value in one.facts.items():
-        if value not in (None, [], {}):
+        if name == "first_rows" and isinstance(value, list):
+            yield from _row_lines(value)
+        elif value not in (None, [], {}):
             yield f"  {name.replace('_', ' ')}: {_text(value)}"
     for finding in one.findings:
         where = f" in {finding.where}" if finding.where else ""
         yield f"  {finding.severity}: {finding.code}{where}: {finding.detail}"
+
+
+def _row_lines(rows: "list[Json]") -> Iterator[str]:
+    """The first rows of a table, a line each."""
+    yield "  first rows:"
+    for row in rows:
+        if isinstance(row, dict):
+            shown = [f"{name} {_item_text(value)}" for name, value in list(row.items())[:SHOWN]]
+            yield f"    {', '.join([*shown, *(['…'] if len(row) > SHOWN else [])])}"
 
 
 def _text(value: "Json") -> str:

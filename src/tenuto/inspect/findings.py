@@ -87,6 +87,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 5_000_000  # opcodes, frames, pages: what is walked over
     depth: int = 3  # archives within archives
     listed: int = 1_000  # names in the facts
+    rows: int = 0  # of a table, as texts in the facts
     findings: int = 100
 
 

@@ -1,10 +1,13 @@
 """Parquet: pages of columns in row groups, and a footer that says where they are. Source: parquet.thrift of parquet-format."""
 
+import contextlib
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tenuto.inspect.columnar.footer import CODECS, KINDS, MAGIC_BYTES, find_footer, structures, text, whole, word
+from tenuto.inspect.columnar.rows import read_head
+from tenuto.inspect.columnar.texts import value_text
 from tenuto.inspect.findings import FormatError, Report
 from tenuto.inspect.members import leads_out
 from tenuto.inspect.source import Source
@@ -12,6 +15,7 @@ from tenuto.inspect.tensors import Span, check_spans
 from tenuto.inspect.thrift import Thrift, ThriftReader, read_structure
 
 _MOST_VALUES = 2_000_000
+_SHOWN_COLUMNS = 30
 _MOST_PAGES = 100_000
 _LONGEST_PAGE_HEADER_BYTES = 1 << 20
 
@@ -31,6 +35,9 @@ def inspect(source: Source, report: Report) -> None:
     start, length = find_footer(source, report.limits.text_bytes)
     footer = ThriftReader(source.read(start, length), _MOST_VALUES).structure()
     chunks = _tell(footer, report)
+    if report.limits.rows:
+        with contextlib.suppress(FormatError):  # what is wrong with it is found below
+            report.fact(first_rows=_first_rows(source, report.limits.rows))
     spans = [Span(chunk.start, chunk.start + chunk.size, chunk.name) for chunk in chunks]
     check_spans(spans, start, report, gaps=False)
     if any(finding.severity == "damage" for finding in report.findings):
@@ -61,6 +68,14 @@ def _tell(footer: dict[int, Thrift], report: Report) -> list[Chunk]:
         metadata=metadata,
     )
     return chunks
+
+
+def _first_rows(source: Source, count: int) -> list[dict[str, str]]:
+    """The first rows by their first columns, as texts; without the columns that cannot be read."""
+    columns = read_head(source, rows=count, columns=_SHOWN_COLUMNS).columns
+    texts = {one.name: [value_text(value, one.class_names) for value in one.values] for one in columns if not one.fault}
+    count = max(map(len, texts.values()), default=0)
+    return [{name: told[number] for name, told in texts.items() if number < len(told)} for number in range(count)]
 
 
 def _columns(schema: Sequence[dict[int, Thrift]]) -> list[dict[str, str]]:

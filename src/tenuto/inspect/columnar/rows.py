@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from tenuto.inspect.columnar.effort import Effort, TooMuch
 from tenuto.inspect.columnar.footer import CODECS, Footer, read_footer, word
+from tenuto.inspect.columnar.labels import KEY, class_names
 from tenuto.inspect.columnar.pages import KEPT_ENTRIES, ChunkReader, Row, find_chunk
 from tenuto.inspect.columnar.schema import Node, is_number, read_schema, type_text
 from tenuto.inspect.columnar.values import Items, Value, assemble
@@ -15,13 +16,15 @@ _STEPS = 300_000
 
 
 class Column(NamedTuple):
-    """The first values of a column; fewer than asked for if they take too much work. `fault`: why there are none."""
+    """The first values of a column; fewer than asked for if they take too much work. `fault`: why there are none.
+    `class_names`: what its numbers stand for, if the file says so."""
 
     name: str
     type: str
     is_number: bool
     values: list[Value]
     fault: str
+    class_names: list[str]
 
 
 class Head(NamedTuple):
@@ -59,8 +62,9 @@ def read_head(source: Source, *, rows: int, columns: int, steps: int = _STEPS) -
         effort = Effort(share)
         found[leaf.leaves.start] = _read_leaf(source, footer, leaf, rows, effort)
         steps -= share - max(0, effort.left)
+    names = class_names(footer.metadata.get(KEY, ""))
     return Head(
-        [_column(node, found) for node in shown],
+        [_column(node, found, names.get(node.name, [])) for node in shown],
         len(nodes),
         footer.rows,
         footer.group_count,
@@ -107,14 +111,14 @@ def _read_leaf(source: Source, footer: Footer, leaf: Node, wanted: int, effort: 
     return _Leaf(rows, is_all=True, fault="")
 
 
-def _column(node: Node, found: dict[int, _Leaf]) -> Column:
+def _column(node: Node, found: dict[int, _Leaf], names: list[str]) -> Column:
     """A column as it is shown, from the columns of values in it."""
     leaves = {number: found[number] for number in node.leaves if number in found}
     faults = list(dict.fromkeys(leaf.fault for leaf in leaves.values() if leaf.fault))
     whole_ones = {number: leaf for number, leaf in leaves.items() if not leaf.fault}
     count = max((len(leaf.rows) for leaf in whole_ones.values()), default=0)
     values = [_value(node, whole_ones, index) for index in range(count)]
-    return Column(node.name, type_text(node), is_number(node), values, "; ".join(faults))
+    return Column(node.name, type_text(node), is_number(node), values, "; ".join(faults), names)
 
 
 def _value(node: Node, leaves: dict[int, _Leaf], index: int) -> Value:

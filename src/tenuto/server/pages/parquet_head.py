@@ -1,6 +1,4 @@
-"""The first rows of a Parquet file, with the names that `datasets` gave to the numbers in it."""
-
-import msgspec
+"""The first rows of a Parquet file."""
 
 from tenuto.inspect.columnar.rows import Column as Read
 from tenuto.inspect.columnar.rows import Head, read_head
@@ -14,7 +12,6 @@ from tenuto.server.pages.previews import Preview, inspected
 from tenuto.server.pages.tables import COLUMNS, Cell, Column, Table, table_view
 
 _ROWS = 20
-_MOST_NAMES = 10_000
 
 
 def parquet(source: Source, file: File, call: Call) -> Preview | None:
@@ -23,13 +20,12 @@ def parquet(source: Source, file: File, call: Call) -> Preview | None:
         head = read_head(source, rows=_ROWS, columns=COLUMNS)
     except FormatError:
         return inspected(source, file, call)
-    names = class_names(head.metadata.get("huggingface", ""))
-    shown = [_cells(column, names.get(column.name, [])) for column in head.columns]
+    shown = [_cells(column) for column in head.columns]
     count = max(map(len, shown), default=0)
     missing = Cell(UNREAD, is_quiet=True)
     return table_view(
         Table(
-            [Column(one.name, one.type, one.is_number and one.name not in names) for one in head.columns],
+            [Column(one.name, one.type, one.is_number and not one.class_names) for one in head.columns],
             [[cells[number] if number < len(cells) else missing for cells in shown] for number in range(count)],
             max(head.rows, count),
             head.column_count,
@@ -40,8 +36,11 @@ def parquet(source: Source, file: File, call: Call) -> Preview | None:
     )
 
 
-def _cells(column: Read, names: list[str]) -> list[Cell]:
-    return [Cell(value_text(value, names), value is None or isinstance(value, Unread)) for value in column.values]
+def _cells(column: Read) -> list[Cell]:
+    return [
+        Cell(value_text(value, column.class_names), value is None or isinstance(value, Unread))
+        for value in column.values
+    ]
 
 
 def _facts(head: Head) -> list[tuple[str, str]]:
@@ -49,32 +48,3 @@ def _facts(head: Head) -> list[tuple[str, str]]:
     if head.codecs:
         facts.append(("packed with", ", ".join(head.codecs)))
     return [*facts, ("made by", head.made_by[:200])] if head.made_by else facts
-
-
-def class_names(described: str) -> dict[str, list[str]]:
-    """The names of the classes that the numbers of a column stand for, by column, from what `datasets` writes about it."""
-    try:
-        found = msgspec.json.decode(described, type=_Described)
-    except (msgspec.DecodeError, RecursionError):
-        return {}
-    return {name: labels for name, feature in found.info.features.items() if (labels := _labels(feature))}
-
-
-class _Info(msgspec.Struct):
-    features: dict[str, object] = {}
-
-
-class _Described(msgspec.Struct):
-    info: _Info = msgspec.field(default_factory=_Info)
-
-
-def _labels(feature: object) -> list[str]:
-    """The names of a feature, or of the items of a list of it."""
-    if isinstance(feature, list):
-        return _labels(feature[0]) if len(feature) == 1 else []
-    if not isinstance(feature, dict):
-        return []
-    if feature.get("_type") in {"Sequence", "List", "LargeList"}:
-        return _labels(feature.get("feature"))
-    names = feature.get("names") if feature.get("_type") == "ClassLabel" else None
-    return [str(name)[:100] for name in names[:_MOST_NAMES]] if isinstance(names, list) else []
