@@ -13,7 +13,7 @@ from tenuto.server.people.token_api import issue
 from tenuto.server.people.tokens import ScopeWish, TokenWish, list_tokens, revoke_token
 from tenuto.server.signin.elsewhere import is_linked, unlink
 from tenuto.server.signin.password_sign_in import check_own_password
-from tenuto.server.signin.passwords import LEAST_LETTERS, find_hash, set_password
+from tenuto.server.signin.passwords import LEAST_LETTERS, find_hash, hash_of, keep_password
 from tenuto.server.signin.sessions import end_session_by_id, list_sessions
 
 PLACE = "/settings"
@@ -58,13 +58,14 @@ def save_password(parts: Parts, call: Call) -> Answer:
         if form.get("password", "") != form.get("again", ""):
             raise UsageError("the two passwords are not the same")
         kept = check_own_password(parts, call, form.get("old", ""))
+        text = hash_of(parts.limits, form.get("password", ""), call.actor.name)  # while nobody else waits for it
         with changing(parts, call.origin) as change:
             account = find_account(change.connection, call.actor.name, Kind.USER)
             if find_hash(change.connection, account.id) != kept:
                 raise ConflictError(
                     "your password was changed meanwhile", hint="was it you? Then sign in with that one"
                 )
-            set_password(change, parts.limits, account, form.get("password", ""), call.actor.token_id)
+            keep_password(change, account, text, call.actor.token_id)
     except TenutoError as error:
         return _settings_page(parts, call, error)
     return redirect(PLACE)

@@ -42,14 +42,26 @@ def check_password(password: str, name: str) -> str:
     return password
 
 
-def set_password(change: Change, limits: Limits, account: Account, password: str, session_id: int = 0) -> None:
-    """`password` is the one of the user from now on; browser sessions end, but that with the id `session_id`.
+def hash_of(limits: Limits, password: str, name: str) -> str:
+    """What is kept of a password of the user `name`; it takes a while. Raises UsageError (BadRequest) for a weak one."""
+    return _hasher_of(limits).hash(check_password(password, name).encode(errors="surrogatepass"))
+
+
+def set_password(change: Change, limits: Limits, account: Account, password: str) -> None:
+    """`password` is the one of the user from now on; its browser sessions end.
 
     Raises UsageError (BadRequest) for a weak one, and for an account that is no user.
     """
+    keep_password(change, account, hash_of(limits, password, account.name))
+
+
+def keep_password(change: Change, account: Account, text: str, session_id: int = 0) -> None:
+    """The password of which `text` is kept is the one of the user from now on; browser sessions end, but that with the id `session_id`.
+
+    Raises UsageError (BadRequest) for an account that is no user.
+    """
     if account.kind is not Kind.USER:
         raise UsageError(f"{account.name} is no user; only users have passwords")
-    text = _hasher_of(limits).hash(check_password(password, account.name).encode(errors="surrogatepass"))
     change.connection.execute(delete(passwords).where(passwords.c.user_id == account.id))
     row = {"user_id": account.id, "hash": text, "changed_ms": change.now_ms}
     change.connection.execute(insert(passwords).values(row))
