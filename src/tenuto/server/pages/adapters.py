@@ -9,8 +9,8 @@ from tenuto.server.pages.content import File, Shelf
 
 CONFIG = "adapter_config.json"
 _CONFIG_BYTES = 1 << 16
-_MOST_TARGETS = 40
-_CHARACTERS = 200
+_MOST_TARGETS = 24
+_CHARACTERS, _TARGET_CHARACTERS = 200, 60
 
 
 class Adapter(NamedTuple):
@@ -40,7 +40,7 @@ def read_adapter(shelf: Shelf, file: File) -> Adapter | None:
         rank=_text(value.get("r")),
         alpha=_text(value.get("lora_alpha")),
         dropout=_text(value.get("lora_dropout")),
-        targets=tuple(_text(one) for one in named[:_MOST_TARGETS]),
+        targets=tuple(_text(one)[:_TARGET_CHARACTERS] for one in named[:_MOST_TARGETS]),
     )
 
 

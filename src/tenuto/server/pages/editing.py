@@ -11,9 +11,10 @@ from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.markdown import markdown_html
 from tenuto.server.pages.overview import README, without_front_matter
 from tenuto.server.pages.putting import NewFile, put
-from tenuto.server.pages.render import Html, place_url, redirect, repo_url
+from tenuto.server.pages.render import Html, place_url, redirect, repo_url, weight
 
 EDIT_BYTES = 48 << 10
+_PAGE_BYTES = 75_000
 FORM_BYTES = 1 << 20
 UPLOAD_BYTES = 24 << 20
 
@@ -35,9 +36,16 @@ def _text_of(shelf: Shelf, file: File) -> str:
             f"{file.path[:200]} is too large to be written here", code="TooLarge", hint="write it on your machine"
         )
     try:
-        return shelf.head(file, EDIT_BYTES).decode()
+        text = shelf.head(file, EDIT_BYTES).decode()
     except UnicodeDecodeError as error:
         raise UsageError(f"{file.path[:200]} is no text", hint="upload another file in its place") from error
+    if weight(text) > _PAGE_BYTES:
+        raise UsageError(
+            f"{file.path[:200]} has too many signs that a page must write as several",
+            code="TooLarge",
+            hint="write it on your machine",
+        )
+    return text
 
 
 def save(parts: Parts, call: Call) -> Answer:

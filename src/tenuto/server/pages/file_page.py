@@ -55,7 +55,7 @@ def blob(parts: Parts, call: Call) -> Answer:
             preview=preview,
             fault=fault,
             changed=_changed(git, commit, file),
-            names=ref_names(git),
+            names=ref_names(git, file.path),
             gate=gate_box(parts, call),
         )
 

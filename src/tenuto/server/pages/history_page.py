@@ -10,12 +10,13 @@ from tenuto.server.hub import Parts
 from tenuto.server.merging import Change, changes
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import weight
+from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.tree import ref_names
 
 _PAGE = 40
-_MOST_LISTED = 60
+_MOST_LISTED, _LISTED_BYTES, _NAME_BYTES = 60, 15_000, 130
 _MOST_SHOWN = 20
-_DIFF_BYTES, _LINE_BYTES, _LINE_CHARACTERS = 50_000, 30, 1000
+_DIFF_BYTES, _SECTION_BYTES, _LINE_BYTES, _LINE_CHARACTERS = 50_000, 300, 30, 1000
 _MESSAGE_CHARACTERS = 4000
 _MARKS = {"+": "add", "-": "del", "@": "hunk"}
 
@@ -85,11 +86,16 @@ def _difference(
         "history",
         old=old,
         new=new,
-        changed=[Changed(path, _what(found[path])) for path in sorted(found)][:_MOST_LISTED],
+        changed=[Changed(path, _what(found[path])) for path in _listed(found)],
         count=len(found),
         differences=shown,
         **values,
     )
+
+
+def _listed(found: dict[str, Change]) -> list[str]:
+    """The first of the files that differ."""
+    return list(fitting(sorted(found)[:_MOST_LISTED], _LISTED_BYTES, lambda path: link_weight(path) + _NAME_BYTES))
 
 
 def _what(change: Change) -> str:
@@ -106,6 +112,7 @@ def _shown(parts: Parts, git: GitReader, wanted: dict[str, Change]) -> list[Diff
     texts = Texts(git, [wanted[path] for path in paths])
     for path in paths:
         found, lines = _lines(parts, git, texts, wanted[path]), []
+        room -= 2 * link_weight(path) + _SECTION_BYTES
         for line in found or []:
             cut = line[:_LINE_CHARACTERS]
             room -= weight(cut) + _LINE_BYTES

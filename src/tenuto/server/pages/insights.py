@@ -12,10 +12,11 @@ from tenuto.server.pages.content import Shelf, files_among, find_file
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
 from tenuto.server.pages.plots import Curves, curves
+from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.samples import Samples, read_samples
 from tenuto.server.pages.training import LOG_BYTES, LOGS, grouped, read_log
 
-_MOST_FOLDERS = 60
+_MOST_FOLDERS, _FOLDERS_BYTES = 60, 12_000
 
 
 class Course(NamedTuple):
@@ -97,4 +98,5 @@ def _drawn(git: GitReader, shelf: Shelf, folder: str) -> Course:
 
 def _folders(git: GitReader, commit: CommitFacts) -> list[str]:
     """The topmost folders, in which adapters lie beside each other."""
-    return [name for name, item in git.tree(commit.tree).items() if item.is_tree][:_MOST_FOLDERS]
+    names = [name for name, item in git.tree(commit.tree).items() if item.is_tree]
+    return list(fitting(names[:_MOST_FOLDERS], _FOLDERS_BYTES, link_weight))

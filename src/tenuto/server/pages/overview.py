@@ -18,6 +18,7 @@ from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
 from tenuto.server.pages.markdown import PAGE_BYTES, markdown_html
 from tenuto.server.pages.render import Html
+from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import snippets
 from tenuto.server.schema import lfs_objects
 from tenuto.server.trees import Walk
@@ -26,7 +27,7 @@ README = "README.md"
 GATED_CARD_BYTES = 20_000
 """What is left for a card below terms, which are always shown as a whole."""
 _MOST_FILES = 2000
-_MOST_ADAPTERS = 30
+_MOST_ADAPTERS, _ADAPTERS_BYTES = 30, 6_000
 _FACTS = {
     "license": "Licence",
     "language": "Language",
@@ -91,7 +92,8 @@ def _count(git: GitReader, head: CommitFacts) -> Totals:
     blobs = git.blobs(item.oid for _, item in files)
     size = sum(blobs[item.oid].true_size for _, item in files if item.oid in blobs)
     folders = [path.removesuffix(CONFIG).rstrip("/") for path, _ in files if path.endswith("/" + CONFIG)]
-    return Totals(len(files), size, len(walked) <= _MOST_FILES, tuple(folders[:_MOST_ADAPTERS]))
+    shown = tuple(fitting(folders[:_MOST_ADAPTERS], _ADAPTERS_BYTES, link_weight))
+    return Totals(len(files), size, len(walked) <= _MOST_FILES, shown)
 
 
 def _stored_bytes(git: GitReader) -> int:

@@ -9,7 +9,7 @@ from tenuto.inspect.look import look_at
 from tenuto.inspect.source import Source
 from tenuto.server.exchange import Call
 from tenuto.server.pages.content import File
-from tenuto.server.pages.highlight import HIGHLIGHT_BYTES, Piece, lines
+from tenuto.server.pages.highlight import HIGHLIGHT_BYTES, Piece, lines, plain_lines
 from tenuto.server.pages.markdown import markdown_html
 from tenuto.server.pages.render import weight
 
@@ -43,10 +43,15 @@ def text(source: Source, file: File, call: Call) -> Preview | None:
     if "\0" in whole:
         return None
     first = call.number("line", 1, 10**9) - 1
-    found = lines(whole.removesuffix("\n").replace("\r\n", "\n"), file.ending if file.size <= HIGHLIGHT_BYTES else "")
+    whole = whole.replace("\r\n", "\n").removesuffix("\n")
+    count = whole.count("\n") + 1
+    if file.size <= HIGHLIGHT_BYTES:
+        found = lines(whole, file.ending)[first : first + _PAGE_LINES]
+    else:
+        found = plain_lines(_part(whole, first)) if first < count else []
     shown: list[list[Piece]] = []
     room = _PAGE_BYTES
-    for line in found[first : first + _PAGE_LINES]:
+    for line in found:
         shown.append(_cut(line))
         room -= sum(weight(part) + (_PIECE_BYTES if word else 0) for word, part in shown[-1]) + _LINE_BYTES
         if room <= 0:
@@ -56,11 +61,24 @@ def text(source: Source, file: File, call: Call) -> Preview | None:
         "text",
         {
             "lines": list(enumerate(shown, first + 1)),
-            "count": len(found),
-            "next": following + 1 if following < len(found) else 0,
+            "count": count,
+            "next": following + 1 if following < count else 0,
             "previous": max(first - _PAGE_LINES, 0) + 1 if first else 0,
         },
     )
+
+
+def _part(text: str, first: int) -> str:
+    """A page of lines behind the first so many; the lines of a long text are not all made for that."""
+    start = 0
+    for _ in range(first):
+        start = text.index("\n", start) + 1
+    end = start
+    for _ in range(_PAGE_LINES):
+        end = text.find("\n", end) + 1
+        if not end:
+            return text[start:]
+    return text[start : end - 1]
 
 
 def _cut(line: list[Piece]) -> list[Piece]:

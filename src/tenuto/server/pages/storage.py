@@ -13,7 +13,8 @@ from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.plots import Curves, curves
-from tenuto.server.pages.render import render, size_text
+from tenuto.server.pages.render import render, size_text, weight
+from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.samples import Share
 from tenuto.server.quota.limits import allowed_below
 from tenuto.server.quota.totals import counted_below
@@ -22,7 +23,8 @@ from tenuto.server.schema import repo_usage, repos
 from tenuto.server.space.recent import recent_overview
 
 _MOST = 40
-_DRAWN = 10
+_DRAWN, _NAME_CHARACTERS = 10, 80
+_FILES_BYTES, _REFS_BYTES = 15_000, 6_000
 _MOST_REPOS = 100
 _COUNTED = func.coalesce(repo_usage.c.file_bytes + repo_usage.c.object_bytes + repo_usage.c.xorb_bytes, 0)
 
@@ -36,13 +38,16 @@ def of_repo(parts: Parts, call: Call) -> Answer:
             "storage.html",
             "storage",
             found=found,
+            files=list(fitting(found.files, _FILES_BYTES, lambda one: link_weight(one.path))),
+            refs=list(fitting(found.refs, _REFS_BYTES, lambda one: weight(one.ref))),
             largest=[_share(one) for one in found.files[:_DRAWN] if one.held],
             over_time=_over_time(found.days),
         )
 
 
 def _share(one: FileSpace) -> Share:
-    return Share(one.path, one.held, one.size or 0)
+    name = one.path if len(one.path) <= _NAME_CHARACTERS else f"…{one.path[-_NAME_CHARACTERS:]}"
+    return Share(name, one.held, one.size or 0)
 
 
 def _over_time(days: list[DaySpace]) -> Curves | None:

@@ -13,6 +13,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.markdown import markdown_html
 from tenuto.server.pages.render import Html, weight
+from tenuto.server.pages.room import fitting
 
 LATEST = 20
 """How many events the page of the latest ones holds at most."""
@@ -62,7 +63,8 @@ def discussion(parts: Parts, call: Call) -> Answer:
         if call.text("comment"):
             return _as_written(page, thread, found)
         after = call.number("after", 0, _MOST_ID)
-        said = list(_fitting(_said(call, event) for event in _events(thread, found.number, after)))
+        events = _events(thread, found.number, after)
+        said = list(fitting((_said(call, event) for event in events), _PAGE_BYTES, _cost))
         goes_on = bool(said) and bool(thread.events_behind(found.number, said[-1].id, 1))
         latest = thread.before_latest(found.number, LATEST) if goes_on else 0
         return page.render(
@@ -86,14 +88,8 @@ def _events(thread: Thread, number: int, after: int) -> Iterator[Event]:
         after = some[-1].id
 
 
-def _fitting(events: Iterator[Said]) -> Iterator[Said]:
-    """The first of them, as far as a page goes; one at least."""
-    room = _PAGE_BYTES
-    for index, one in enumerate(events):
-        room -= _EVENT_BYTES + weight(one.author) + one.cost
-        if index and room < 0:
-            return
-        yield one
+def _cost(one: Said) -> int:
+    return _EVENT_BYTES + weight(one.author) + one.cost
 
 
 def _said(call: Call, event: Event) -> Said:

@@ -15,12 +15,13 @@ from tenuto.server.pages.content import File, Shelf, files_among
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
 from tenuto.server.pages.render import place_url, weight
+from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import Snippet, snippets
 from tenuto.server.pages.training import LOGS
 from tenuto.server.trees import Walk
 
-_PAGE, _PAGE_BYTES, _ENTRY_BYTES = 100, 70_000, 500
-_MOST_REFS = 60
+_PAGE, _PAGE_BYTES, _ENTRY_BYTES = 100, 50_000, 500
+_MOST_REFS, _REFS_BYTES, _REF_BYTES = 60, 6_000, 60
 
 
 class Entry(NamedTuple):
@@ -61,7 +62,7 @@ def tree(parts: Parts, call: Call) -> Answer:
             path=path,
             entries=_entries(git, commit, path, listed, files),
             after=after,
-            names=ref_names(git),
+            names=ref_names(git, path),
             adapter=adapter,
             training=_training(page, path, files),
             snippets=_snippets(page, path, adapter),
@@ -111,10 +112,15 @@ def _snippets(page: RepoPage, folder: str, adapter: Adapter | None) -> list[Snip
     return snippets(page.call.repo.id, page.call.base_url, revision, folder, adapter.base_model if adapter else "")
 
 
-def ref_names(git: GitReader) -> Names:
-    """Branches and tags of a repo, the first of them."""
+def ref_names(git: GitReader, path: str = "") -> Names:
+    """Branches and tags of a repo, those that there is room for as links to `path`: the first branches, the last tags."""
     refs = [ref.name for ref in git.refs()]
     branches = [name.removeprefix(HEADS) for name in refs if name.startswith(HEADS)]
     tags = [name.removeprefix(TAGS) for name in refs if name.startswith(TAGS)]
-    is_all = len(branches) <= _MOST_REFS and len(tags) <= _MOST_REFS
-    return Names(branches[:_MOST_REFS], tags[-_MOST_REFS:], is_all)
+
+    def cost(name: str) -> int:
+        return link_weight(name) + len(quote(path)) + _REF_BYTES
+
+    shown = [list(fitting(names[:_MOST_REFS], _REFS_BYTES, cost)) for names in (branches, tags[::-1])]
+    is_all = sum(map(len, shown)) == len(branches) + len(tags)
+    return Names(shown[0], shown[1][::-1], is_all)

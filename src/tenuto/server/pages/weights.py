@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
 
 import msgspec
 
@@ -14,14 +13,13 @@ from tenuto.server.pages.content import File
 from tenuto.server.pages.previews import Preview, shortened
 from tenuto.server.pages.records import CELLS
 from tenuto.server.pages.render import weight
+from tenuto.server.pages.room import fitting
 
 HEADER_BYTES = 2 << 20
 _PAGE, _PAGE_BYTES, _ROW_BYTES = 200, 55_000, 90
 _NAME_CHARACTERS, _SHAPE_CHARACTERS, _TYPE_CHARACTERS = 120, 60, 16
 _MOST_META, _META_CHARACTERS, _META_BYTES = 30, 500, 12_000
 _MOST_AXES, _LONGEST_AXIS = 16, 1 << 48
-
-Row = TypeVar("Row", bound=tuple[str, ...])
 
 
 def tensors(source: Source, file: File, call: Call) -> Preview | None:
@@ -33,13 +31,13 @@ def tensors(source: Source, file: File, call: Call) -> Preview | None:
     meta = header.pop("__metadata__", {})
     found = [(name, value) for name, value in header.items() if isinstance(value, dict)]
     first = call.number("line", 1, 10**9) - 1
-    rows = list(_fitting((_row(name, value) for name, value in found[first : first + _PAGE]), _PAGE_BYTES))
+    rows = list(fitting((_row(name, value) for name, value in found[first : first + _PAGE]), _PAGE_BYTES, _cost))
     following = first + len(rows)
     values = {
         "rows": rows,
         "count": len(found),
         "parameters": sum(_count(value) for _, value in found),
-        "meta": list(_fitting(_told(meta), _META_BYTES)) if isinstance(meta, dict) else [],
+        "meta": list(fitting(_told(meta), _META_BYTES, _cost)) if isinstance(meta, dict) else [],
         "next": following + 1 if following < len(found) else 0,
     }
     return Preview("tensors", values)
@@ -67,13 +65,8 @@ def _told(meta: dict[object, object]) -> Iterator[tuple[str, str]]:
         yield shortened(str(key), _NAME_CHARACTERS), shortened(str(value), _META_CHARACTERS)
 
 
-def _fitting(rows: Iterator[Row], room: int) -> Iterator[Row]:
-    """The first rows, as far as the bytes of a page go; one at least."""
-    for index, row in enumerate(rows):
-        room -= sum(map(weight, row)) + _ROW_BYTES
-        if index and room < 0:
-            return
-        yield row
+def _cost(row: tuple[str, ...]) -> int:
+    return sum(map(weight, row)) + _ROW_BYTES
 
 
 def _axes(value: dict[str, object]) -> Sequence[int]:
