@@ -6,6 +6,7 @@ from sqlalchemy import insert
 
 from tenuto.core.errors import ConflictError, NotFoundError
 from tenuto.server.people.accounts import find_account, set_disabled
+from tenuto.server.people.organizations import add_organization
 from tenuto.server.people.tokens import MOST_LIVE
 from tenuto.server.schema import tokens
 from tenuto.server.signin.invitations import InvitationWish, accept, invite, invite_to_reset
@@ -118,6 +119,25 @@ def test_tokens_that_expired_leave_room_for_others(hub: LiveHub, speak) -> None:
         row = {"user_id": user_id, "role": "read", "name": "job", "created_ms": 0, "expires_ms": 1}
         connection.execute(insert(tokens), [{**row, "digest": f"{number:064x}"} for number in range(MOST_LIVE)])
     assert made(lea, "lea", role="read")
+
+
+def test_nobody_takes_all_names(hub: LiveHub, speak, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tenuto.server.people.organizations.MOST_ADMINISTERED", 2)
+    monkeypatch.setattr("tenuto.server.people.services.MOST_SERVICES", 2)
+    pia, admin = speak(hub.user("pia")), speak(hub.admin_token)
+
+    def organization(number: int) -> int:
+        return pia.post("/api/organizations", {"name": f"pia-club-{number}"}).status_code
+
+    def service(number: int, owner: str = "pia") -> int:
+        return pia.post(f"/api/accounts/{owner}/services", {"name": f"{owner}-bot-{number}"}).status_code
+
+    assert [organization(number) for number in range(3)] == [200, 200, 400]
+    assert [service(number) for number in range(3)] == [200, 200, 400]
+    assert service(0, "pia-club-0") == 200, "others have room of their own"
+    with hub.hub.changing() as change:
+        add_organization(change, "pia-club-settled", find_account(change.connection, "pia"), settled=True)
+    assert admin.get("/api/organizations/pia-club-settled/members").status_code == 200
 
 
 def test_who_is_disabled_administers_no_organization(hub: LiveHub, speak) -> None:

@@ -11,6 +11,8 @@ from tenuto.server.people.accounts import COLUMNS, Account, Kind, account_of_row
 from tenuto.server.people.change import Change
 from tenuto.server.schema import memberships, users
 
+MOST_ADMINISTERED = 100
+
 
 class Member(NamedTuple):
     """A user in an organization."""
@@ -32,8 +34,15 @@ def add_organization(
 ) -> Account:
     """A new organization with one member, who administers it; `settled` as for any account.
 
-    Raises UsageError (BadAddress), ConflictError (Exists).
+    Whoever administers `MOST_ADMINISTERED` of them makes no more: names are for all. Raises UsageError (BadAddress, BadRequest),
+    ConflictError (Exists).
     """
+    own = (memberships.c.user_id == admin.id) & (memberships.c.right == right_text(Right.ADMIN))
+    count = select(func.count()).select_from(memberships).where(own)
+    if not settled and change.connection.execute(count).scalar_one() >= MOST_ADMINISTERED:
+        raise UsageError(
+            f"{admin.name} administers {MOST_ADMINISTERED} organizations", hint="ask whoever runs this hub"
+        )
     made = add_account(change, name, Kind.ORGANIZATION, full_name=full_name, settled=settled)
     set_member(change, made, admin, Right.ADMIN)
     return made

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from tenuto.core.errors import UsageError
 from tenuto.server.access import Right
@@ -10,6 +10,8 @@ from tenuto.server.audit import Deed
 from tenuto.server.people.accounts import COLUMNS, Account, Kind, account_of_row, add_account, right_text
 from tenuto.server.people.change import Change
 from tenuto.server.schema import services, users
+
+MOST_SERVICES = 1000
 
 
 class Service(NamedTuple):
@@ -23,6 +25,9 @@ def add_service(change: Change, name: str, owner: Account, right: Right, full_na
     """A new service of `owner`. Raises UsageError (BadAddress, BadRequest), ConflictError (Exists)."""
     if owner.kind is Kind.SERVICE or right is Right.NONE:
         raise UsageError(f"{owner.name} cannot have services", hint="a service acts for a user or an organization")
+    own = select(func.count()).select_from(services).where(services.c.owner_id == owner.id)
+    if change.connection.execute(own).scalar_one() >= MOST_SERVICES:
+        raise UsageError(f"{owner.name} has {MOST_SERVICES} services", hint="give those that are there other tokens")
     made = add_account(change, name, Kind.SERVICE, full_name=full_name)
     row = {"service_id": made.id, "owner_id": owner.id, "right": right_text(right)}
     change.connection.execute(insert(services).values(row))
