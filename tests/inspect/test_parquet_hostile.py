@@ -109,6 +109,10 @@ def snappy_literal(data: bytes) -> bytes:
     return bytes([0xFC]) + struct.pack("<I", len(data) - 1) + data
 
 
+HEAVY = structure({1: 0, 2: 1, 3: 0, 5: {1: 0, 2: 0, 3: 3, 4: 3}, **dict.fromkeys(range(20, 500), 1)})
+"""The header of a page, with far more in it than any has."""
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
@@ -143,6 +147,11 @@ def snappy_literal(data: bytes) -> bytes:
         (file(b"", schema=[{4: b"root", 5: 1}, {4: b"a", 5: 2**60}, {1: INT64, 4: b"a"}]), "without end"),
         (file(b"", schema=[{4: b"root", 5: 1}, *[{1: INT64, 4: b"a"}] * 3]), "belong to none"),
         (file(b"", schema=[{4: b"root", 5: 1}, {1: 7, 2: 1 << 30, 4: b"a"}]), "values of 1,073,741,824 bytes"),
+        (
+            file(b"", schema=[{4: b"root", 5: 60_000}, *[{4: b"a"}] * 60_000]),
+            "60,001 things where 50,000 are looked at",
+        ),
+        (file(HEAVY, column(size=len(HEAVY))), "more values than are looked at"),
         (b"PARE" + bytes(100), "encrypted"),
         (b"PAR1" + bytes(100), "the footer at its end is missing"),
         (b"PAR1\xff\xff\xff\x7fPAR1", "the footer is to have"),

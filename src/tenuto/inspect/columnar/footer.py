@@ -15,7 +15,8 @@ _MOST_FOOTER_BYTES = 16 << 20
 _MOST_VALUES = 500_000
 _KEPT_BYTES = 1 << 20
 _MOST_GROUPS = 50
-_SCHEMA, _ROWS, _GROUPS, _METADATA, _MADE_BY, _ENCRYPTION = 2, 3, 4, 5, 6, 8
+_SCHEMA, _ROWS, _GROUPS, _METADATA, _MADE_BY = 2, 3, 4, 5, 6
+_MOST = {_SCHEMA: 50_000, _METADATA: 1_000}
 
 
 class Group(NamedTuple):
@@ -27,7 +28,7 @@ class Group(NamedTuple):
 
 
 class Footer(NamedTuple):
-    """What a file says of itself. `groups` are the first ones; `is_all`: nothing of the footer was left out but row groups."""
+    """What a file says of itself. `groups` are the first ones; what stands behind very many of them may be missing."""
 
     schema: list[dict[int, Thrift]]
     rows: int
@@ -35,7 +36,6 @@ class Footer(NamedTuple):
     group_count: int
     metadata: dict[str, str]
     made_by: str
-    is_all: bool
 
 
 def find_footer(source: Source, most_bytes: int) -> tuple[int, int]:
@@ -63,17 +63,18 @@ def read_footer(source: Source, *, rows: int, columns: int) -> Footer:
     reader = ThriftReader(source.read(start, length), _MOST_VALUES, _KEPT_BYTES)
     found: dict[int, Thrift] = {}
     groups: list[Group] = []
-    group_count, is_all = 0, False
+    group_count = 0
     try:
         for number, kind in reader.fields():
             if number == _GROUPS:
                 group_count, kind = reader.elements()
                 _read_groups(reader, group_count, kind, groups, rows, columns)
-            elif number in {_SCHEMA, _ROWS, _METADATA, _MADE_BY, _ENCRYPTION}:
+            elif number in _MOST:
+                found[number] = _read_list(reader, _MOST[number])
+            elif number in {_ROWS, _MADE_BY}:
                 found[number] = reader.value(kind)
             else:
                 reader.skip(kind)
-        is_all = True
     except FormatError as error:
         if error.code != "NotAllChecked" or not groups:
             raise
@@ -84,8 +85,15 @@ def read_footer(source: Source, *, rows: int, columns: int) -> Footer:
         group_count,
         {text(one.get(1)): text(one.get(2)) for one in structures(found.get(_METADATA))},
         text(found.get(_MADE_BY)),
-        is_all,
     )
+
+
+def _read_list(reader: ThriftReader, most: int) -> list[Thrift]:
+    """Structures in a list, of which there may be so many."""
+    count, kind = reader.elements()
+    if count > most:
+        raise FormatError("NotAllChecked", f"it tells of {count:,} things where {most:,} are looked at")
+    return [reader.value(kind) for _ in range(count)]
 
 
 def _read_groups(reader: ThriftReader, count: int, kind: int, groups: list[Group], rows: int, columns: int) -> None:

@@ -16,7 +16,7 @@ from tenuto.inspect.source import Cursor, Source, from_bytes
 from tenuto.inspect.thrift import Thrift, read_structure
 
 KEPT_ENTRIES = 16
-_MOST_HEADER_BYTES, _MOST_HEADER_VALUES = 1 << 20, 1000
+_MOST_HEADER_BYTES, _MOST_HEADER_VALUES, _HEADER_BYTES_A_STEP = 1 << 20, 100, 64
 _MOST_LEVEL_BYTES = 4 << 20
 _STEPS_A_PAGE, _STEPS_AN_ENTRY = 50, 4
 _DATA, _DICTIONARY, _DATA_2 = 0, 2, 3
@@ -89,7 +89,9 @@ class ChunkReader:
         position = 0
         while position < self._source.size:
             self._effort.spend(_STEPS_A_PAGE)
-            header, position = read_structure(self._source, position, _MOST_HEADER_BYTES, _MOST_HEADER_VALUES)
+            start = position
+            header, position = read_structure(self._source, start, _MOST_HEADER_BYTES, _MOST_HEADER_VALUES)
+            self._effort.spend((position - start) // _HEADER_BYTES_A_STEP)
             body = self._source.window(position, whole(header.get(3)))
             position += body.size
             kind = header.get(1)

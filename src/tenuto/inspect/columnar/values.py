@@ -120,7 +120,7 @@ def _whole_meaning(value: int, logical: Logical) -> Value:
         case "decimal":
             return _decimal(value, logical)
         case "date":
-            return _moment(value * _DAY_NS, "", is_utc=False).partition(" ")[0]
+            return _moment(value * _DAY_NS, "", is_utc=False).removesuffix(" 00:00:00")
         case "time":
             nanoseconds = value * _NANOSECONDS[logical.unit or "ns"]
             in_a_day = 0 <= nanoseconds < _DAY_NS
