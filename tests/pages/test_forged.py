@@ -121,6 +121,19 @@ def test_no_form_of_another_page_does_anything(hub: LiveHub, other: Server, page
     assert page.request.get(f"{hub.url}/settings").status == 200, "and still signed in"
 
 
+def test_nobody_is_signed_in_as_somebody_else(
+    hub: LiveHub, other: Server, visit: Callable[..., BrowserContext]
+) -> None:
+    context = visit()
+    page = context.new_page()
+    page.goto(other.url)
+    fields = {"name": "bea", "password": PASSWORD, "next": "/"}
+    with page.expect_navigation() as sent:
+        page.evaluate(_SEND, [f"{hub.url}/login", "application/x-www-form-urlencoded", fields])
+    assert sent.value.status == 403
+    assert [one for one in context.cookies() if one["name"] == "tenuto_session"] == []
+
+
 def test_the_same_form_of_our_page_does_it(hub: LiveHub, page: Page) -> None:
     before = all_of(hub)
     page.goto(f"{hub.url}/settings")
