@@ -60,7 +60,7 @@ def check_form(route: Route, call: Call) -> None:
     What a session changes by anything but JSON carries its token, in the field `csrf` of a form or in the header `X-CSRF-Token`;
     JSON is sent by no page of others without leave. The body was read, unless the route streams. Raises AccessDeniedError (Forbidden).
     """
-    if call.method in _HARMLESS or "authorization" in call.headers or route.link:
+    if call.method in _HARMLESS or call.headers.get("authorization") or route.link:
         return
     wanted = csrf_token(call)
     is_json = call.is_json and call.headers["content-type"].startswith("application/")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -190,6 +191,20 @@ def test_the_oldest_login_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
         said = [fetch(talk, one["device_code"]).json()["error"] for one in started]
         assert said == ["expired_token"] * 2 + ["authorization_pending"] * 3
         talk.close()
+
+
+def test_of_many_who_fetch_at_once_one_gets_a_token(hub: LiveHub, talk: Talk) -> None:
+    started = begin(talk)
+    assert decide(talk, started["user_code"], hub.user("fan")).status_code == 200
+    with ThreadPoolExecutor(6) as threads:
+        said = list(threads.map(lambda _: fetch(talk, started["device_code"]).json(), range(6)))
+    assert sum("access_token" in one for one in said) == 1
+    assert sum(one.get("error") == "expired_token" for one in said) == 5
+
+
+def test_codes_that_nobody_has_wait_for_no_turn_to_write(hub: LiveHub, talk: Talk) -> None:
+    with hub.hub.changing():
+        assert fetch(talk, "nobody-has-this").json()["error"] == "expired_token"
 
 
 def test_codes_are_not_guessed(hub: LiveHub, talk: Talk) -> None:

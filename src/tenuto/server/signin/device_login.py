@@ -79,16 +79,23 @@ def fetch(parts: Parts, call: Call) -> Answer:
         # What a device gets does not expire, so none is ever refreshed; a client that tries has one of another hub.
         error = "invalid_grant" if form.get("grant_type") == "refresh_token" else "unsupported_grant_type"
         return _refusal(error, "this hub knows the device flow and the exchange for jobs")
-    named = device_logins.c.device_digest == digest_of(form.get("device_code", ""))
+    return _trade(parts, call, form.get("device_code", ""))
+
+
+def _trade(parts: Parts, call: Call, device_code: str) -> Answer:
+    named = device_logins.c.device_digest == digest_of(device_code)
     now_ms = parts.now_ms()
+    with parts.database.read() as connection:  # codes that nobody has keep nobody from writing
+        if connection.execute(select(device_logins.c.status).where(named)).first() is None:
+            return _refusal("expired_token", "")
     with parts.database.write() as connection:
         row = connection.execute(select(device_logins).where(named)).first()
         reason = _reason(parts, row, now_ms)
-        connection.execute(update(device_logins).where(named).values(polled_ms=now_ms))
         if reason:
+            connection.execute(update(device_logins).where(named).values(polled_ms=now_ms))
             return _refusal(reason, "")
-        assert row is not None
-        connection.execute(delete(device_logins).where(named))  # it is good for one token
+        if row is None or not connection.execute(delete(device_logins).where(named)).rowcount:
+            return _refusal("expired_token", "")  # it is good for one token
         identity = identify_token(connection, row.token_id, now_ms)
         if identity is None or not may_let_in(identity.actor):
             return _refusal("access_denied", "the token that allowed this login was revoked")
