@@ -82,6 +82,14 @@ def test_what_is_cut_is_told(name: str, content: bytes, said: str) -> None:
     assert sum(weight(cell) for row in texts(found) for cell in row) < 50_000
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.csv", b"a,b\n"), ("a.parquet", parquet(pa.table({"a": pa.array([], pa.int64())})))]
+)
+def test_a_table_without_rows_is_called_so(name: str, content: bytes) -> None:
+    found = preview(name, content)
+    assert (texts(found), found.values["said"]) == ([], "There are no rows.")
+
+
 def test_names_of_classes_stand_beside_their_numbers() -> None:
     first = dict(zip(names(found := preview("a.parquet", table())), texts(found)[4], strict=True))
     assert (first["audio"], first["label"], first["seconds"]) == ("004.wav, 4.4 kB", "robin (1)", "null")

@@ -19,7 +19,7 @@ KEPT_ENTRIES = 16
 _MOST_HEADER_BYTES, _MOST_HEADER_VALUES, _HEADER_BYTES_A_STEP = 1 << 20, 100, 64
 _MOST_LEVEL_BYTES = 4 << 20
 _STEPS_A_PAGE, _STEPS_AN_ENTRY = 50, 4
-_DATA, _DICTIONARY, _DATA_2 = 0, 2, 3
+_DICTIONARY = 2
 _PLAIN, _INDEXES, _RUNS, _DIFFERENCES, _LENGTHS_FIRST, _SHARED, _SPLIT = 0, (2, 8), 3, 5, 6, 7, 9
 
 
@@ -94,14 +94,20 @@ class ChunkReader:
             self._effort.spend((position - start) // _HEADER_BYTES_A_STEP)
             body = self._source.window(position, whole(header.get(3)))
             position += body.size
-            kind = header.get(1)
-            if kind == _DICTIONARY:
+            if header.get(1) == _DICTIONARY:
                 reader = unpack(body, self._codec, self._effort)
                 self._dictionary = _Dictionary(reader, self._physical, _part(header, 7), self._effort)
-            elif kind in {_DATA, _DATA_2} and self._read_page(
-                self._open(header, body) if kind == _DATA else self._open_2(header, body), wanted
-            ):
+            elif (page := self._page(header, body)) and self._read_page(page, wanted):
                 return
+
+    def _page(self, header: Mapping[int, Thrift], body: Source) -> _Page | None:
+        """A page of values; None for any other one."""
+        match header.get(1):
+            case 0:
+                return self._open(header, body)
+            case 3:
+                return self._open_2(header, body)
+        return None
 
     def _open(self, header: Mapping[int, Thrift], body: Source) -> _Page:
         facts = _part(header, 5)

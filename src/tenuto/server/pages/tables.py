@@ -80,11 +80,13 @@ def _cell(cell: Cell | None, column: Column | None) -> Cell:
 
 
 def _said(rows: int, row_count: int | None, columns: int, column_count: int) -> str:
-    """What is shown of a table, if it is not all of it."""
+    """What is shown of a table, if it is not all of it, or nothing."""
     parts = []
+    if row_count == 0:
+        return "There are no rows."
     if row_count is None:
         parts.append(f"first {count_text(rows, 'row')}")
-    elif rows < row_count:
+    elif 0 < rows < row_count:
         parts.append(f"first {rows:,} of {count_text(row_count, 'row')}")
     if columns < column_count:
         parts.append(f"first {columns:,} of {count_text(column_count, 'column')}")
