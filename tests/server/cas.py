@@ -17,8 +17,8 @@ RNG = random.Random(11)
 class Cas:
     """Requests with one token for the chunks of one repo."""
 
-    def __init__(self, owner: Owner, *, right: str = "write", repo: str = "") -> None:
-        answer = owner.talk.get(f"/api/models/{repo or owner.repo}/xet-{right}-token/main")
+    def __init__(self, owner: Owner, *, right: str = "write", repo: str = "", kind: str = "models") -> None:
+        answer = owner.talk.get(f"/api/{kind}/{repo or owner.repo}/xet-{right}-token/main")
         assert answer.status_code == 200, answer.text
         self.base, self.token = answer.json()["casUrl"], answer.json()["accessToken"]
 

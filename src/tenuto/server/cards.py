@@ -1,25 +1,27 @@
 """What the README of a repo says about it: its card, the tags that follow from it, and both as rows that a search can ask."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
-from tenuto.core.errors import IntegrityError, NotFoundError
+from tenuto.core.errors import IntegrityError
+from tenuto.core.gitobj import parse_tree
 from tenuto.core.ids import RepoKind
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Repo
 from tenuto.server.card import CardError, read_card
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, CommitFacts, GitReader
 from tenuto.server.hub import Parts
-from tenuto.server.schema import git_refs, lfs_objects, likes, repo_cards, repo_tags, repos
+from tenuto.server.schema import git_commits, git_objects, git_refs, lfs_objects, likes, repo_cards, repo_tags, repos
 
 CARD_BYTES = 1 << 20
 _TAG_CHARACTERS = 200
 _MOST_TAGS = 500
 _BATCH = 200
-_FILE_KINDS = 0o170000
+_FILE_KINDS, _FILE = 0o170000, 0o100000
+_README = "README.md"
 _DATASET_KEYS = (
     "task_categories",
     "task_ids",
@@ -36,8 +38,8 @@ Card = dict[str, object]
 
 def readme_of(git: GitReader, commit: CommitFacts) -> bytes | None:
     """The README at a commit, or None if there is none that a card could be in."""
-    item = git.find(commit.tree, "README.md")
-    if item is None or item.mode & _FILE_KINDS != 0o100000:
+    item = git.find(commit.tree, _README)
+    if item is None or item.mode & _FILE_KINDS != _FILE:
         return None
     facts, body = git.small_blob(item.oid)
     if facts.pointer or facts.size > CARD_BYTES:
@@ -124,6 +126,15 @@ def like_count_of(git: GitReader) -> int:
     return int(git.connection.execute(count).scalar_one())
 
 
+class _Stale(NamedTuple):
+    """A repo whose rows are those of an older head, and the README at its head, if there is one."""
+
+    repo_key: int
+    kind: RepoKind
+    commit: str
+    readme: str | None
+
+
 class _Read(NamedTuple):
     """A card that was read from a head."""
 
@@ -133,36 +144,73 @@ class _Read(NamedTuple):
     tags: list[str]
 
 
-def refresh(parts: Parts, kind: RepoKind) -> None:
-    """The rows of all repos of a kind are those of their heads now, whoever moved them."""
-    while batch := list(_stale(parts, kind)):
-        with parts.database.write() as connection:
-            for one in batch:
-                for table in (repo_cards, repo_tags):
-                    connection.execute(delete(table).where(table.c.repo_id == one.repo_key))
-                # A repo that was deleted meanwhile needs no row.
-                if connection.execute(select(repos.c.id).where(repos.c.id == one.repo_key)).first() is None:
-                    continue
-                row = {"repo_id": one.repo_key, "commit_oid": one.commit, "card": one.card}
-                connection.execute(insert(repo_cards).values(row))
-                if one.tags:
-                    connection.execute(insert(repo_tags), [{"repo_id": one.repo_key, "tag": tag} for tag in one.tags])
+def refresh(parts: Parts) -> None:
+    """The rows of all repos are those of their heads now, whoever moved them; in few statements, however many heads moved."""
+    is_done = False
+    while not is_done:
+        with parts.database.read() as connection:
+            stale = _stale(connection)
+            read = _read(connection, stale)
+        if read:
+            with parts.database.write() as connection:
+                _write(connection, read)
+        is_done = len(stale) < _BATCH
 
 
-def _stale(parts: Parts, kind: RepoKind) -> Iterator[_Read]:
+def _stale(connection: Connection) -> list[_Stale]:
+    """The next repos to be looked at. One that is damaged hides no other one: it has no card."""
+    trees = git_objects.alias("tree")
     query = (
-        select(repos.c.id, git_refs.c.commit_oid)
+        select(repos.c.id, repos.c.kind, git_refs.c.commit_oid, trees.c.body)
         .join(git_refs, (git_refs.c.repo_id == repos.c.id) & (git_refs.c.name == HEADS + DEFAULT_BRANCH))
         .outerjoin(repo_cards, repo_cards.c.repo_id == repos.c.id)
-        .where(repos.c.kind == kind.value)
+        .outerjoin(git_commits, (git_commits.c.repo_id == repos.c.id) & (git_commits.c.oid == git_refs.c.commit_oid))
+        .outerjoin(trees, (trees.c.repo_id == repos.c.id) & (trees.c.oid == git_commits.c.tree_oid))
         .where(repo_cards.c.commit_oid.is_(None) | (repo_cards.c.commit_oid != git_refs.c.commit_oid))
         .limit(_BATCH)
     )
-    with parts.database.read() as connection:
-        for key, oid in connection.execute(query).all():
-            git = GitReader(connection, key, parts.cache)
-            try:
-                card = card_of(git, git.resolve(oid))
-            except (IntegrityError, NotFoundError):
-                card = None  # one repo that is damaged hides no other one
-            yield _Read(key, oid, msgspec.json.encode(card).decode(), _findable(kind, card))
+    rows = connection.execute(query)
+    return [_Stale(key, RepoKind(kind), commit, _find_readme(body or b"")) for key, kind, commit, body in rows]
+
+
+def _find_readme(tree: bytes) -> str | None:
+    try:
+        item = next((one for one in parse_tree(tree) if one.name == _README), None)
+    except IntegrityError:
+        return None
+    return item.oid if item and item.mode & _FILE_KINDS == _FILE else None
+
+
+def _read(connection: Connection, stale: Sequence[_Stale]) -> list[_Read]:
+    """The cards of these repos."""
+    wanted = {(one.repo_key, one.readme) for one in stale if one.readme}
+    cards: dict[tuple[int, str | None], Card | None] = {}
+    query = select(git_objects.c.repo_id, git_objects.c.oid, git_objects.c.body).where(
+        git_objects.c.repo_id.in_({key for key, _ in wanted}),
+        git_objects.c.oid.in_({oid for _, oid in wanted}),
+        git_objects.c.kind == "blob",
+        git_objects.c.lfs_sha256.is_(None),
+        git_objects.c.size <= CARD_BYTES,
+    )
+    for key, oid, body in connection.execute(query) if wanted else ():
+        if (key, oid) in wanted:
+            cards[key, oid] = parse_card(body)
+    none = parse_card(b"")
+    found = [(one, cards.get((one.repo_key, one.readme), none)) for one in stale]
+    return [
+        _Read(one.repo_key, one.commit, msgspec.json.encode(card).decode(), _findable(one.kind, card))
+        for one, card in found
+    ]
+
+
+def _write(connection: Connection, read: Sequence[_Read]) -> None:
+    """Put the rows in place of those that were there. A repo that was deleted meanwhile needs none."""
+    keys = [one.repo_key for one in read]
+    for table in (repo_cards, repo_tags):
+        connection.execute(delete(table).where(table.c.repo_id.in_(keys)))
+    here = set(connection.execute(select(repos.c.id).where(repos.c.id.in_(keys))).scalars())
+    rows = [{"repo_id": one.repo_key, "commit_oid": one.commit, "card": one.card} for one in read]
+    tags = [{"repo_id": one.repo_key, "tag": tag} for one in read for tag in one.tags]
+    for target, values in ((repo_cards, rows), (repo_tags, tags)):
+        if kept := [row for row in values if row["repo_id"] in here]:
+            connection.execute(insert(target), kept)

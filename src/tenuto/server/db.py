@@ -18,7 +18,9 @@ from tenuto.store.disk import disk_errors, sync_filesystem
 
 BUSY_TIMEOUT_MS = 30_000
 CHUNK_ROWS = 500
-"""How many values one `IN (…)` holds."""
+"""How many values one `IN (…)` holds where work is done for each of them, and others wait for its end."""
+READ_ROWS = 5_000 if sqlite3.sqlite_version_info >= (3, 32) else CHUNK_ROWS
+"""The same where facts are read. Older libraries take 999 values at most."""
 
 
 class Database:
@@ -118,10 +120,10 @@ def is_writing(connection: Connection) -> bool:
     return bool(connection.get_execution_options().get("immediate", False))
 
 
-def chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
+def chunks(values: Sequence[str], rows: int = CHUNK_ROWS) -> Iterator[Sequence[str]]:
     """`values` in pieces that fit one `IN (…)`."""
-    for start in range(0, len(values), CHUNK_ROWS):
-        yield values[start : start + CHUNK_ROWS]
+    for start in range(0, len(values), rows):
+        yield values[start : start + rows]
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

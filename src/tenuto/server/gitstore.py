@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, case, delete, insert, literal, select, update
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, case, delete, insert, literal, sel
 from tenuto.core.errors import IntegrityError, NotFoundError, TenutoError
 from tenuto.core.gitobj import EMPTY_TREE, Pointer, TreeItem, parse_commit, parse_pointer, parse_tree
 from tenuto.core.ids import is_commit_id
-from tenuto.server.db import Database, chunks, is_writing
+from tenuto.server.db import READ_ROWS, Database, chunks, is_writing
 from tenuto.server.known import SMALL_BYTES
 from tenuto.server.schema import git_commits, git_objects, git_parents, git_refs
 from tenuto.server.unneeded import spare, spare_all_if_listed
@@ -128,6 +128,9 @@ _BLOB = select(
 _BODY = select(git_objects.c.body).where(
     git_objects.c.repo_id == bindparam("repo"), git_objects.c.oid == bindparam("oid")
 )
+_BODIES = select(git_objects.c.oid, git_objects.c.body).where(
+    git_objects.c.repo_id == bindparam("repo"), git_objects.c.oid.in_(bindparam("oids", expanding=True))
+)
 _SMALL_BODIES = select(git_objects.c.oid, git_objects.c.body).where(
     git_objects.c.repo_id == bindparam("repo"),
     git_objects.c.oid.in_(bindparam("oids", expanding=True)),
@@ -233,7 +236,7 @@ class GitReader:
                 found[oid] = tree
             elif oid != EMPTY_TREE:
                 lacking.append(oid)
-        for some in chunks(lacking):
+        for some in chunks(lacking, READ_ROWS):
             for oid, body in self.connection.execute(_TREES, {"repo": self.repo_key, "oids": some}):
                 found[oid] = {item.name: item for item in parse_tree(body)}
                 self._cache.keep_tree(self.repo_key, oid, found[oid])
@@ -261,7 +264,7 @@ class GitReader:
     def blobs(self, oids: Iterable[str]) -> dict[str, BlobFacts]:
         """Facts of blobs by id; those that are missing are left out."""
         found = {}
-        for some in chunks(list(dict.fromkeys(oids))):
+        for some in chunks(list(dict.fromkeys(oids)), READ_ROWS):
             rows = self.connection.execute(_BLOBS, {"repo": self.repo_key, "oids": some}).all()
             for oid, size, sha256, lfs_size in rows:
                 found[oid] = BlobFacts(oid, size, Pointer(sha256, lfs_size) if sha256 else None)
@@ -293,6 +296,12 @@ class GitReader:
             rows = self.connection.execute(_SMALL_BODIES, {"repo": self.repo_key, "oids": some})
             found.update(tuple(row) for row in rows)
         return found
+
+    def bodies(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """The bytes of objects by id, in any order, one at a time in memory; those that are missing are left out."""
+        for some in chunks(oids, READ_ROWS):
+            for oid, body in self.connection.execute(_BODIES, {"repo": self.repo_key, "oids": some}):
+                yield oid, bytes(body)
 
     def refs(self) -> list[Ref]:
         """All refs, by name."""

@@ -62,7 +62,7 @@ def list_spaces(parts: Parts, call: Call) -> Answer:
 def _list(parts: Parts, call: Call, kind: RepoKind) -> Answer:
     is_full = call.flag("full")
     limit = call.number("limit", _PAGE, _FULL_PAGE if is_full else _MAX_PAGE)
-    refresh(parts, kind)
+    refresh(parts)
     with parts.database.read() as connection:
         found, cursor = find_repos(connection, call, kind, limit)
         answer = [_shown(parts, connection, call, one, is_full) for one in found]

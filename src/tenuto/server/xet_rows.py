@@ -102,6 +102,14 @@ def xorb_table(connection: Connection, name: str) -> XorbTable | None:
     return None if row is None else XorbTable.unpack(row[0], _slice(*row[1:]))
 
 
+def xorb_tables(connection: Connection, names: Iterable[str]) -> Iterator[tuple[str, XorbTable]]:
+    """The same of several xorbs, with their names."""
+    for some in chunks(list(names)):
+        rows = connection.execute(select(xorbs.c.hash, xorbs.c.chunks, *_SOURCE).where(xorbs.c.hash.in_(some)))
+        for name, packed, *source in rows:
+            yield name, XorbTable.unpack(packed, _slice(*source))
+
+
 def _slice(sha256: str | None, size: int, start: int) -> Slice | None:
     return None if sha256 is None else Slice(sha256, size, start)
 
@@ -130,6 +138,20 @@ def find_file_by_sha256(connection: Connection, repo_key: int, sha256: str) -> F
     """The terms of a file that a repo holds as chunks; if there are several ways to make it, any of them."""
     packed = connection.execute(_TERMS_BY_SHA256, {"repo": repo_key, "sha256": sha256}).scalar()
     return None if packed is None else FileTable.unpack(packed)
+
+
+def held_tables(
+    connection: Connection, repo_key: int, sha256s: Iterable[str]
+) -> dict[str, tuple[int, FileTable | None]]:
+    """Those of these large objects that a repo holds, with their sizes, and their terms where it holds them as chunks."""
+    found: dict[str, tuple[int, FileTable | None]] = {}
+    same = (xet_files.c.repo_id == lfs_objects.c.repo_id) & (xet_files.c.sha256 == lfs_objects.c.sha256)
+    query = select(lfs_objects.c.sha256, lfs_objects.c.size, xet_files.c.terms).outerjoin(xet_files, same)
+    for some in chunks(list(sha256s)):
+        here = (lfs_objects.c.repo_id == repo_key) & lfs_objects.c.sha256.in_(some)
+        for sha256, size, packed in connection.execute(query.where(here)):
+            found[sha256] = (size, None if packed is None else FileTable.unpack(packed))
+    return found
 
 
 def held_files(connection: Connection, repo_key: int, names: Iterable[str]) -> Iterator[HeldFile]:

@@ -24,6 +24,7 @@ from tenuto.server.xet_rows import (
     keep_xorb_table,
     write_for_repo,
     xorb_table,
+    xorb_tables,
 )
 from tenuto.store.xet.assemble import ChunkedFile, StoredXorb
 from tenuto.store.xet.folder import IncomingXorb, XorbFolder
@@ -192,6 +193,14 @@ class Xorbs:
         if table is None:
             raise IntegrityError(f"the hub lacks the large object {sha256}", code="CorruptObject")
         return self.file(table)
+
+    def read_ends(self, connection: Connection, files: Iterable[FileTable]) -> None:
+        """The tables of the xorbs in which these files begin and end are in memory, so that nobody asks for each of them."""
+        with self._lock:
+            replaced, known = self._replaced, set(self._tables)
+        ends = {one.xorbs[one.which[at]] for one in files if one.terms for at in (0, -1)}
+        for name, table in xorb_tables(connection, ends - known):
+            self._keep(name, table, replaced)
 
     def free(self, names: Iterable[str]) -> int:
         """Remove the bytes of those of these xorbs that no repo holds; how many bytes that were."""

@@ -29,7 +29,7 @@ def find_spaces(parts: Parts, call: Call) -> Answer:
 
 def _find(parts: Parts, call: Call, kind: RepoKind) -> Answer:
     _forget_what_was_left_empty(call)
-    refresh(parts, kind)
+    refresh(parts)
     with parts.database.read() as connection:
         found, cursor = find_repos(connection, call, kind, _PAGE)
     values = {key: call.text(key) or "" for key in ("search", "author", "gated", "sort", "cursor")}

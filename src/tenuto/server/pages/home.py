@@ -31,8 +31,7 @@ def shown(one: Found) -> Shown:
 
 def home(parts: Parts, call: Call) -> Answer:
     """What was changed last."""
-    for kind in _KINDS:
-        refresh(parts, kind)
+    refresh(parts)
     with parts.database.read() as connection:
         groups = [(kind.plural, find_repos(connection, call, kind, _NEWEST)[0]) for kind in _KINDS]
     return render("home.html", call, groups=[(name, [shown(one) for one in found]) for name, found in groups])

@@ -1,6 +1,5 @@
 """The page of a repo: what its card says, what it holds, how it is used, and what stands before it."""
 
-from itertools import islice
 from typing import NamedTuple
 
 from sqlalchemy import func, select
@@ -11,9 +10,8 @@ from tenuto.server.cards import Card, parse_card, readme_of, tags_of
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.hub import Parts
-from tenuto.server.listing_api import is_file
 from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
-from tenuto.server.pages.content import Shelf, find_file
+from tenuto.server.pages.content import Shelf, find_file, first_items
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
 from tenuto.server.pages.markdown import PAGE_BYTES, markdown_html
@@ -21,7 +19,6 @@ from tenuto.server.pages.render import Html
 from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import snippets
 from tenuto.server.schema import lfs_objects
-from tenuto.server.trees import Walk
 
 README = "README.md"
 GATED_CARD_BYTES = 20_000
@@ -87,13 +84,12 @@ def _totals(parts: Parts, git: GitReader, head: CommitFacts | None) -> Totals:
 
 
 def _count(git: GitReader, head: CommitFacts) -> Totals:
-    walked = list(islice(Walk(git.trees, recursive=True).entries(head.tree), _MOST_FILES + 1))
-    files = [(path, item) for path, item in walked[:_MOST_FILES] if is_file(item)]
+    files, is_all = first_items(git, head.tree, _MOST_FILES)
     blobs = git.blobs(item.oid for _, item in files)
     size = sum(blobs[item.oid].true_size for _, item in files if item.oid in blobs)
     folders = [path.removesuffix(CONFIG).rstrip("/") for path, _ in files if path.endswith("/" + CONFIG)]
     shown = tuple(fitting(folders[:_MOST_ADAPTERS], _ADAPTERS_BYTES, link_weight))
-    return Totals(len(files), size, len(walked) <= _MOST_FILES, shown)
+    return Totals(len(files), size, is_all, shown)
 
 
 def _stored_bytes(git: GitReader) -> int:

@@ -3,19 +3,15 @@
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, NotFoundError
-from tenuto.core.gitobj import TreeItem
 from tenuto.inspect.findings import FormatError, Limits
 from tenuto.inspect.look import look_at
 from tenuto.server.gitstore import CommitFacts, GitReader
-from tenuto.server.listing_api import is_file
-from tenuto.server.pages.content import File, Shelf, files_among
+from tenuto.server.pages.content import File, Shelf, files_among, first_items
 from tenuto.server.pages.plots import Histogram, histogram
 from tenuto.server.pages.records import CELLS, Record, as_text, records
-from tenuto.server.trees import Walk
 
 MOST_FILES = 5000
 _MOST_HEARD = 200
@@ -77,15 +73,14 @@ class _Row(NamedTuple):
 
 def read_samples(git: GitReader, shelf: Shelf, commit: CommitFacts) -> Samples:
     """What a commit holds, as far as its first files tell."""
-    walked = list(islice(Walk(git.trees, recursive=True).entries(commit.tree), MOST_FILES + 1))
-    items: list[tuple[str, TreeItem]] = [(path, item) for path, item in walked[:MOST_FILES] if is_file(item)]
+    items, is_all = first_items(git, commit.tree, MOST_FILES)
     files = files_among(git, items)
     look = _Look(shelf)
     rows = list(look.rows([file for file in files.values() if file.name in _TABLES]))
     samples = [_placed(file) for file in files.values() if file.ending in _SAMPLES]
     sounds = [sample.file for sample in samples if sample.file.ending in _SOUNDS]
     told = [row.duration_s for row in rows if row.duration_s is not None]
-    durations_s = told or look.durations(_spread(sounds))
+    durations_s = told or look.durations(_spread(_alike(sounds)))
     labels = [row.label for row in rows if row.label]
     return Samples(
         splits=_shares((one.split, one.file.size) for one in samples if one.split),
@@ -96,7 +91,7 @@ def read_samples(git: GitReader, shelf: Shelf, commit: CommitFacts) -> Samples:
         heard=len(durations_s),
         sounds=max(len(sounds), len(told)),
         files=len(files),
-        is_all=len(walked) <= MOST_FILES,
+        is_all=is_all,
         faults=look.faults[:_MOST_FAULTS],
         is_whole=look.is_whole,
     )
@@ -112,20 +107,22 @@ class _Look:
 
     def rows(self, tables: list[File]) -> Iterator[_Row]:
         """What the first tables say."""
-        for file in tables[:_MOST_TABLES]:
+        looked_at = tables[:_MOST_TABLES]
+        for file in looked_at:
             with self._noted(file):
                 if file.size > _TABLE_BYTES:
                     raise FormatError("NotAllChecked", f"it has more than the {_TABLE_BYTES:,} bytes that are read")
-                body = self._shelf.head(file, _TABLE_BYTES)
-                yield from map(_row, records(file.ending, body, CELLS // min(len(tables), _MOST_TABLES)))
+        for file, opened in self._shelf.sources([one for one in looked_at if one.size <= _TABLE_BYTES]):
+            with self._noted(file), opened as source:
+                yield from map(_row, records(file.ending, source.head(_TABLE_BYTES), CELLS // len(looked_at)))
         if len(tables) > _MOST_TABLES:
             self.faults.append(f"of {len(tables):,} tables the first {_MOST_TABLES} were read")
 
     def durations(self, sounds: list[File]) -> list[float]:
         """How long those recordings are whose headers say so."""
         found = []
-        for file in sounds:
-            with self._noted(file), self._shelf.source(file) as source:
+        for file, opened in self._shelf.sources(sounds):
+            with self._noted(file), opened as source:
                 value = look_at(source, file.name, _HEADER).facts.get("duration_s")
                 if isinstance(value, int | float) and 0 < value < 1e7:
                     found.append(float(value))
@@ -171,6 +168,12 @@ def _shares(members: Iterable[tuple[str, int]]) -> list[Share]:
         more = Share(f"{len(rest)} more", sum(one.number for one in rest), sum(one.size_bytes for one in rest))
         return [*shares[:_MOST_CLASSES], more]
     return shares
+
+
+def _alike(files: list[File]) -> list[File]:
+    """Those in the database or those outside, whichever are more: both are asked for in different ways."""
+    small, large = ([one for one in files if bool(one.blob.pointer) is is_large] for is_large in (False, True))
+    return max(small, large, key=len)
 
 
 def _spread(files: list[File]) -> list[File]:

@@ -15,6 +15,7 @@ _ITEM = re.compile(rb"[0-7]{5,6} [^\0]+\0.{20}", re.DOTALL)
 _OBJECT = re.compile(rb"object ([0-9a-f]{40})\n")
 _HERE = git_objects.c.repo_id == bindparam("repo")
 _READ_WHOLE = ("tree", "tag")
+_STREAMED = {"stream_results": True, "max_row_buffer": 20}
 _OBJECTS = select(
     git_objects.c.oid,
     git_objects.c.kind,
@@ -129,15 +130,13 @@ class History(NamedTuple):
 
 
 def read_history(connection: Connection, repo_key: int) -> History:
-    """The history of a repo as of the moment that the connection sees. Of all bodies, one is in memory at a time."""
+    """The history of a repo as of the moment that the connection sees. Of all bodies, few are in memory at a time."""
     objects: dict[str, GitObject] = {}
     trees: dict[str, Tree] = {EMPTY_TREE: ()}
     tags: dict[str, str] = {}
     items = _Items()
     here = {"repo": repo_key}
-    for oid, kind, size, sha256, large_size, body in connection.execute(
-        _OBJECTS, here, execution_options={"stream_results": True}
-    ):
+    for oid, kind, size, sha256, large_size, body in connection.execute(_OBJECTS, here, execution_options=_STREAMED):
         objects[oid] = GitObject(kind, size, sha256, large_size)
         if kind == "tree":
             found = _ITEM.findall(body)
