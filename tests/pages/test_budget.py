@@ -69,7 +69,9 @@ def test_a_page_is_light(hub: LiveHub, world: World, speak, name: str) -> None:
     talk = speak(token)
     path = place({**PLACES, **OWN, **ASKED}[name], world)
     push_to_all(hub, world, name)
-    if name in ASKED:  # who stands before a gate is told of it, too: by then the commit was looked at, and the token used
+    if (
+        name in ASKED
+    ):  # who stands before a gate is told of it, too: by then the commit was looked at, and the token used
         speak(world.token).get(path, headers=HTML)
         talk.get("/api/whoami-v2").raise_for_status()
     with statements(hub) as asked:
