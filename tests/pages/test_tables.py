@@ -1,5 +1,6 @@
 """The first rows of tables on their pages: they look alike, whatever file they lie in, are cut, and say so."""
 
+import hashlib
 import io
 import json
 
@@ -14,6 +15,7 @@ from tenuto.server.pages import parquet_head, tables
 from tenuto.server.pages.content import File
 from tenuto.server.pages.previews import Preview
 from tenuto.server.pages.render import weight
+from tenuto.testing.live_hub import LiveHub
 from tests.pages.world import table
 from tests.server.conftest import Owner
 from tests.server.talk import small
@@ -148,11 +150,22 @@ def test_columns_that_cannot_be_shown_are_named(owner: Owner) -> None:
         assert [word for word in words if word not in text] == [], text
 
 
-def test_a_head_is_made_once_and_never_for_who_may_not_read(owner: Owner, speak) -> None:
-    owner.talk.commit(owner.repo, small("a.parquet", parquet(pa.table({"secret": ["owl"]})))).raise_for_status()
+def test_a_head_is_made_once_and_shown_only_to_who_may_read(hub: LiveHub, owner: Owner, speak) -> None:
+    content = parquet(pa.table({"bird": ["owl"]}))
+    owner.talk.commit(owner.repo, small("a.parquet", content)).raise_for_status()
     page = f"/{owner.repo}/blob/main/a.parquet"
-    assert owner.talk.get(page, headers=HTML).text.count("owl") == 1
+    oid = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    kept = hub.hub.parts.remembered.once((parquet_head.parquet, oid), lambda: preview("a.csv", b"bird\nkept\n"))
+    assert texts(kept) == [["kept"]]
+    assert "<td>kept</td>" in owner.talk.get(page, headers=HTML).text
     owner.talk.client.put(f"/api/models/{owner.repo}/settings", json={"gated": "manual"}).raise_for_status()
-    assert "/edit/" not in owner.talk.get(page, headers=HTML).text
-    assert "owl" not in speak(None).get(page, headers=HTML).text
-    assert "owl" in owner.talk.get(page, headers=HTML).text
+    assert "<td>kept</td>" not in speak(None).get(page, headers=HTML).text
+
+
+def test_a_binary_table_is_not_edited(owner: Owner) -> None:
+    owner.talk.commit(
+        owner.repo, small("a.parquet", parquet(pa.table({"a": [1]}))), small("a.csv", b"a\n1\n")
+    ).raise_for_status()
+    for name, is_offered in {"a.parquet": False, "a.csv": True}.items():
+        text = owner.talk.get(f"/{owner.repo}/blob/main/{name}", headers=HTML).text
+        assert (f"/edit/main/{name}" in text, "as=text" in text) == (is_offered, is_offered)

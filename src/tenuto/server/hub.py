@@ -16,7 +16,6 @@ from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.base import Store
 
 MIB = 1 << 20
-_PREVIEWS = 64
 
 
 @dataclass(frozen=True)
@@ -91,5 +90,3 @@ class Parts:
     provider: Provider | None = None
     remembered: Remembered = field(default_factory=Remembered)
     overviews: Turns = field(default_factory=Turns)
-    previews: Remembered = field(default_factory=lambda: Remembered(_PREVIEWS))
-    """The beginnings of tables: few, since each is as large as a page."""

@@ -74,7 +74,7 @@ def _preview(parts: Parts, shelf: Shelf, file: File, call: Call) -> tuple[Previe
             def see() -> Preview | None:
                 return look(source, file, call) or previews.inspected(source, file, call)
 
-            return parts.previews.once((look, file.blob.oid), see) if look in _REMEMBERED else see(), ""
+            return parts.remembered.once((look, file.blob.oid), see) if look in _REMEMBERED else see(), ""
     except FormatError as error:
         if error.code == "NotAllChecked":
             return None, f"This file cannot be shown here: {error}"
