@@ -1,5 +1,6 @@
 """What passwords, links and sign-ups are bounded by."""
 
+import re
 from collections.abc import Callable
 
 import httpx2
@@ -10,6 +11,7 @@ from tenuto.server.audit.reading import Wanted, entries
 from tenuto.server.hub import Limits
 from tenuto.server.people.accounts import find_account, set_admin, set_disabled
 from tenuto.server.people.change import Change
+from tenuto.server.signin.invitations import InvitationWish, invite
 from tenuto.server.signin.passwords import MOST_BYTES, check_password, find_hash, is_right, set_password
 from tenuto.testing.live_hub import LiveHub
 from tests.server.signin.conftest import CHEAP, PASSWORD
@@ -80,6 +82,46 @@ def test_a_link_ends_with_the_right_of_who_made_it(
     assert window().get(place).status_code == 404
     assert window().client.post("/join", data=fields).status_code == 404
     assert window().sign_in(someone, PASSWORD).status_code == 303, "it is still the old one"
+
+
+def test_a_link_is_listed_without_its_secret_and_taken_back(hub: LiveHub, window, someone: str) -> None:
+    boss = window()
+    with hub.hub.changing() as change:
+        set_admin(change, find_account(change.connection, someone), True)
+        code = invite(change, InvitationWish(name=f"{someone}-guest"))
+    boss.sign_in(someone, PASSWORD)
+    page = boss.get("/settings/people").text
+    assert f"{someone}-guest" in page
+    assert "the command line" in page
+    assert code not in page
+    found = re.search(rf'value="(\d+)"><button class="danger" name="deed" value="withdraw">[^/]*{someone}-guest', page)
+    assert found
+    assert window().get(f"/join?code={code}").status_code == 200
+    for status in (303, 404):
+        fields = {"deed": "withdraw", "account": found[1]}
+        assert boss.send("/settings/people", fields, "/settings/people/change").status_code == status
+    assert window().get(f"/join?code={code}").status_code == 404
+    for fields in ({"deed": "withdraw", "account": "x"}, {"deed": "odd", "account": someone}):
+        assert boss.send("/settings/people", fields, "/settings/people/change").status_code == 400
+    with hub.hub.parts.database.read() as connection:
+        last = next(entries(connection, Wanted(actor=someone, limit=1)))
+    assert (last.deed, last.subject, last.facts) == (
+        "user.change",
+        f"{someone}-guest",
+        {"kind": "invitation", "status": "removed"},
+    )
+
+
+def test_a_browser_cuts_no_password(hub: LiveHub, window, someone: str) -> None:
+    browser = window()
+    with hub.hub.changing() as change:
+        code = invite(change, InvitationWish())
+    pages = [browser.get(place).text for place in ("/login", f"/join?code={code}")]
+    browser.sign_in(someone, PASSWORD)
+    for page in (*pages, browser.get("/settings").text):
+        lengths = re.findall(r'type="password"[^>]*maxlength="(\d+)"', page)
+        assert lengths
+        assert set(lengths) == {str(MOST_BYTES)}
 
 
 def test_the_log_tells_that_all_other_browsers_were_signed_out(hub: LiveHub, window, someone: str) -> None:

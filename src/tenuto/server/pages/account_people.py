@@ -1,14 +1,15 @@
 """All accounts of the hub, for whoever administers it: invite, disable, enable, and links for lost passwords."""
 
-from tenuto.core.errors import TenutoError
+from tenuto.core.errors import TenutoError, UsageError
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
+from tenuto.server.pages.account_settings import is_number
 from tenuto.server.pages.render import redirect, render
 from tenuto.server.people.accounts import find_account, list_accounts, set_admin, set_disabled
-from tenuto.server.people.change import changing
+from tenuto.server.people.change import Change, changing
 from tenuto.server.signin.invitation_api import make_link
-from tenuto.server.signin.invitations import InvitationWish
+from tenuto.server.signin.invitations import InvitationWish, list_invitations, withdraw
 
 PLACE = "/settings/people"
 _SHOWN = 500
@@ -22,10 +23,11 @@ def people(parts: Parts, call: Call) -> Answer:
 def _page(parts: Parts, call: Call, link: str = "", fault: TenutoError | None = None) -> Answer:
     wanted = (call.text("search") or "").strip().lower()
     with parts.database.read() as connection:
+        links = list_invitations(connection, parts.now_ms())
         accounts = [one for one in list_accounts(connection) if wanted in f"{one.name} {one.full_name}".lower()]
     values = {"accounts": accounts[:_SHOWN], "more": max(len(accounts) - _SHOWN, 0), "search": wanted, "link": link}
     status = fault.http_status if fault else 200
-    more = {"fault": fault, "tab": "people", "place": PLACE}
+    more = {"fault": fault, "tab": "people", "place": PLACE, "links": links}
     return render("account/people.html", call, status=status, headers=NO_STORE, **values, **more)
 
 
@@ -42,18 +44,25 @@ def invite(parts: Parts, call: Call) -> Answer:
 
 
 def change(parts: Parts, call: Call) -> Answer:
-    """Disable an account or enable it, let it administer the hub or not, or make a link for a lost password."""
+    """Disable an account or enable it, let it administer the hub or not, make a link for a lost password, or take a link back."""
     form = call.form()
     deed, name = form.get("deed", ""), form.get("account", "")
     try:
         if deed == "reset":
             return _page(parts, call, link=make_link(parts, call, InvitationWish(), reset=name))
         with changing(parts, call.origin) as doing:
-            account = find_account(doing.connection, name)
-            if deed in {"disable", "enable"}:
-                set_disabled(doing, account, deed == "disable")
-            elif deed in {"admin", "no-admin"}:
-                set_admin(doing, account, deed == "admin")
+            _do(doing, deed, name)
     except TenutoError as error:
         return _page(parts, call, fault=error)
     return redirect(PLACE)
+
+
+def _do(doing: Change, deed: str, name: str) -> None:
+    if deed == "withdraw" and is_number(name):
+        withdraw(doing, int(name))
+    elif deed in {"disable", "enable"}:
+        set_disabled(doing, find_account(doing.connection, name), deed == "disable")
+    elif deed in {"admin", "no-admin"}:
+        set_admin(doing, find_account(doing.connection, name), deed == "admin")
+    else:
+        raise UsageError("the form does not say what to do")

@@ -1,5 +1,7 @@
 """Links by which somebody gets an account, or a new password for the one that is there: each is good once, and for some days."""
 
+from typing import NamedTuple
+
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
@@ -18,7 +20,10 @@ from tenuto.server.signin.passwords import set_password
 
 DAYS = 7.0
 _LEAST = "read"
+_MAKERS = users.alias("makers")
+_STANDS = invitations.c.maker_id.is_(None) | (_MAKERS.c.is_admin & _MAKERS.c.disabled_ms.is_(None))
 MOST_DAYS = 90
+MOST_LISTED = 500
 PATH = "/join"
 FIELD = "code"
 """In the query, which no log holds."""
@@ -41,6 +46,18 @@ class Invitation(msgspec.Struct, frozen=True):
     user_id: int
     organization: str
     right: str
+
+
+class OpenLink(NamedTuple):
+    """What is shown of a link that somebody has: for whom, to do what, and who made it; the secret is nowhere."""
+
+    id: int
+    name: str
+    resets: bool
+    organization: str
+    right: str
+    maker: str
+    expires_ms: int
 
 
 def invite(change: Change, wish: InvitationWish) -> str:
@@ -84,14 +101,37 @@ def _insert(change: Change, days: float, **values: object) -> str:
     return secret
 
 
+def list_invitations(connection: Connection, now_ms: int) -> list[OpenLink]:
+    """The links that are not over, the newest first."""
+    organizations = users.alias("organizations")
+    columns = (invitations.c.id, invitations.c.name, invitations.c.user_id, organizations.c.name, invitations.c.right)
+    query = select(*columns, _MAKERS.c.name, invitations.c.expires_ms).where(invitations.c.expires_ms > now_ms, _STANDS)
+    query = query.outerjoin(organizations, organizations.c.id == invitations.c.organization_id)
+    query = query.outerjoin(_MAKERS, _MAKERS.c.id == invitations.c.maker_id)
+    rows = connection.execute(query.order_by(invitations.c.id.desc()).limit(MOST_LISTED))
+    return [
+        OpenLink(key, name, bool(user), place or "", right, by or "", end)
+        for key, name, user, place, right, by, end in rows
+    ]
+
+
+def withdraw(change: Change, invitation_id: int) -> None:
+    """A link is no longer good. Raises NotFoundError (UserNotFound) if it was not."""
+    here = invitations.c.id == invitation_id
+    name = change.connection.execute(select(invitations.c.name).where(here)).scalar()
+    if name is None:
+        raise NotFoundError("this link is not good any more", code="UserNotFound", hint="load the page anew")
+    change.connection.execute(delete(invitations).where(here))
+    change.record(Deed.USER_CHANGE, name, kind="invitation", status="removed")
+
+
 def find_invitation(connection: Connection, secret: str, now_ms: int) -> Invitation:
     """What a link is good for; raises NotFoundError (UserNotFound) if it was used, has expired, or never was, and if whoever made it
     administers the hub no longer.
     """
     known = (invitations.c.digest == digest_of(secret)) & (invitations.c.expires_ms > now_ms)
-    stands = invitations.c.maker_id.is_(None) | (users.c.is_admin & users.c.disabled_ms.is_(None))
-    query = select(invitations).outerjoin(users, users.c.id == invitations.c.maker_id)
-    row = connection.execute(query.where(known, stands)).first()
+    query = select(invitations).outerjoin(_MAKERS, _MAKERS.c.id == invitations.c.maker_id)
+    row = connection.execute(query.where(known, _STANDS)).first()
     if row is None:
         raise _no_longer_good()
     organization = name_of(connection, row.organization_id) if row.organization_id else ""
