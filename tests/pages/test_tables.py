@@ -97,6 +97,7 @@ def test_names_of_classes_stand_beside_their_numbers() -> None:
     assert (first["audio"], first["label"], first["seconds"]) == ("004.wav, 4.4 kB", "robin (1)", "null")
     assert (first["other_birds"], first["heard"]) == ("[wren (0)]", "2024-05-01 05:58:00+00:00")
     assert first["embedding"].endswith("…] 64 items")
+    assert [one.type for one in found.values["columns"]][:3] == ["struct of bytes, path", "int64, 3 classes", "float64"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def parquet(source: Source, file: File, call: Call) -> Preview | None:
     missing = Cell(UNREAD, is_quiet=True)
     return table_view(
         Table(
-            [Column(one.name, one.type, one.is_number and not one.class_names) for one in head.columns],
+            [Column(one.name, _type(one), one.is_number and not one.class_names) for one in head.columns],
             [[cells[number] if number < len(cells) else missing for cells in shown] for number in range(count)],
             max(head.rows, count),
             head.column_count,
@@ -34,6 +34,10 @@ def parquet(source: Source, file: File, call: Call) -> Preview | None:
         ),
         "rows",
     )
+
+
+def _type(column: Read) -> str:
+    return f"{column.type}, {len(column.class_names):,} classes" if column.class_names else column.type
 
 
 def _cells(column: Read) -> list[Cell]:
