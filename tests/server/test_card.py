@@ -48,6 +48,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_fine() -> None:
         ("? [1, 2]\n: x", "unhashable"),
         ("x" * (FRONT_MATTER_BYTES + 10), "longer"),
         ("a: 2026-99-99", "month"),
+        ("a: [" + "1," * 9000 + "1]", "values"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(yaml: str, reason: str) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 FRONT_MATTER_BYTES = 1 << 16
 _DEPTH = 50
+_MOST_VALUES = 8_000
 _OPENING = re.compile(r"\s*---[ \t]*\r?\n")
 _NO_TEXT = re.compile(r"[\ud800-\udfff\0]")
 _CLOSING = re.compile(r"^---[ \t]*\r?$", re.MULTILINE)
@@ -19,15 +20,19 @@ class CardError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe types, without aliases (a few lines of them can stand for gigabytes) and without bottomless nesting."""
+    """YAML's safe types, without aliases (a few lines of them can stand for gigabytes), bottomless nesting and very many values."""
 
     depth = 0
+    values = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise CardError("aliases (*name) are not allowed")
         if self.depth >= _DEPTH:
             raise CardError(f"it is nested deeper than {_DEPTH} levels")
+        self.values += 1
+        if self.values > _MOST_VALUES:
+            raise CardError(f"it holds more than {_MOST_VALUES:,} values")
         self.depth += 1
         try:
             return super().compose_node(parent, index)
