@@ -109,11 +109,15 @@ def test_links_and_pictures_of_a_card_lead_into_the_repo() -> None:
         "![[]()" * 10_000,
         "&" * 60_000,
         "|a" * 20_000 + "\n" + "|-" * 20_000,
+        "#\n" * 30_000,
+        "|a|\n|-|\n" * 9_000,
     ],
     ids=lambda text: text[:6],
 )
 def test_no_card_takes_long_or_becomes_large(text: str) -> None:
-    assert len(markdown_html(text, REPO, "main")) < 80_000
+    html = markdown_html(text, REPO, "main")
+    assert len(html) < 80_000
+    assert html.count("\n") <= 7 * 2_000  # lines, of which each may cost as much as a long one
 
 
 def test_what_is_agreed_to_is_shown_whole_however_it_is_written() -> None:

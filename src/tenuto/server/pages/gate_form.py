@@ -26,6 +26,12 @@ class GateBox(NamedTuple):
     """Whether there is something to fill in and send."""
 
 
+def _prompt(parts: Parts, call: Call, text: str) -> Html | None:
+    """The terms as Markdown, made once: they are always shown as a whole."""
+    key = ("prompt", call.repo.id, text)
+    return parts.remembered.once(key, lambda: whole_html(text, call.repo.id, "main")) if text else None
+
+
 def gate_box(parts: Parts, call: Call) -> GateBox | None:
     """What a caller sees who may not read the files; None for those who may."""
     if call.repo.gate is Gate.OPEN or rights_of(call).reads:
@@ -36,7 +42,7 @@ def gate_box(parts: Parts, call: Call) -> GateBox | None:
     asks = state in _ASKS or (state == "pending" and not is_manual)
     return GateBox(
         gateway=gateway,
-        prompt=whole_html(gateway.form.prompt, call.repo.id, "main") if gateway.form.prompt else None,
+        prompt=_prompt(parts, call, gateway.form.prompt),
         button=gateway.form.button[:_BUTTON_CHARACTERS] or "Access repository",
         state=state,
         is_manual=is_manual,

@@ -11,7 +11,7 @@ from pygments.token import Comment, Keyword, Name, Number, String, _TokenType
 
 HIGHLIGHT_BYTES = 128 << 10
 """Longer texts are shown without colours: it would take too long."""
-BUDGET_S = 0.5
+BUDGET_S = 0.3
 _LINE_CHARACTERS = 2000
 
 _LEXERS = {

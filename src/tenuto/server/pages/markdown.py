@@ -21,6 +21,8 @@ from tenuto.server.pages.render import Html, place_url, trusted
 
 _SHOWN_CHARACTERS = (40_000, 15_000, 5_000)
 """Of a longer text the beginning is shown; of one that becomes too much as HTML, less of it."""
+_MOST_LINES = 2_000
+"""A line of few signs may cost as much as a long one."""
 PAGE_BYTES = 60_000
 _WHOLE_BYTES = 1 << 20
 _CODE_CHARACTERS = 10_000
@@ -55,8 +57,8 @@ _TEXT_ALIGN = re.compile(r"text-align:(left|right|center)")
 def markdown_html(text: str, repo: RepoId, revision: str, folder: str = "", most_bytes: int = PAGE_BYTES) -> Html:
     """Markdown as safe HTML, with its relative links led to the files of a repo beside `folder`; no more than fits into a page."""
     links = _Links(repo, revision, folder)
-    for characters in _SHOWN_CHARACTERS:
-        html = _cleaned(text if len(text) <= characters else _beginning(text, characters), links)
+    for beginning in dict.fromkeys(_beginning(text, characters) for characters in _SHOWN_CHARACTERS):
+        html = _cleaned(beginning, links)
         if len(html.encode()) <= most_bytes:
             return trusted(html)
     return trusted("<pre>{}</pre>").format(text[: _SHOWN_CHARACTERS[-1]])
@@ -69,8 +71,10 @@ def whole_html(text: str, repo: RepoId, revision: str) -> Html:
 
 
 def _beginning(text: str, characters: int) -> str:
-    """Whole paragraphs, as far as that goes."""
-    return text[:characters].rpartition("\n\n")[0] or text[:characters]
+    """Whole paragraphs, as far as that goes; all of a text that is not longer."""
+    lines = text[: characters + 1].split("\n", _MOST_LINES)
+    shown = "\n".join(lines[:_MOST_LINES])[:characters]
+    return shown if shown == text else shown.rpartition("\n\n")[0] or shown
 
 
 def _cleaned(text: str, links: "_Links") -> str:

@@ -19,7 +19,8 @@ LATEST = 20
 """How many events the page of the latest ones holds at most."""
 _PAGE = 30
 _BATCH, _MOST_EVENTS = 10, 60
-_PAGE_BYTES, _EVENT_BYTES, _COMMENT_BYTES = 60_000, 300, 45_000
+_PAGE_BYTES, _EVENT_BYTES, _COMMENT_BYTES = 36_000, 300, 30_000
+_COMMENT_CHARACTERS = 10_000
 _SHORT_CHARACTERS = 5000
 """A comment that is longer may be cut where it is shown among others."""
 _PART_CHARACTERS = 12_000
@@ -103,9 +104,10 @@ def _said(call: Call, event: Event) -> Said:
     text = _latest(event)
     if text is None:
         return Said(event.id, author, event.created_ms, None, "a comment that was hidden", 0, 0)
-    html = markdown_html(text, call.repo.id, "main", most_bytes=_COMMENT_BYTES)
+    shown = text[:_COMMENT_CHARACTERS]
+    html = markdown_html(shown, call.repo.id, "main", most_bytes=_COMMENT_BYTES)
     more = event.id if len(text) > _SHORT_CHARACTERS else 0
-    return Said(event.id, author, event.created_ms, html, "", more, max(len(html.encode()), len(text)))
+    return Said(event.id, author, event.created_ms, html, "", more, max(len(html.encode()), len(shown)))
 
 
 def _latest(event: Event) -> str | None:
