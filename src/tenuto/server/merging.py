@@ -1,7 +1,7 @@
 """What changed between two trees, where two branches parted, and what their merge is."""
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from tenuto.core.gitobj import TreeItem, parse_commit
@@ -20,12 +20,17 @@ class Change(NamedTuple):
 
 def changes(git: GitReader, old: str, new: str) -> dict[str, Change]:
     """The files that differ between two trees, by path. Folders that are the same are not read."""
-    found: dict[str, Change] = {}
-    _compare(git, old, new, "", found)
-    return found
+    return {path: files for path, change in walk_changes(git, old, new) if (files := files_of(change))}
 
 
-def _compare(git: GitReader, old: str | None, new: str | None, prefix: str, found: dict[str, Change]) -> None:
+def files_of(change: Change) -> Change | None:
+    """What of a change are files; None if neither side is one."""
+    files = Change(*(None if item is None or item.is_tree else item for item in change))
+    return files if files.old or files.new else None
+
+
+def walk_changes(git: GitReader, old: str | None, new: str | None, prefix: str = "") -> Iterator[tuple[str, Change]]:
+    """What differs between two trees, files and folders, a folder before what is in it. Folders are read when it is their turn."""
     if old == new:
         return
     trees = git.trees([oid for oid in (old, new) if oid])
@@ -35,13 +40,9 @@ def _compare(git: GitReader, old: str | None, new: str | None, prefix: str, foun
         was, now = before.get(name), after.get(name)
         if was == now:
             continue
-        path = prefix + name
-        if (was and was.is_tree) or (now and now.is_tree):
-            below = tuple(item.oid if item and item.is_tree else None for item in (was, now))
-            _compare(git, below[0], below[1], f"{path}/", found)
-        files = tuple(None if item is None or item.is_tree else item for item in (was, now))
-        if files != (None, None):
-            found[path] = Change(*files)
+        yield prefix + name, Change(was, now)
+        folders = [item.oid if item and item.is_tree else None for item in (was, now)]
+        yield from walk_changes(git, folders[0], folders[1], f"{prefix}{name}/")
 
 
 def merge_base(git: GitReader, ours: str, theirs: str) -> str | None:

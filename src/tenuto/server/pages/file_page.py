@@ -7,10 +7,10 @@ from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.inspect.findings import FormatError
 from tenuto.inspect.source import Source
 from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.pages import parquet_head, previews, tables, weights
-from tenuto.server.pages.changed import last_changes
+from tenuto.server.pages.changed import Recent
 from tenuto.server.pages.content import File, Shelf, find_file
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
@@ -39,11 +39,11 @@ def blob(parts: Parts, call: Call) -> Answer:
         git = GitReader(connection, call.repo.key, parts.cache)
         page = RepoPage(call, git)
         commit = page.commit()
-        file = find_file(git, commit, call.params["path"])
+        path = call.params["path"]
+        recent = Recent(git, commit, path.rpartition("/")[0])
+        file = find_file(git, commit, path)
         if file is None:
-            raise NotFoundError(
-                f"there is no file {call.params['path'][:300]} at {page.revision[:100]}", code="EntryNotFound"
-            )
+            raise NotFoundError(f"there is no file {path[:300]} at {page.revision[:100]}", code="EntryNotFound")
         preview, fault = _preview(parts, Shelf(parts, git), file, call) if page.rights.reads else (None, "")
         return page.render(
             "blob.html",
@@ -54,15 +54,10 @@ def blob(parts: Parts, call: Call) -> Answer:
             file=file,
             preview=preview,
             fault=fault,
-            changed=_changed(git, commit, file),
+            changed=recent.last_changes([file.name]).get(file.name),
             names=ref_names(git, file.path),
             gate=gate_box(parts, call),
         )
-
-
-def _changed(git: GitReader, commit: CommitFacts, file: File) -> CommitFacts | None:
-    folder = file.path.rpartition("/")[0]
-    return last_changes(git, commit, folder, [file.name]).get(file.name)
 
 
 def _preview(parts: Parts, shelf: Shelf, file: File, call: Call) -> tuple[Preview | None, str]:

@@ -1,5 +1,6 @@
 """The commits of a revision, what one of them changed, and how two of them differ."""
 
+from itertools import islice
 from typing import Any, NamedTuple
 
 from tenuto.core.gitobj import EMPTY_TREE
@@ -7,7 +8,7 @@ from tenuto.server.differences import Texts
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.hub import Parts
-from tenuto.server.merging import Change, changes
+from tenuto.server.merging import Change, files_of, walk_changes
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import weight
 from tenuto.server.pages.room import fitting, link_weight
@@ -16,6 +17,7 @@ from tenuto.server.pages.tree import ref_names
 _PAGE = 40
 _MOST_LISTED, _LISTED_BYTES, _NAME_BYTES = 60, 15_000, 130
 _MOST_SHOWN = 20
+_MOST_COMPARED = 10_000
 _DIFF_BYTES, _SECTION_BYTES, _LINE_BYTES, _LINE_CHARACTERS = 50_000, 300, 30, 1000
 _MESSAGE_CHARACTERS = 4000
 _MARKS = {"+": "add", "-": "del", "@": "hunk"}
@@ -77,9 +79,10 @@ def compare(parts: Parts, call: Call) -> Answer:
 def _difference(
     parts: Parts, page: RepoPage, template: str, old: CommitFacts | None, new: CommitFacts, **values: Any
 ) -> Answer:
-    found = changes(page.git, old.tree if old else EMPTY_TREE, new.tree)
-    only = page.call.text("path")
-    wanted = {only: found[only]} if only in found else found
+    before = old.tree if old else EMPTY_TREE
+    walked = list(islice(walk_changes(page.git, before, new.tree), _MOST_COMPARED + 1))
+    found = {path: files for path, change in walked[:_MOST_COMPARED] if (files := files_of(change))}
+    wanted = _only(page, before, new.tree) or found
     shown = _shown(parts, page.git, wanted) if page.rights.reads else []
     return page.render(
         template,
@@ -88,9 +91,18 @@ def _difference(
         new=new,
         changed=[Changed(path, _what(found[path])) for path in _listed(found)],
         count=len(found),
+        is_all=len(walked) <= _MOST_COMPARED,
         differences=shown,
         **values,
     )
+
+
+def _only(page: RepoPage, old: str, new: str) -> dict[str, Change]:
+    """The one file that the query asks for, if it differs."""
+    path = page.call.text("path") or ""
+    sides = Change(page.git.find(old, path), page.git.find(new, path))
+    files = files_of(sides) if path and sides.old != sides.new else None
+    return {path: files} if files else {}
 
 
 def _listed(found: dict[str, Change]) -> list[str]:

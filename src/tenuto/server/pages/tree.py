@@ -10,7 +10,7 @@ from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, CommitFacts, Git
 from tenuto.server.hub import Parts
 from tenuto.server.listing_api import is_file
 from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
-from tenuto.server.pages.changed import last_changes
+from tenuto.server.pages.changed import Recent
 from tenuto.server.pages.content import File, Shelf, files_among
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.gate_form import gate_box
@@ -21,6 +21,7 @@ from tenuto.server.pages.training import LOGS
 from tenuto.server.trees import Walk
 
 _PAGE, _PAGE_BYTES, _ENTRY_BYTES = 100, 50_000, 500
+_TIMES_NAMED = 12  # the path of the folder itself, in links and in lines to copy
 _MOST_REFS, _REFS_BYTES, _REF_BYTES = 60, 6_000, 60
 
 
@@ -48,6 +49,7 @@ def tree(parts: Parts, call: Call) -> Answer:
         git = GitReader(connection, call.repo.key, parts.cache)
         page = RepoPage(call, git)
         commit = page.commit()
+        recent = Recent(git, commit, path)
         root = git.find(commit.tree, path)
         if root is None or not root.is_tree:
             raise NotFoundError(f"there is no folder {path[:300]} at {page.revision[:100]}", code="EntryNotFound")
@@ -60,7 +62,7 @@ def tree(parts: Parts, call: Call) -> Answer:
             commit=commit,
             revision=page.revision,
             path=path,
-            entries=_entries(git, commit, path, listed, files),
+            entries=_entries(recent, listed, files),
             after=after,
             names=ref_names(git, path),
             adapter=adapter,
@@ -74,7 +76,7 @@ def _page_of(git: GitReader, root: TreeItem, path: str, after: str) -> tuple[lis
     """The entries behind the name `after`, folders and files, as many as a page takes, and the name behind which the next one begins."""
     behind = f"{path}/{after}".lstrip("/") if after else ""
     listed: list[tuple[str, TreeItem]] = []
-    room = _PAGE_BYTES
+    room = _PAGE_BYTES - _TIMES_NAMED * len(quote(path))
     for name, item in Walk(git.trees, recursive=False).entries(root.oid, path, behind):
         room -= _ENTRY_BYTES + len(quote(name)) + weight(item.name)
         if listed and (room < 0 or len(listed) == _PAGE):
@@ -84,10 +86,8 @@ def _page_of(git: GitReader, root: TreeItem, path: str, after: str) -> tuple[lis
     return listed, ""
 
 
-def _entries(
-    git: GitReader, commit: CommitFacts, folder: str, listed: list[tuple[str, TreeItem]], files: dict[str, File]
-) -> list[Entry]:
-    changes = last_changes(git, commit, folder, [item.name for _, item in listed])
+def _entries(recent: Recent, listed: list[tuple[str, TreeItem]], files: dict[str, File]) -> list[Entry]:
+    changes = recent.last_changes([item.name for _, item in listed])
     entries = [
         Entry(item.name, path, files[path].size if path in files else None, changes.get(item.name))
         for path, item in listed
