@@ -3,6 +3,9 @@
 import hashlib
 import json
 
+import pytest
+
+from tenuto.server.pages import samples
 from tenuto.testing.live_hub import LiveHub
 from tests.pages.world import tone
 from tests.server.conftest import Owner
@@ -71,3 +74,15 @@ def test_one_huge_number_hides_nothing(owner: Owner) -> None:
     assert page.status_code == 200
     assert "wren" in page.text
     assert "2.5 seconds" in page.text
+
+
+def test_recordings_are_heard_for_a_while_and_no_longer(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"{owner.name}/data"
+    owner.talk.create(name, kind="dataset").raise_for_status()
+    sounds = [small(f"train/wren/{number}.wav", tone(0.1 + number / 100)) for number in range(5)]
+    owner.talk.commit(name, *sounds, kind="datasets").raise_for_status()
+    monkeypatch.setattr(samples, "_HEARING_S", -1)
+    page = owner.talk.get(f"/datasets/{name}/insights", headers=HTML).text
+    assert "5 recordings" in page
+    assert "wren" in page
+    assert "Durations" not in page
