@@ -89,6 +89,16 @@ def test_a_failure_says_what_happened_to_what_and_what_to_do(owner: Owner, metho
     assert help_ in main
 
 
+def test_a_link_to_a_file_that_is_gone_leads_to_a_page_and_programs_are_told_as_ever(owner: Owner) -> None:
+    place = f"/{owner.repo}/resolve/main/gone.bin"
+    plain, page = owner.talk.get(place), owner.talk.get(place, headers=HTML)
+    assert plain.json()["code"] == "EntryNotFound"
+    assert page.status_code == plain.status_code == 404
+    assert "gone.bin does not exist at" in page.text.partition("<main")[2]
+    for name in ("X-Repo-Commit", "X-Error-Code"):
+        assert page.headers[name] == plain.headers[name]
+
+
 def test_a_file_has_to_be_chosen(owner: Owner) -> None:
     fields = {"f": ("", b"")}
     answer = owner.talk.client.post(f"/{owner.repo}/upload/main", files=fields, headers=HTML)

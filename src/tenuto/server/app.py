@@ -14,8 +14,8 @@ import msgspec
 
 from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UsageError
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
-from tenuto.core.wire import REQUEST_ID
-from tenuto.server.exchange import Answer, Call, FileBody, Pieces, Sink, error_answer
+from tenuto.core.wire import REQUEST_ID, error_from_answer
+from tenuto.server.exchange import JSON_HEADERS, Answer, Call, FileBody, Pieces, Sink, error_answer
 from tenuto.server.forgery import check_form
 from tenuto.server.gate import admit, admit_known
 from tenuto.server.hub import Parts
@@ -102,7 +102,7 @@ class Exchange:
         try:
             file = None
             try:
-                answer = await self._answer()
+                answer = self._shown(await self._answer())
                 if isinstance(answer.body, FileBody) and self._method != "HEAD":
                     file = await self._app.in_thread(self._opened, answer.body)
             except TenutoError as error:
@@ -278,6 +278,15 @@ class Exchange:
             pieces.append(piece)
             size += len(piece)
         return b"".join(pieces)
+
+    def _shown(self, answer: Answer) -> Answer:
+        """What a handler refused by an answer of its own, for programs, a browser is told on a page; with the same headers."""
+        is_refusal = answer.status >= 400 and answer.headers.get("Content-Type") == JSON_HEADERS["Content-Type"]
+        call, route, body = self._call, self._route, answer.body
+        if not (is_refusal and isinstance(body, bytes) and call and route and route.page and wants_page(call)):
+            return answer
+        page = failure_page(call, error_from_answer(answer.status, answer.headers, body), answer.status)
+        return page._replace(headers={**answer.headers, **page.headers})
 
     def _failure(self, error: TenutoError) -> Answer:
         route = self._route
