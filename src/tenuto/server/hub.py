@@ -26,9 +26,9 @@ class Limits:
     """Files above that are large objects, whatever their name."""
     commit_body: int = 256 * MIB
     commit_paths: int = 200_000
-    multipart_from: int = 1024 * MIB
-    """Uploads above that are sent in parts, if the client can."""
-    part: int = 64 * MIB
+    multipart_from: int = 256 * MIB
+    """Uploads above that are sent in parts, if the client can: over several connections, and after a failure only a part again."""
+    part: int = 32 * MIB
     object: int = 1 << 40
     xet_download_from: int = 64 * MIB
     """Clients are told to download files of chunks by Xet from this size on; smaller ones arrive sooner without."""

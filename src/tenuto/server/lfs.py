@@ -27,7 +27,7 @@ from tenuto.server.signing import LINK_LIFE_S, Claims, Operation
 from tenuto.server.unneeded import spare_told
 from tenuto.server.xet_rows import file_hashes
 
-_MAX_PARTS = 10_000
+_MAX_PARTS = 4000
 
 
 class BranchName(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from tenuto.core.errors import InternalError
 from tenuto.store.base import IncomingBlocks, Sealed, check_seal
-from tenuto.store.disk import disk_errors, start_writing
+from tenuto.store.disk import EARLY_BYTES, disk_errors, start_writing
 from tenuto.store.spool import open_spool_file, rename_sealed
 
 _HEAD = struct.Struct("<8sQQ")
@@ -24,8 +24,6 @@ _CATCH_UP = 4
 """How much more than it writes a thread hashes of what others wrote: enough to come up with them, and no long wait for anybody."""
 _BEHIND_BYTES = 8 << 20
 """Who writes waits for whoever hashes, if so much is there to be hashed: all of it after the last byte would take longer."""
-_EARLY_BYTES = 8 << 20
-"""The disk begins with so much at a time: it has little left to do when a block is complete."""
 _sync = getattr(os, "fdatasync", os.fsync)  # not every system has the cheaper one
 
 
@@ -119,7 +117,7 @@ class BlockFile(IncomingBlocks):
                 view, position = view[count:], position + count
         if start == end:
             self._ends[number] = position
-        if (begun := start - start % _EARLY_BYTES) != position - position % _EARLY_BYTES:
+        if (begun := start - start % EARLY_BYTES) != position - position % EARLY_BYTES:
             start_writing(self._descriptor, begun, position - begun)
 
     def _follow(self, position: int, written: memoryview) -> None:

@@ -18,6 +18,8 @@ _FICLONE = 0x40049409
 COPIED_BYTES = 16 << 10
 _SYNC_EACH_LIMIT = 4
 _SYNC_FILE_RANGE_WRITE = 2
+EARLY_BYTES = 8 << 20
+"""The disk is told to begin with so much at a time: it has little left to do when all is written."""
 _SPARE = re.compile(r"\.tenuto-[0-9a-f]{16}")
 
 
@@ -73,7 +75,7 @@ def _hash_rest(descriptor: int, hasher: "hashlib._Hash", progress: Callable[[int
 
 def sync_filesystem(folder: str, files: Sequence[str]) -> None:
     """Return when `files`, which lie in `folder`, are on the disk: one `syncfs` for many, `fsync` for few or where there is no `syncfs`."""
-    syncfs = _system_call("syncfs")
+    syncfs = _syncfs()
     if len(files) > _SYNC_EACH_LIMIT and syncfs:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -96,6 +98,10 @@ def start_writing(descriptor: int, start: int, length: int) -> None:
 
         place, size = ctypes.c_longlong(start), ctypes.c_longlong(length)
         sync_file_range(descriptor, place, size, _SYNC_FILE_RANGE_WRITE)
+
+
+def _syncfs() -> Callable[..., int] | None:
+    return _system_call("syncfs")
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import cast
 
 from tenuto.core.gitobj import object_hasher
 from tenuto.store.base import Incoming, Sealed, check_key, check_seal
-from tenuto.store.disk import BLOCK_BYTES, disk_errors
+from tenuto.store.disk import BLOCK_BYTES, EARLY_BYTES, disk_errors, start_writing
 
 _OWN = re.compile(r"[a-z]+-[0-9A-Za-z-]+")
 
@@ -21,7 +21,7 @@ class SpoolFile(Incoming):
     """An object on its way in, hashed as it comes. Under a key it goes on from what an interrupted receive left."""
 
     def __init__(self, spool: str, key: str | None, git_size: int | None) -> None:
-        self.size = 0
+        self.size = self._told = 0
         self._git_size = git_size
         self._spool = spool
         self._sealed = False
@@ -50,12 +50,15 @@ class SpoolFile(Incoming):
                 count = os.write(self._descriptor, view)
                 self._count(view[:count])  # what is hashed is what is in the file, also if the next write fails
                 view = view[count:]
+        if self.size - self._told >= EARLY_BYTES:
+            start_writing(self._descriptor, self._told, self.size - self._told)
+            self._told = self.size
 
     def restart(self) -> None:
         with disk_errors(self._path):
             os.ftruncate(self._descriptor, 0)
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self.size = 0
+        self.size = self._told = 0
         self._hashers = self._new_hashers()
 
     def seal(self, *, sha256: str | None = None, git_id: str | None = None, source: str = "") -> Sealed:
