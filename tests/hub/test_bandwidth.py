@@ -14,12 +14,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.now_s = 100.0
+        self.longest_s = 0.0
 
     def __call__(self) -> float:
         return self.now_s
 
     def sleep(self, seconds: float) -> None:
         self.now_s += seconds
+        self.longest_s = max(self.longest_s, seconds)
 
 
 @pytest.mark.parametrize("piece", [1, 1000, 65_536, 1_000_000])
@@ -69,3 +71,13 @@ def test_a_session_pays_for_what_it_sends_and_receives() -> None:
         assert received_s == pytest.approx(2.0, abs=BURST_S + 0.01)
         session.send("PUT", "x", lambda: [b"y" * 3_000_000], 3_000_000)
         assert clock.now_s - 100.0 - received_s == pytest.approx(5.0, abs=0.01)
+
+
+@pytest.mark.parametrize("rate", [20_000, 1_000_000])
+def test_no_single_wait_is_long_so_that_who_is_to_stop_ends_soon(rate: int) -> None:
+    clock = Clock()
+    bucket = Bandwidth(rate, clock=clock, sleep=clock.sleep)
+    with serving(in_turn([Reply(200, b"x" * 2_000_000)])) as server, Session(server.url, bandwidth=bucket) as session:
+        session.request("GET", "x")
+        session.send("PUT", "x", lambda: [b"y" * 2_000_000], 2_000_000)
+    assert clock.longest_s <= 2 * BURST_S

@@ -2,19 +2,22 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import IntegrityError, UnavailableError
+from tenuto.core.errors import AccessDeniedError, IntegrityError, UnavailableError
 from tenuto.core.ids import RepoId, RepoKind
+from tenuto.core.pack import FILE_LIMIT_BYTES
 from tenuto.hub.download import Wanted, download, download_from
 from tenuto.hub.remote import Remote
 from tenuto.hub.session import Session
 from tenuto.hub.sources import WebSource
 from tenuto.hub.upload import Upload, upload
 from tenuto.store.local import LocalStore
+from tenuto.testing.lies import Answer, Lie, Status
 from tenuto.testing.live_hub import LiveHub
 from tenuto.testing.stores import FaultyStore, StoreFault
 from tests.hub.place import PART_BYTES, Place, check_whole, noise, sha256_of, spool_files
@@ -169,3 +172,42 @@ class TestUpload:
         assert raised_by(run) is error
         assert not heard.is_called_again
         assert place.head == before, "there is no commit"
+
+    @pytest.mark.parametrize(
+        ("waiting", "files", "refused"),
+        [
+            (("POST", "/lfs/complete/"), {"long.bin": noise(4 * PART_BYTES + 1, 7)}, noise(900, 8)),
+            (
+                ("PUT", "/pack"),
+                {f"{number}.wav": noise(900, number) for number in range(30)},
+                noise(FILE_LIMIT_BYTES + 1, 8),
+            ),
+        ],
+        ids=["the end of parts", "a pack"],
+    )
+    def test_one_failure_waits_for_no_hub(
+        self, place: Place, waiting: tuple[str, str], files: dict[str, bytes], refused: bytes
+    ) -> None:
+        """While one request waits for as long as the hub asks it to, another one fails for good."""
+        waits = threading.Event()
+
+        class Asks(Status):
+            def instead(self) -> Answer:
+                waits.set()
+                return super().instead()
+
+        class Refuses(Status):
+            def instead(self) -> Answer:
+                assert waits.wait(10)
+                return super().instead()
+
+        before, outgoing = place.head, place.outgoing({**files, "refused.bin": refused})
+        lies = [
+            Lie(*waiting, Asks(503, {"Retry-After": "60"}), times=None),
+            Lie("PUT", sha256_of(refused), Refuses(403, {"X-Error-Code": "Forbidden"})),
+        ]
+        with place.through(*lies, sleep=time.sleep) as (remote, _):
+            wanted = Upload(outgoing, [], "a title")
+            error = raised_by(lambda: upload(remote, place.repo, "main", before, wanted, jobs=4))
+        assert isinstance(error, AccessDeniedError)
+        assert place.head == before

@@ -75,6 +75,27 @@ def test_an_answer_that_is_none(hub: LiveHub, place: Place, asked: list[str]) ->
     assert caught.value.code == "BadAnswer"
 
 
+def test_requests_in_a_circle(place: Place, asked: list[str]) -> None:
+    around = Status(200, {"Link": f'</api/models/{place.repo.full_name}/user-access-request/all>; rel="next"'}, b"[]")
+    with (
+        place.through(Lie("GET", "/user-access-request/", around, times=None)) as (remote, _),
+        pytest.raises(UnavailableError) as caught,
+    ):
+        list(GateKeeper(remote, place.repo).requests("all"))
+    assert caught.value.code == "BadAnswer"
+
+
+def test_a_hub_that_always_has_more_to_decide(place: Place, asked: list[str]) -> None:
+    more = Status(200, {}, b'{"done": [], "more": true}')
+    with (
+        place.through(Lie("POST", "/handle-many", more, times=None)) as (remote, liar),
+        pytest.raises(UnavailableError) as caught,
+    ):
+        GateKeeper(remote, place.repo).decide_all("accepted", Terms())
+    assert caught.value.code == "BadAnswer"
+    assert len(liar.requests) == 1
+
+
 def test_what_a_gate_says_to_whoever_comes(hub: LiveHub, place: Place, asked: list[str]) -> None:
     for token, own in ((None, None), (hub.user(asked[0]), "pending"), (place.token, "none")):
         with Session(hub.url, token) as session:

@@ -9,7 +9,6 @@ from msgspec import UNSET, UnsetType
 from tenuto.core.errors import NotFoundError, UnavailableError, UsageError
 from tenuto.core.ids import RepoId
 from tenuto.core.settings import PUBLIC_HUB
-from tenuto.core.wire import next_link
 from tenuto.hub.remote import Remote
 
 T = TypeVar("T")
@@ -152,11 +151,8 @@ class GateKeeper:
 
     def requests(self, state: State) -> Iterator[Request]:
         """The requests in a state, oldest first, page by page; hubs that are not ours know the first three."""
-        address: str | None = f"{self._requests}/{state}"
-        while address:
-            answer = self._remote.session.request("GET", address)
-            yield from _decode(answer.body, list[Request])
-            address = next_link(answer.headers)
+        for page in self._remote.pages(f"{self._requests}/{state}"):
+            yield from _decode(page.body, list[Request])
 
     def report(self) -> bytes:
         """All requests as CSV."""
@@ -191,6 +187,8 @@ class GateKeeper:
             done += many.done
             failed |= {one.name: one.error for one in many.failed}
             more = many.more
+            if more and not many.done:
+                raise UnavailableError("the hub says that more wait, and decides about none of them", code="BadAnswer")
         return Outcome(done, failed)
 
     def _decide_many(self, body: Mapping[str, object]) -> _Many | None:

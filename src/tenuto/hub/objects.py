@@ -117,7 +117,7 @@ class _Sender:
             files = [file for file, _ in group]
             size = sum(frame_size(file.sha256, file.size) for file in files)
             try:
-                self._remote.send_pack(self._repo, functools.partial(_frames, files), size)
+                self._remote.send_pack(self._repo, functools.partial(_frames, files), size, self.stopped)
             except TenutoError as error:
                 if error.code == "QuotaExceeded":
                     raise  # one by one, some of them would fit: nobody asked for that
@@ -154,7 +154,7 @@ class _Sender:
     def _verify(self, file: Outgoing, action: wire.LfsAction) -> None:
         body = msgspec.json.encode(wire.LfsObject(file.sha256, file.size))
         headers = {"Content-Type": wire.LFS_MEDIA_TYPE, **action.header}
-        self._remote.session.request("POST", action.href, body=body, headers=headers)
+        self._remote.session.request("POST", action.href, body=body, headers=headers, stopped=self.stopped)
 
     def _send_parts(self, file: Outgoing, action: wire.LfsAction, again: bool) -> bool:
         """Whether the hub has all of them in the end; if not, and they will not be sent `again`, that is an error."""
@@ -177,8 +177,9 @@ class _Sender:
         work.run()
         parts = [{"partNumber": number, "etag": tags[number]} for number in numbers]
         body = msgspec.json.encode({"oid": file.sha256, "parts": parts})
+        headers = {"Content-Type": wire.LFS_MEDIA_TYPE}
         try:
-            self._remote.session.request("POST", action.href, body=body, headers={"Content-Type": wire.LFS_MEDIA_TYPE})
+            self._remote.session.request("POST", action.href, body=body, headers=headers, stopped=self.stopped)
         except ConflictError:
             if not again:
                 raise

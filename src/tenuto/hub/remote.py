@@ -1,6 +1,7 @@
 """The verbs of a hub, one method a route (hub-protocol section 4). Each raises the error tree; none retries what may have been done."""
 
 import base64
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
@@ -102,14 +103,19 @@ class Remote:
     def tree(self, repo: RepoId, revision: str, path: str = "") -> Iterator[wire.TreeEntry]:
         """Every file at or below `path`, page by page; raises NotFoundError (RepoNotFound, RevisionNotFound, EntryNotFound)."""
         segment = f"/{quote(path, safe='')}" if path else ""
-        address: str | None = f"{repo.api_path}/tree/{quote(revision, safe='')}{segment}?recursive=true&expand=false"
+        for page in self.pages(f"{repo.api_path}/tree/{quote(revision, safe='')}{segment}?recursive=true&expand=false"):
+            for entry in _decode(page, list[wire.TreeEntry]):
+                if entry.type == "file":
+                    yield _checked(entry)
+
+    def pages(self, first: str) -> Iterator[Answer]:
+        """The answers at an address and at what each names as the next one; raises UnavailableError (BadAnswer) for a circle."""
+        address: str | None = first
         asked: set[str] = set()
         while address:
             asked.add(address)
             answer = self.session.request("GET", address)
-            for entry in _decode(answer, list[wire.TreeEntry]):
-                if entry.type == "file":
-                    yield _checked(entry)
+            yield answer
             address = wire.next_link(answer.headers)
             if address in asked:
                 raise UnavailableError("the hub's listing comes round in a circle", code="BadAnswer")
@@ -192,9 +198,15 @@ class Remote:
         """Address and body of a request (POST) for many small files in one answer."""
         return f"{repo.api_path}/pack/{quote(commit, safe='')}", msgspec.json.encode({"paths": paths})
 
-    def send_pack(self, repo: RepoId, blocks: Callable[[], Iterable[bytes]], size: int) -> None:
-        """Send many small objects in one body; raises IntegrityError (HashMismatch)."""
-        self.session.send("PUT", f"{repo.api_path}/pack", blocks, size, {"Content-Type": MEDIA_TYPE})
+    def send_pack(
+        self,
+        repo: RepoId,
+        blocks: Callable[[], Iterable[bytes]],
+        size: int,
+        stopped: threading.Event | None = None,
+    ) -> None:
+        """Send many small objects in one body, unless `stopped`; raises IntegrityError (HashMismatch)."""
+        self.session.send("PUT", f"{repo.api_path}/pack", blocks, size, {"Content-Type": MEDIA_TYPE}, stopped)
 
     def file_address(self, repo: RepoId, commit: str, path: str) -> str:
         """The path under which the bytes of a file are served."""

@@ -120,18 +120,20 @@ class Session:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         again: bool = True,
+        stopped: threading.Event | None = None,
     ) -> Answer:
         """Ask, and return the whole answer, whose status is below 400. `address` is a path on the endpoint or a URL.
 
         With `again`, network failures and the statuses that ask for patience are tried again, waiting as the hub says; without it
-        only those answers that say the request was not carried out. Raises the error that the answer stands for, or UnavailableError.
+        only those answers that say the request was not carried out. Once `stopped` is set, nothing is waited for any more.
+        Raises the error that the answer stands for, or UnavailableError.
         """
 
         def once() -> Answer:
             with self.open(method, address, body, headers) as stream:
                 return _whole(stream)
 
-        return self.persist(once, again=again)
+        return self.persist(once, again=again, stopped=stopped)
 
     def send(
         self,
@@ -205,7 +207,7 @@ class Session:
     def _ask(
         self, method: str, url: str, content: Content, headers: Mapping[str, str] | None
     ) -> contextlib.AbstractContextManager[httpx2.Response]:
-        body = self._sent(content()) if callable(content) else content
+        body = self._metered(content()) if callable(content) else content
         self._count()
         # Of these headers, what prints the variables of a failure shows no token.
         return self._client.stream(method, url, content=body, headers=httpx2.Headers(self._headers(url, headers)))
@@ -216,7 +218,8 @@ class Session:
             sent["Authorization"] = f"Bearer {self._token}"
         return sent
 
-    def _sent(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    def _metered(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same bytes as fast as they may go, in pieces none of which is waited for long: whoever gets one may have no more use for it."""
         for block in blocks:
             piece_bytes = self._bandwidth.piece_bytes
             for start in range(0, len(block), piece_bytes):
@@ -229,8 +232,7 @@ class Session:
         held: list[bytes] = []
         size, due_s = 0, time.monotonic() + BLOCK_WAIT_S
         try:
-            for piece in response.iter_raw():
-                self._bandwidth.take(len(piece))
+            for piece in self._metered(response.iter_raw()):
                 held.append(piece)
                 size += len(piece)
                 if size >= BLOCK_BYTES or time.monotonic() >= due_s:
