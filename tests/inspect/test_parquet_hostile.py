@@ -198,6 +198,33 @@ def test_pages_of_nothing_but_zeros_or_ones(encoding: int) -> None:
             look(one_page(byte * 200_000, physical, values=1 << 30, encoding=encoding))
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        one_page(bytes.fromhex("28b52ffd2000010000") * 1000, codec=ZSTD),
+        one_page(bytes.fromhex("1f8b08000000000000ff") + bytes.fromhex("000000ffff") * 400_000, codec=GZIP),
+        one_page(number(8192) + number(1024) + number(1 << 40) + (b"\0" + bytes(1024)) * 100, BYTES, encoding=6),
+        one_page(struct.pack("<I", 3 << 20) + bytes(3 << 20), 0, encoding=3),
+        one_page(bytes(4 << 20), encoding=9, unpacked=4 << 20),
+    ],
+    ids=["empty frames", "empty blocks", "differences of no bits", "levels", "split bytes"],
+)
+def test_what_gives_nothing_costs_something(data: bytes) -> None:
+    assert "more work" in look(data, steps=3_000).columns[0].fault
+
+
+def test_a_struct_of_very_many_fields_is_cut() -> None:
+    schema: list[Fields] = [
+        {4: b"root", 5: 1},
+        {3: 0, 4: b"s", 5: 5000},
+        *[{1: INT64, 4: b"x%d" % name} for name in range(5000)],
+    ]
+    body = page(struct.pack("<9q", *range(9)))
+    (found,) = look(file(body, *[column(size=len(body))] * 5000, schema=schema)).columns
+    assert isinstance(found.values[0], dict)
+    assert len(found.values[0]) == 100
+
+
 def test_lists_without_end_are_not_walked() -> None:
     """Two levels, each told as one run of a thousand million entries."""
     level = number(1_000_000_000 << 1) + b"\1"

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenuto.inspect.columnar import packed
 from tenuto.inspect.columnar.encodings import KEPT_BYTES, Blob
 from tenuto.inspect.columnar.rows import Head, read_head
 from tenuto.inspect.columnar.texts import value_text
@@ -202,6 +203,13 @@ def test_recordings_in_a_table_are_passed_over_and_not_read() -> None:
         texts = [value_text(one) for one in found.columns[0].values]
         assert texts == [f"{number}.wav, 300 kB" for number in range(ROWS)], codec
         assert sum(read) < (2_000_000 if codec == "none" else 7_000_000), codec
+
+
+def test_a_library_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_ZSTD", ("none.such",))
+    found = head(written(pa.table({"a": [1], "b": [2]}), compression={"a": "zstd", "b": "gzip"}))
+    assert "install backports.zstd" in found.columns[0].fault
+    assert found.columns[1].values == [2]
 
 
 def test_texts_of_values() -> None:

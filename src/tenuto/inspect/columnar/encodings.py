@@ -14,6 +14,7 @@ _MOST_BITS = 64
 _MOST_MINIBLOCKS, _MOST_BLOCK_VALUES = 1 << 10, 1 << 16
 _LONGEST_TEXT_BYTES = 1 << 16
 _MOST_SPLIT_BYTES = 8 << 20
+_READ_AHEAD_BYTES = 1 << 16
 _LAYOUTS = {
     "INT32": struct.Struct("<i"),
     "INT64": struct.Struct("<q"),
@@ -58,9 +59,13 @@ def runs(reader: Reader, width: int) -> Iterator[int]:
 
 
 def unpack_bits(data: bytes, width: int, count: int) -> list[int]:
-    """The first numbers of so many bits each."""
-    packed, mask = int.from_bytes(data, "little"), (1 << width) - 1
-    return [packed >> number * width & mask for number in range(count)]
+    """The first numbers of so many bits each; eight of them take whole bytes."""
+    mask = (1 << width) - 1
+    found: list[int] = []
+    for start in range(0, (count + 7) // 8 * width, width or 1):
+        packed = int.from_bytes(data[start : start + width], "little")
+        found += [packed >> number * width & mask for number in range(8)]
+    return found[:count] if width else [0] * count
 
 
 def plain(reader: Reader, physical: Physical, count: int, effort: Effort) -> Iterator[Raw]:
@@ -92,7 +97,7 @@ def _bits(reader: Reader, count: int) -> Iterator[bool]:
 
 def blob(reader: Reader, size: int, effort: Effort) -> Blob:
     """The next bytes, of which the first ones are kept."""
-    effort.spend(2)
+    effort.spend(2 + min(size, _READ_AHEAD_BYTES) // 256)
     head = reader.take(min(size, KEPT_BYTES))
     reader.skip(size - len(head))
     return Blob(head, size)
@@ -105,9 +110,9 @@ def differences(reader: Reader, count: int, effort: Effort, bits: int = 64) -> l
         raise FormatError("BadStructure", f"blocks of {block:,} numbers in {miniblocks:,} parts")
     each, found, left = block // miniblocks, [value], total - 1
     while left > 0:
-        effort.spend(2)
         least = _zigzag(reader)
         for width in reader.take(miniblocks):
+            effort.spend(1)
             if left <= 0:
                 break
             if width > _MOST_BITS:
@@ -164,6 +169,7 @@ def split_bytes(reader: Reader, physical: Physical, count: int, size_bytes: int,
     width = layout.size if layout else max(1, physical.length)
     if not 0 <= size_bytes <= _MOST_SPLIT_BYTES:
         raise FormatError("NotAllChecked", f"numbers in pieces over {size_bytes:,} bytes are not put together")
+    effort.spend(size_bytes // 256)
     present = size_bytes // width
     data = reader.take(present * width)
     for number in range(min(count, present)):

@@ -20,7 +20,7 @@ Reader: TypeAlias = Cursor | Stream
 _PIECE_BYTES = 1 << 12
 _WINDOW_BYTES = 1 << 16
 _WINDOW_LOG = 25  # what is written with more than 32 MiB to look back into is not unpacked
-_BYTES_A_STEP = 256
+_BYTES_A_STEP, _STEPS_A_CALL = 256, 8
 _ZSTD = ("compression.zstd", "backports.zstd")
 
 
@@ -39,9 +39,10 @@ def _counted(pieces: Iterator[bytes], effort: Effort) -> Iterator[bytes]:
         yield piece
 
 
-def _gzip(source: Source, _effort: Effort) -> Iterator[bytes]:
+def _gzip(source: Source, effort: Effort) -> Iterator[bytes]:
     cursor, machine = Cursor(source), zlib.decompressobj(zlib.MAX_WBITS | 32)
     while not machine.eof:
+        effort.spend(_STEPS_A_CALL)
         packed = machine.unconsumed_tail or cursor.take(min(_PIECE_BYTES, cursor.left))
         try:
             piece = machine.decompress(packed, _PIECE_BYTES)
@@ -53,7 +54,7 @@ def _gzip(source: Source, _effort: Effort) -> Iterator[bytes]:
             raise FormatError("Truncated", "it ends before it is unpacked")
 
 
-def _zstd(source: Source, _effort: Effort) -> Iterator[bytes]:
+def _zstd(source: Source, effort: Effort) -> Iterator[bytes]:
     """One frame after another."""
     zstd = _zstd_library()
     options = {zstd.DecompressionParameter.window_log_max: _WINDOW_LOG}
@@ -61,6 +62,7 @@ def _zstd(source: Source, _effort: Effort) -> Iterator[bytes]:
     while cursor.left:
         frame = zstd.ZstdDecompressor(options=options)
         while not frame.eof:
+            effort.spend(_STEPS_A_CALL)
             if frame.needs_input and not cursor.left:
                 raise FormatError("Truncated", "it ends before it is unpacked")
             packed = cursor.take(min(_PIECE_BYTES, cursor.left)) if frame.needs_input else b""

@@ -115,8 +115,12 @@ class ChunkReader:
             if level and encoding != _RUNS:
                 raise FormatError("NotAllChecked", "its levels are written as no program does any more")
         values = unpack(body, self._codec, self._effort)
-        repetitions = _levels(_with_length(values) if self._leaf.repetition else None, self._leaf.repetition)
-        definitions = _levels(_with_length(values) if self._leaf.definition else None, self._leaf.definition)
+        repetitions = _levels(
+            _with_length(values, self._effort) if self._leaf.repetition else None, self._leaf.repetition
+        )
+        definitions = _levels(
+            _with_length(values, self._effort) if self._leaf.definition else None, self._leaf.definition
+        )
         return _Page(repetitions, definitions, values, whole(facts.get(1)), whole(facts.get(2)), whole(header.get(2)))
 
     def _open_2(self, header: Mapping[int, Thrift], body: Source) -> _Page:
@@ -174,7 +178,7 @@ class ChunkReader:
         if page.encoding in _INDEXES:
             return self._looked_up(values, count)
         if page.encoding == _RUNS and kind == "BOOLEAN":
-            return map(bool, itertools.islice(runs(_with_length(values), 1), count))
+            return map(bool, itertools.islice(runs(_with_length(values, effort), 1), count))
         if page.encoding == _DIFFERENCES and kind in {"INT32", "INT64"}:
             return iter(encodings.differences(values, count, effort, 32 if kind == "INT32" else 64))
         if page.encoding == _LENGTHS_FIRST and kind == "BYTE_ARRAY":
@@ -219,11 +223,12 @@ def _levels(reader: Reader | None, most: int) -> Iterator[int]:
     return runs(reader, most.bit_length())
 
 
-def _with_length(reader: Reader) -> Reader:
+def _with_length(reader: Reader, effort: Effort) -> Reader:
     """What is written with its length before it, apart from what follows."""
     length = int.from_bytes(reader.take(4), "little")
     if length > _MOST_LEVEL_BYTES:
         raise FormatError("NotAllChecked", f"{length:,} bytes of levels are more than is read")
+    effort.spend(length // 256)
     return Cursor(from_bytes(reader.take(length)))
 
 

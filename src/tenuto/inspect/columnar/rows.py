@@ -7,11 +7,10 @@ from tenuto.inspect.columnar.footer import CODECS, Footer, read_footer, word
 from tenuto.inspect.columnar.labels import KEY, class_names
 from tenuto.inspect.columnar.pages import KEPT_ENTRIES, ChunkReader, Row, find_chunk
 from tenuto.inspect.columnar.schema import Node, is_number, read_schema, type_text
-from tenuto.inspect.columnar.values import Items, Value, assemble
+from tenuto.inspect.columnar.values import MOST_LEAVES, Items, Value, assemble
 from tenuto.inspect.findings import FormatError
 from tenuto.inspect.source import Source
 
-_MOST_LEAVES = 100
 _STEPS = 300_000
 
 
@@ -52,10 +51,10 @@ def read_head(source: Source, *, rows: int, columns: int, steps: int = _STEPS) -
 
     Raises FormatError if the file cannot be read at all; what is wrong with one column is said there.
     """
-    footer = read_footer(source, rows=rows, columns=_MOST_LEAVES)
+    footer = read_footer(source, rows=rows, columns=MOST_LEAVES)
     nodes = read_schema(footer.schema)
     shown = nodes[:columns]
-    wanted = [leaf for node in shown for leaf in _leaves(node)][:_MOST_LEAVES]
+    wanted = [leaf for node in shown for leaf in _leaves(node)][:MOST_LEAVES]
     found: dict[int, _Leaf] = {}
     for number, leaf in enumerate(wanted):
         share = steps // (len(wanted) - number)

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import itertools
 import struct
 import uuid
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,8 @@ from tenuto.inspect.columnar.encodings import Blob, Raw
 from tenuto.inspect.columnar.pages import Entry
 from tenuto.inspect.columnar.schema import OPTIONAL, REPEATED, Logical, Node, is_wrapped, list_item
 
+MOST_LEAVES = 100
+"""Of so many columns that hold values, at most, something is read."""
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001  # times without a zone are shown without one
 _JULIAN_DAY_OF_EPOCH = 2_440_588
 _NANOSECONDS = {"ms": 1_000_000, "us": 1_000, "ns": 1}
@@ -58,7 +61,8 @@ def _content(node: Node, entries: Entries) -> Value:
         return None if raw is None else meaning(raw, node)
     item = list_item(node)
     if item is None:
-        return {child.name: assemble(child, _below(child, entries)) for child in node.below}
+        shown = itertools.takewhile(lambda child: child.leaves.start < MOST_LEAVES, node.below)
+        return {child.name: assemble(child, _below(child, entries)) for child in shown}
     inner = _below(item, entries)
     if not inner:
         return Unread()
