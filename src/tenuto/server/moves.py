@@ -10,6 +10,7 @@ from tenuto.server.accounts import check_namespace
 from tenuto.server.audit import Deed, record
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
+from tenuto.server.permit import check_unchanged
 from tenuto.server.quota import check_held
 from tenuto.server.repos import find_repo
 from tenuto.server.schema import repo_aliases, repos
@@ -50,6 +51,7 @@ def move_repo(parts: Parts, call: Call, new: RepoId) -> None:
     check_namespace(new.namespace)
     check(call.actor, Action.CREATE, Repo(0, new))
     with parts.database.write() as connection:
+        check_unchanged(connection, call.actor, parts.now_ms())
         _rename(connection, old, new)
         if old.id.namespace != new.namespace:
             check_held(connection, old.key)

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tenuto.core.errors import AuthenticationError
+from tenuto.core.errors import AuthenticationError, ConflictError
 from tenuto.server.access import Action, Actor, Repo, check, may
 from tenuto.server.exchange import Call
 from tenuto.server.hub import Parts
@@ -84,9 +84,27 @@ def check_again(parts: Parts, connection: Connection, call: Call, action: Action
     return facts.repo
 
 
+def check_unchanged(connection: Connection, actor: Actor, now_ms: int) -> None:
+    """Return if this transaction sees an actor as it was let in, with its token and with every right.
+
+    Raises AuthenticationError (BadToken), ConflictError (Conflict).
+    """
+    if not actor.token_id:
+        return
+    identity = identify_token(connection, actor.token_id, now_ms)
+    if identity is None:
+        raise _no_longer_good()
+    if identity.actor != actor:
+        raise ConflictError(f"what {actor.name} may do has changed meanwhile", hint="try again")
+
+
+def _no_longer_good() -> AuthenticationError:
+    return AuthenticationError("this token is no longer good", code="BadToken", hint="log in again")
+
+
 def _read(parts: Parts, connection: Connection, token_id: int, repo_key: int) -> Facts:
     now_ms = parts.now_ms()
     identity = identify_token(connection, token_id, now_ms) if token_id else NOBODY
     if identity is None:
-        raise AuthenticationError("this token is no longer good", code="BadToken", hint="log in again")
+        raise _no_longer_good()
     return read_facts(connection, identity, find_repo_by_key(connection, repo_key), now_ms)

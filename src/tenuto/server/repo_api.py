@@ -114,8 +114,9 @@ def make_repo(parts: Parts, call: Call, *, private: bool) -> Repo:
 def delete(parts: Parts, call: Call) -> Answer:
     """Drop a repo with everything in it."""
     with parts.database.write() as connection:
-        delete_repo(connection, call.repo.key)
-        record(connection, call.origin, Deed.REPO_DELETE, parts.now_ms(), repo=call.repo)
+        repo = check_again(parts, connection, call, Action.ADMINISTER)
+        delete_repo(connection, repo.key)
+        record(connection, call.origin, Deed.REPO_DELETE, parts.now_ms(), repo=repo)
     return json_answer({})
 
 

@@ -3,12 +3,14 @@
 import msgspec
 
 from tenuto.core.errors import ConflictError, UsageError
+from tenuto.server.access import Action
 from tenuto.server.audit import Deed, record
 from tenuto.server.commits import MESSAGE_BYTES, find_branch, new_commit
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.gates.terms import note_change
 from tenuto.server.gitstore import GitReader, add_commit, add_objects, move_ref
 from tenuto.server.hub import Parts
+from tenuto.server.permit import check_again
 
 
 class SquashRequest(msgspec.Struct, frozen=True):
@@ -23,6 +25,7 @@ def super_squash(parts: Parts, call: Call) -> Answer:
     if len(message) > MESSAGE_BYTES:
         raise UsageError("the message of the commit is too long", code="TooLarge")
     with parts.database.write() as connection:
+        check_again(parts, connection, call, Action.WRITE)
         git = GitReader(connection, call.repo.key, parts.cache)
         ref, head = find_branch(git, call.params["branch"])
         facts, row = new_commit(parts, call.repo, call.actor, head.tree, (), message)

@@ -17,6 +17,7 @@ from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.gates.terms import note_change
 from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
+from tenuto.server.permit import check_again
 from tenuto.server.quota import guard
 from tenuto.server.repos import find_repo
 from tenuto.server.rewriting import Rewriter
@@ -132,6 +133,7 @@ def purge(parts: Parts, call: Call) -> Answer:
     names, now_ms = sorted({check_sha256(one) for one in wanted.sha}), parts.now_ms()
     rewritten: dict[str, str] = {}
     with parts.database.write() as connection, guard(connection, call.repo.key, now_ms):
+        check_again(parts, connection, call, Action.ADMINISTER)
         held = _held(connection, call.repo.key, names)
         if wanted.rewrite_history:
             git = GitReader(connection, call.repo.key, parts.cache)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import httpx2
+import msgspec
 import pytest
 
 from tenuto.server.access import Right
@@ -19,7 +20,7 @@ from tenuto.testing.live_hub import LiveHub
 from tests.faults.test_decisions import Turn
 from tests.server.signin.conftest import CHEAP
 from tests.server.signin.window import Window
-from tests.server.talk import Talk
+from tests.server.talk import Talk, large
 
 PASSWORD, OTHER = "four words stand here", "four others stand there"
 _NUMBERS = itertools.count(1)
@@ -116,6 +117,41 @@ def test_who_lost_a_right_changes_no_account(house: House, monkeypatch, method, 
     send = lambda: said.append(house.talk.client.request(method, path.format(**names), json=wanted))  # noqa: E731
     while_waiting(house, monkeypatch, send, then)
     assert said[0].status_code == status, said[0].text
+    assert house.last_deed() == seen[0]
+
+
+FOR_GOOD = [
+    ("DELETE", "/api/repos/delete", {"type": "model", "organization": "{name}", "name": "repo"}),
+    ("POST", "/api/repos/move", {"type": "model", "fromRepo": "{name}/repo", "toRepo": "{boss}/taken"}),
+    ("POST", "/api/models/{name}/repo/super-squash/main", {"message": "gone"}),
+    ("POST", "/api/models/{name}/repo/lfs-files/batch", {"deletions": {"sha": ["{oid}"], "rewriteHistory": True}}),
+]
+
+
+@pytest.mark.parametrize("meanwhile", [demoted, closed, without_token])
+@pytest.mark.parametrize(("method", "path", "body"), FOR_GOOD, ids=[one[1] for one in FOR_GOOD])
+def test_who_lost_a_right_destroys_nothing(house: House, monkeypatch, method, path, body, meanwhile) -> None:
+    repo = f"{house.name}/repo"
+    house.talk.create(repo).raise_for_status()
+    oid = house.talk.put_large(repo, b"large" * 500)
+    house.talk.commit(repo, large("m.bin", oid)).raise_for_status()
+    with house.hub.hub.changing() as change:
+        set_admin(change, house.of(change, house.boss), False)
+    assert house.talk.get("/api/whoami-v2").status_code == 200, "its token was used lately"
+    text = msgspec.json.encode(body).decode()
+    for word, value in (("{name}", house.name), ("{boss}", house.boss), ("{oid}", oid)):
+        text = text.replace(word, value)
+    said: list[httpx2.Response] = []
+    seen: list[int] = []
+
+    def then(change: Change) -> None:
+        meanwhile(change, house)
+        seen.append(next(entries(change.connection, Wanted(limit=1))).number)
+
+    place, headers = path.format(name=house.name), {"Content-Type": "application/json"}
+    send = lambda: said.append(house.talk.client.request(method, place, content=text, headers=headers))  # noqa: E731
+    while_waiting(house, monkeypatch, send, then)
+    assert said[0].status_code in {401, 403, 409}, said[0].text
     assert house.last_deed() == seen[0]
 
 

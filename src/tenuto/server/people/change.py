@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tenuto.core.errors import AuthenticationError, ConflictError
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.hub import Parts
-from tenuto.server.identity import identify_token
+from tenuto.server.permit import check_unchanged
 
 
 class Change(NamedTuple):
@@ -33,16 +32,5 @@ def changing(parts: Parts, origin: Origin) -> Iterator[Change]:
     """
     with parts.database.write() as connection:
         change = Change(connection, origin, parts.now_ms())
-        _check_unchanged(change)
+        check_unchanged(connection, origin.actor, change.now_ms)
         yield change
-
-
-def _check_unchanged(change: Change) -> None:
-    actor = change.origin.actor
-    if not actor.token_id:
-        return
-    identity = identify_token(change.connection, actor.token_id, change.now_ms)
-    if identity is None:
-        raise AuthenticationError("this token is no longer good", code="BadToken", hint="log in again")
-    if identity.actor != actor:
-        raise ConflictError(f"what {actor.name} may do has changed meanwhile", hint="try again")
