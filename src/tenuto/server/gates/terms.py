@@ -38,6 +38,9 @@ def keep_terms(parts: Parts, connection: Connection, repo_key: int) -> Form:
 
 def note_change(parts: Parts, connection: Connection, repo_key: int) -> None:
     """A ref of a repo moved: remember when, and what is agreed to from now on. Terms that cannot be read stay what they were."""
-    connection.execute(update(repos).where(repos.c.id == repo_key).values(modified_ms=parts.now_ms()))
+    values: dict[str, object] = {"modified_ms": parts.now_ms()}
     with contextlib.suppress(IntegrityError):  # whoever repairs the repo moves a ref of it
-        keep_terms(parts, connection, repo_key)
+        form = form_of(GitReader(connection, repo_key, parts.cache))
+        if not form.fault:
+            values["terms"] = form.terms
+    connection.execute(update(repos).where(repos.c.id == repo_key).values(values))
