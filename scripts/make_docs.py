@@ -158,8 +158,8 @@ W2 needs 25 GB of disk below `.bench`, given back when all flows are over or roo
   a link and a look a file; the rest is four passes over 20,000 entries (listing, comparison, names that are checked before they become
   paths, the index).
 - **W3, a pull with nothing to do.** 75 ms are the interpreter with its imports, 60 ms a look at each file, 16 ms the rows of the index.
-- **W2, a push.** Objects above 1 GiB come in parts, which the hub joins and hashes once more, and everything is on its disk before it
-  answers: it writes 8.6 GB. The limit writes 4.3 GB and waits for no disk.
+- **W2, a push.** The table is of a hub that joined parts; it writes them in place now, which takes a third of the time
+  ([decision 26](decisions/0026-parts-are-written-in-place.md)). The limit waits for no disk, and shares its cores with nobody.
 - **W2, a pull.** Both processes share two cores: sha256 takes one of them for 2.4 s, the way through an HTTP library in Python most of
   the rest.
 - **W4, a pull.** Files of 1.3 MB are too large for packs, so each is a request of its own, by the same HTTP library.
