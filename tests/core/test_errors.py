@@ -26,6 +26,7 @@ RELEASED = {
     "BadCommand": ("UsageError", 400),
     "BadManifest": ("UsageError", 400),
     "BadLock": ("UsageError", 400),
+    "NewerLock": ("UsageError", 400),
     "BadAddress": ("UsageError", 400),
     "BadPath": ("UsageError", 400),
     "TooLarge": ("UsageError", 413),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import IntegrityError, NotFoundError, StorageError, TenutoError
+from tenuto.core.errors import IntegrityError, NotFoundError, StorageError, TenutoError, UsageError
 from tenuto.core.listing import Entry, Listing
 from tenuto.core.lockfile import Lock, Locked
 from tenuto.project.cache import CacheCleared, clear
@@ -295,3 +295,12 @@ class TestTheProjectItself:
         (keep.root / ".tenuto").mkdir()
         (keep.root / ".tenuto" / "state.db").write_bytes(content)
         keep.check_spared("main", "kept", "tagged")
+
+
+def test_a_branch_that_a_newer_program_locked_stops_a_collection(keep: Keep) -> None:
+    keep.git("checkout", "-q", "kept")
+    keep.write("tenuto.lock", (keep.root / "tenuto.lock").read_text().replace("version = 1", "version = 2"))
+    keep.commit()
+    keep.git("checkout", "-q", "main")
+    refused = keep.check_refused(UsageError)
+    assert (refused.code, str(keep.root) in refused.message) == ("NewerLock", True)

@@ -126,6 +126,7 @@ CODES: dict[str, Code] = {
     "BadCommand": Code(UsageError, 400),
     "BadManifest": Code(UsageError, 400),
     "BadLock": Code(UsageError, 400),
+    "NewerLock": Code(UsageError, 400),
     "BadAddress": Code(UsageError, 400),
     "BadPath": Code(UsageError, 400),
     "TooLarge": Code(UsageError, 413),

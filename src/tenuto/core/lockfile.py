@@ -122,7 +122,7 @@ class _File(msgspec.Struct):
 def parse_lock(text: str) -> Lock:
     """Read a lock; unknown keys of a later revision are ignored, a later version is refused.
 
-    Raises UsageError (BadLock), for merge-conflict markers too, and says how to write the lock anew.
+    Raises UsageError (BadLock, NewerLock), for merge-conflict markers too, and says how to write the lock anew.
     """
     if any(line.startswith(("<<<<<<< ", ">>>>>>> ")) for line in text.splitlines()):
         raise _fault("it holds merge-conflict markers", "keep one side, then run `tenuto sync`")
@@ -147,7 +147,8 @@ def _load(text: str) -> dict[str, object]:
         raise _fault(str(error), "restore it from git") from error
     version = content.get("version")
     if isinstance(version, int) and version > VERSION:
-        raise _fault(f"it has version {version}, this program reads version {VERSION}", "use a newer tenuto")
+        what = f"it has version {version}, this program reads version {VERSION}"
+        raise _fault(what, "use a newer tenuto", code="NewerLock")
     return content
 
 
@@ -194,5 +195,5 @@ def _check_tag(tag: Tag) -> None:
         raise _fault(f"tag {tag.label!r} of {tag.name!r}: {error}", "restore it from git") from error
 
 
-def _fault(what: str, hint: str) -> UsageError:
-    return UsageError(f"{LOCK_NAME} is not valid: {what}", code="BadLock", hint=hint)
+def _fault(what: str, hint: str, code: str = "BadLock") -> UsageError:
+    return UsageError(f"{LOCK_NAME} is not valid: {what}", code=code, hint=hint)

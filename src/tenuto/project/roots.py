@@ -44,7 +44,7 @@ def register(store: LocalStore, root: str) -> None:
 def known_roots(store: LocalStore) -> list[Root]:
     """Every project that has used the store and is still there, by path.
 
-    Raises UsageError (BadLock) for a lock that cannot be read: what it needs is not known then.
+    Raises UsageError (BadLock, NewerLock) for a lock that cannot be read: what it needs is not known then.
     """
     folder = os.path.join(store.root, _FOLDER)
     with disk_errors(folder):
@@ -103,7 +103,7 @@ def _locked(root: str) -> Iterator[str]:
             yield from (tag.digest for tag in lock.tags.values())
         except UsageError as error:
             raise UsageError(
-                f"{root}: {error}", code="BadLock", hint=f"{error.hint}, or remove the project; nothing was removed"
+                f"{root}: {error}", code=error.code, hint=f"{error.hint}, or remove the project; nothing was removed"
             ) from error
 
 
@@ -125,9 +125,17 @@ def _locks_in_git(root: str) -> Iterator[str]:
     blobs = {blob for commit in _commits(root, listed.stdout.split()) for blob in _lock_blob(root, commit)}
     for blob in sorted(blobs):
         text = _said(root, "cat-file", "blob", blob).decode("utf-8", "replace")
-        with contextlib.suppress(UsageError):  # of old commits nobody can be asked to mend the lock
-            parse_lock(text)
+        if _may_need(text):
             yield text
+
+
+def _may_need(text: str) -> bool:
+    """Whether a lock in git is one; of old commits nobody can be asked to mend it, but a newer program may know what this one does not."""
+    try:
+        parse_lock(text)
+    except UsageError as error:
+        return error.code == "NewerLock"
+    return True
 
 
 def _commits(root: str, names: Iterable[bytes]) -> set[str]:
