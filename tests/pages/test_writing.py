@@ -2,6 +2,8 @@
 
 import pytest
 
+from tenuto.testing.live_hub import LiveHub
+from tests.server.cas import Cas, committed, some_file, stored
 from tests.server.conftest import Owner
 from tests.server.talk import small
 
@@ -64,6 +66,16 @@ def test_files_are_uploaded_into_a_folder_and_large_ones_by_nature_as_objects(ow
     assert "lfs" not in listed["a/b/notes.txt"]
     assert listed["a/b/w.safetensors"]["lfs"]["size"] == len(weights)
     assert owner.talk.client.get(f"/{owner.repo}/resolve/main/a/b/w.safetensors").content == weights
+
+
+def test_what_the_repo_has_in_chunks_is_not_stored_once_more(hub: LiveHub, owner: Owner) -> None:
+    file = some_file()
+    Cas(owner).put_file(file)
+    committed(owner, file, "first.bin")
+    before = stored(hub)
+    upload(owner, [("second.bin", file.content)])
+    assert stored(hub) == before
+    assert owner.talk.client.get(f"/{owner.repo}/resolve/main/second.bin").content == file.content
 
 
 @pytest.mark.parametrize("folder", ["../x", "a//b", ".git", "CON"])

@@ -1,7 +1,8 @@
 """Large objects: batch, upload in one piece, verify (hub-protocol section 7.4)."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -78,12 +79,7 @@ def batch(parts: Parts, call: Call) -> Answer:
 
 def _offer_uploads(parts: Parts, call: Call, request: BatchRequest) -> tuple[str, list[LfsAnswer]]:
     """The way that is best for what the repo lacks; what was lost counts as lacking."""
-    with parts.database.read() as connection:
-        held = held_sizes(connection, call.repo.key, [one.oid for one in request.objects])
-        chunked = file_hashes(connection, call.repo.key, held).values()
-        usable = set(parts.xorbs.usable(connection, call.repo.key, chunked).values())
-    held = {oid: size for oid, size in held.items() if oid in usable or _is_whole(parts, oid, size)}
-    spare_told(parts.database, call.repo.key, held)
+    held, usable = sound(parts, call.repo.key, [one.oid for one in request.objects])
     lacking = {one.oid: one for one in request.objects if one.oid not in held}.values()
     transfer = "basic"
     # Clients send all of a batch by Xet, or none: whole objects that are here would be sent again. What offers no parts is git-lfs with an
@@ -96,6 +92,24 @@ def _offer_uploads(parts: Parts, call: Call, request: BatchRequest) -> tuple[str
         check_room(connection, call.repo.key, _least_new_bytes(call, transfer, lacking))
     links, in_parts = _Links(parts, call), transfer == "multipart"
     return transfer, [_offer_upload(parts, links, one, held.get(one.oid), in_parts) for one in request.objects]
+
+
+class Sound(NamedTuple):
+    """The sizes of objects that a repo holds and the hub can give, and which of them lie here in chunks."""
+
+    sizes: dict[str, int]
+    chunked: set[str]
+
+
+def sound(parts: Parts, repo_key: int, oids: Sequence[str]) -> Sound:
+    """What of these objects need not be sent to a repo again; no collection takes it in the time that a commit may take."""
+    with parts.database.read() as connection:
+        held = held_sizes(connection, repo_key, oids)
+        chunked = file_hashes(connection, repo_key, held).values()
+        usable = set(parts.xorbs.usable(connection, repo_key, chunked).values())
+    held = {oid: size for oid, size in held.items() if oid in usable or _is_whole(parts, oid, size)}
+    spare_told(parts.database, repo_key, held)
+    return Sound(held, usable)
 
 
 def _least_new_bytes(call: Call, transfer: str, lacking: Iterable[LfsObject]) -> int:

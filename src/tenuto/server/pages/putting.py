@@ -21,6 +21,7 @@ from tenuto.server.commits import (
 from tenuto.server.exchange import Call
 from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
+from tenuto.server.lfs import sound
 from tenuto.server.patterns import LargeFileRules
 from tenuto.server.upload_api import RULES_BYTES
 
@@ -66,12 +67,14 @@ def _small(file: NewFile) -> FileLine:
 
 
 def _large(parts: Parts, call: Call, file: NewFile) -> LfsLine:
-    """Put the bytes into the store, held by the repo; the commit then names them."""
-    with parts.store.receive() as incoming:
-        incoming.write(file.content)
-        sealed = incoming.seal(sha256=hashlib.sha256(file.content).hexdigest(), source="the browser")
-    try:
-        parts.publisher.publish(call.repo.key, sealed, parts.now_ms())
-    finally:
-        parts.store.discard(sealed)
-    return LfsLine(LfsValue(file.path, sealed.sha256, len(file.content)))
+    """Put the bytes into the store, held by the repo, unless it holds them already; the commit then names them."""
+    sha256 = hashlib.sha256(file.content).hexdigest()
+    if sha256 not in sound(parts, call.repo.key, [sha256]).sizes:
+        with parts.store.receive() as incoming:
+            incoming.write(file.content)
+            sealed = incoming.seal(sha256=sha256, source="the browser")
+        try:
+            parts.publisher.publish(call.repo.key, sealed, parts.now_ms())
+        finally:
+            parts.store.discard(sealed)
+    return LfsLine(LfsValue(file.path, sha256, len(file.content)))
