@@ -178,8 +178,11 @@ def unpack(source: Source, member: Member, most_bytes: int | None = None) -> Ite
     """
     if member.flags & _ENCRYPTED:
         raise FormatError("Encrypted", "it is encrypted")
+    packed = packed_window(source, member)
+    if most_bytes is not None and member.method == STORED:
+        packed = packed.window(0, min(packed.size, most_bytes))
     crc = size = 0
-    for piece in _inflate(packed_window(source, member), member.method):
+    for piece in _inflate(packed, member.method):
         crc, size = zlib.crc32(piece, crc), size + len(piece)
         if size > member.size:
             raise FormatError("SizeMismatch", f"more than the declared {member.size:,} bytes come out")

@@ -11,6 +11,7 @@ from tenuto.server.exchange import Call
 from tenuto.server.pages.content import File
 from tenuto.server.pages.highlight import HIGHLIGHT_BYTES, Piece, lines, plain_lines
 from tenuto.server.pages.markdown import markdown_html
+from tenuto.server.pages.pace import paced
 from tenuto.server.pages.render import weight
 
 TEXT_BYTES = 2 << 20
@@ -109,7 +110,7 @@ def shortened(text: str, characters: int) -> str:
 
 def inspected(source: Source, file: File, call: Call) -> Preview | None:
     """What a look at the structure of a file tells, without running anything of it: a Parquet footer, a pickle, an archive."""
-    found = look_at(source, file.name, _LIMITS)
+    found = look_at(paced(source), file.name, _LIMITS)
     if found.format == "unknown":
         return None
     return Preview(
@@ -181,7 +182,7 @@ def _node(key: str, value: object, budget: _Budget, depth: int) -> Node:
 
 def sound(source: Source, file: File, call: Call) -> Preview | None:
     """A recording that can be heard and looked at."""
-    return Preview("sound", {"facts": _facts(look_at(source, file.name, _LIMITS))})
+    return Preview("sound", {"facts": _facts(look_at(paced(source), file.name, _LIMITS))})
 
 
 def picture(source: Source, file: File, call: Call) -> Preview | None:

@@ -11,6 +11,7 @@ from tenuto.inspect.findings import FormatError, Limits
 from tenuto.inspect.look import look_at
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.pages.content import File, Shelf, files_among, first_items
+from tenuto.server.pages.pace import paced
 from tenuto.server.pages.plots import Histogram, histogram
 from tenuto.server.pages.records import CELLS, Record, as_text, records
 
@@ -127,7 +128,7 @@ class _Look:
             if time.thread_time() > end_s:  # some are made to take long
                 break
             with self._noted(file), opened as source:
-                value = look_at(source, file.name, _HEADER).facts.get("duration_s")
+                value = look_at(paced(source, _HEARING_S / 8), file.name, _HEADER).facts.get("duration_s")
                 if isinstance(value, int | float) and 0 < value < 1e7:
                     found.append(float(value))
         return found
