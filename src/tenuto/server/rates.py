@@ -5,11 +5,13 @@ Both are counted in memory, by this process: they spare the hub work, and are no
 
 import ipaddress
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from tenuto.core.errors import UnavailableError
 
+MOST_LOOKS = 8
 _MOST_KEYS = 100_000
 _FORGET_S = 3600
 
@@ -88,6 +90,20 @@ class Attempts:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failures: dict[str, _Failures] = {}
+        self._looks = threading.BoundedSemaphore(MOST_LOOKS)
+
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """One of the few who look at a password at this moment: it is work, and leaves threads to others, whoever signs in.
+
+        Raises UnavailableError (RateLimited).
+        """
+        if not self._looks.acquire(blocking=False):
+            raise too_many("people sign in at this moment", 1)
+        try:
+            yield
+        finally:
+            self._looks.release()
 
     def begin(self, keys: Mapping[str, Patience], now_ms: int) -> int:
         """Count an attempt as failed under all keys, and return 0; or the seconds to wait, and then nothing is counted.

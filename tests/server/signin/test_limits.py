@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import httpx2
 import pytest
@@ -11,6 +12,7 @@ from tenuto.server.audit.reading import Wanted, entries
 from tenuto.server.hub import Limits
 from tenuto.server.people.accounts import find_account, set_admin, set_disabled
 from tenuto.server.people.change import Change
+from tenuto.server.rates import MOST_LOOKS
 from tenuto.server.signin.invitations import InvitationWish, invite
 from tenuto.server.signin.passwords import MOST_BYTES, check_password, find_hash, is_right, set_password
 from tenuto.testing.live_hub import LiveHub
@@ -54,6 +56,24 @@ def test_whoever_comes_makes_so_many_accounts() -> None:
 
         assert [sign_up(number) for number in range(22)] == [303] * 20 + [429] * 2
         assert sign_up(99, "127.0.0.3") == 303, "others may"
+
+
+def test_those_who_sign_in_leave_room_for_all_others(hub: LiveHub, window, someone: str) -> None:
+    attempts = hub.hub.parts.attempts
+    with ExitStack() as looks:
+        for _ in range(MOST_LOOKS):
+            looks.enter_context(attempts.look())
+        for _ in range(12):
+            refused = window().sign_in(someone, PASSWORD)
+            assert refused.status_code == 429
+        assert "too many people sign in at this moment" in refused.text
+        assert window().get("/").status_code == 200
+    assert window().sign_in(someone, PASSWORD).status_code == 303, "none of that counts as a failure"
+    for _ in range(MOST_LOOKS + 1):
+        assert window().sign_in(someone, "this is not the one").status_code in {401, 429}
+    with ExitStack() as looks:
+        for _ in range(MOST_LOOKS):
+            looks.enter_context(attempts.look())
 
 
 def no_administrator(change: Change, name: str) -> None:

@@ -20,9 +20,15 @@ _OF_ADDRESS = Patience(free=50, longest_s=900)
 def sign_in(parts: Parts, call: Call, name: str, password: str) -> tuple[Account, str]:
     """The account, and the value of the `Set-Cookie` header that signs the browser in.
 
-    Raises AuthenticationError (NoToken) for what is wrong, UnavailableError (RateLimited) after many failures.
+    Raises AuthenticationError (NoToken) for what is wrong, UnavailableError (RateLimited) after many failures, and while many
+    others sign in.
     """
     name = name.strip()[:96]
+    with parts.attempts.look():
+        return _sign_in(parts, call, name, password)
+
+
+def _sign_in(parts: Parts, call: Call, name: str, password: str) -> tuple[Account, str]:
     keys = _begin_attempt(parts, call, name)
     with parts.database.read() as connection:
         row = connection.execute(select(*COLUMNS).where(users.c.name_key == name.lower())).first()
@@ -62,8 +68,9 @@ def check_own_password(parts: Parts, call: Call, password: str) -> str | None:
         kept = find_hash(connection, call.actor.user_id)
     if kept is None:
         return None
-    keys = _begin_attempt(parts, call, call.actor.name)
-    if not is_right(parts.limits, kept, password):
-        raise AuthenticationError("the password is wrong", hint="try again")
+    with parts.attempts.look():
+        keys = _begin_attempt(parts, call, call.actor.name)
+        if not is_right(parts.limits, kept, password):
+            raise AuthenticationError("the password is wrong", hint="try again")
     parts.attempts.succeed(*keys)
     return kept
