@@ -123,18 +123,19 @@ def test_deciding_with_a_browser(gated: Gated, visit: Visit, scripts: bool) -> N
     page.get_by_label(f"Choose {names[0]}").check()
     page.get_by_label(re.compile("Days of access")).first.fill("30")
     page.get_by_role("button", name="Accept").click()
-    assert said(page) == "1 decided."
+    assert said(page) == f"Accepted {names[0]}."
     page.get_by_label("All that are pending").check()
     page.get_by_label("Reason").fill("the course is full")
     page.get_by_role("button", name="Reject").click()
-    assert said(page) == "3 decided."
+    assert said(page) == f"Rejected {', '.join(names[1:])}."
     assert gated.states() == {names[0]: "accepted", **dict.fromkeys(names[1:], "rejected")}
     refused = talks[names[1]].read(gated.repo, "a.txt")
     assert "They say: the course is full" in refused.headers["X-Error-Message"]
     assert talks[names[0]].read(gated.repo, "a.txt").content == b"bytes"
     page.get_by_role("link", name="accepted", exact=True).click()
     page.get_by_label(f"Choose {names[0]}").check()
-    page.get_by_role("button", name="Take back").click()
+    page.get_by_text("Take back").first.click()
+    page.get_by_role("button", name="Yes, take back").click()
     assert gated.states()[names[0]] == "revoked"
     page.get_by_label("Name of the account").fill(names[2])
     page.get_by_role("button", name="Let in").click()
@@ -169,10 +170,59 @@ def test_forms_that_nobody_made(gated: Gated, form: dict[str, str]) -> None:
 
 def test_nothing_chosen_and_nobody_known(gated: Gated) -> None:
     for form, text in (
-        ({"deed": "accept"}, "Nothing was chosen."),
+        ({"deed": "accept"}, "Nobody was chosen."),
         ({"deed": "accept", "all": "true"}, "Nobody is waiting."),
         ({"deed": "accept", "request-999": "on"}, "999: there is no access request of 999."),
         ({"deed": "grant", "user": "nobody-at-all"}, "there is no"),
     ):
         sent = gated.talk.client.post(f"/{gated.repo}/access", data=form, follow_redirects=True)
-        assert text in sent.text, form
+        assert re.search(f'role="alert">[^<]*{re.escape(text)}', sent.text), form
+        assert "say-good" not in sent.text
+
+
+def test_enter_in_the_field_for_the_reason_lets_nobody_in(gated: Gated, visit: Visit) -> None:
+    name = f"guest-{secrets.token_hex(3)}"
+    gated.asked(name).close()
+    page = visit(gated.token, java_script_enabled=False).new_page()
+    page.goto(f"{gated.page}/access")
+    page.get_by_label(f"Choose {name}").check()
+    for label in ("Reason", "Days of access"):
+        page.get_by_label(re.compile(label)).first.press("Enter")
+    assert gated.states() == {name: "pending"}
+    page.get_by_label(re.compile("Reason")).fill("full")
+    page.get_by_role("button", name="Reject").click()
+    assert said(page) == f"Rejected {name}."
+    assert gated.states() == {name: "rejected"}
+
+
+def test_a_link_makes_the_hub_say_nothing(gated: Gated) -> None:
+    sent = gated.talk.client.post(f"/{gated.repo}/access", data={"deed": "set", "gate": "manual"})
+    written = sent.headers["location"]
+    assert "The gate is set up." in gated.talk.get(written).text
+    for address in (
+        f"/{gated.repo}/access?said=Words+of+others",
+        f"/{gated.repo}/access?done=Words+of+others",
+        f"/{gated.repo}/settings?said=Words+of+others",
+        written.replace("done=The", "done=Words+of+others+The"),
+        written.replace("done=", "undone=").replace("The+gate", "Words+of+others"),
+        written.replace("/access", "/settings"),
+    ):
+        page = gated.talk.get(address).text
+        assert "Words of others" not in page
+        assert "The gate is set up." not in page
+
+
+def test_only_what_can_be_done_in_a_state_is_offered(gated: Gated) -> None:
+    name = f"guest-{secrets.token_hex(3)}"
+    gated.asked(name).close()
+    handle = f"/api/models/{gated.repo}/user-access-request/handle"
+    for state, deeds in (
+        ("pending", {"accept", "reject"}),
+        ("rejected", {"accept", "reopen"}),
+        ("accepted", {"reject", "revoke", "reopen"}),
+        ("revoked", {"accept", "reopen"}),
+    ):
+        if state != "pending":
+            gated.talk.post(handle, {"user": name, "status": state}).raise_for_status()
+        page = gated.talk.get(f"/{gated.repo}/access?state={state}").text
+        assert set(re.findall('name="deed" value="(accept|reject|revoke|reopen)"', page)) == deeds

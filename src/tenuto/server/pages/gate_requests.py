@@ -1,7 +1,6 @@
 """The page on which whoever administers a repo sees who asks for access, decides, lets in, and sets up the gate."""
 
 from typing import NamedTuple, cast
-from urllib.parse import urlencode
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -12,18 +11,27 @@ from tenuto.server.exchange import Answer, Call
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.deciding import GrantRequest, Handlings, Verdict, decide_many, let_in
 from tenuto.server.gates.showing import LISTS
+from tenuto.server.gates.states import NEXT, Event
 from tenuto.server.gates.terms import form_of
 from tenuto.server.gitstore import GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import redirect, repo_url
+from tenuto.server.pages.telling import Told, telling, told
 from tenuto.server.repo_api import SettingsRequest, change_settings
 
 _PAGE = 50
 _STATES = ("pending", "accepted", "rejected", "revoked", "expired", "outdated", "all")
 _DECISIONS = {"accept": "accepted", "reject": "rejected", "revoke": "revoked", "reopen": "pending"}
 _CHOSEN = "request-"
-_SAID_CHARACTERS = 300
+_EVENTS = {"accept": Event.ACCEPT, "reject": Event.REJECT, "revoke": Event.REVOKE, "reopen": Event.REOPEN}
+_WORDS: dict[Verdict, str] = {
+    "accepted": "Accepted",
+    "rejected": "Rejected",
+    "revoked": "Took back the access of",
+    "pending": "To be decided anew:",
+}
+_MOST_NAMES = 5
 
 
 class Line(NamedTuple):
@@ -55,7 +63,8 @@ def requests_page(parts: Parts, call: Call) -> Answer:
             book=book,
             fault=form_of(git).fault,
             is_open=call.repo.gate is Gate.OPEN,
-            said=(call.text("said") or "")[:_SAID_CHARACTERS],
+            told=told(parts, call),
+            deeds={deed for deed, event in _EVENTS.items() if any(one.standing in NEXT[event] for one in found)},
         )
 
 
@@ -71,22 +80,22 @@ def decide(parts: Parts, call: Call) -> Answer:
     form = call.form()
     deed = form.get("deed", "")
     if deed in _DECISIONS:
-        said = _decide(parts, call, form, cast("Verdict", _DECISIONS[deed]))
+        became = _decide(parts, call, form, cast("Verdict", _DECISIONS[deed]))
     elif deed == "grant":
-        said = _let_in(parts, call, form)
+        became = _let_in(parts, call, form)
     elif deed == "set":
-        said = _set_up(parts, call, form)
+        became = _set_up(parts, call, form)
     else:
         raise UsageError("the form does not say what to do")
-    query = {"said": said} | ({"state": form["state"]} if form.get("state") in _STATES else {})
-    return redirect(f"{repo_url(call.repo.id)}/access?{urlencode(query)}")
+    query = {"state": form["state"]} if form.get("state") in _STATES else {}
+    return redirect(telling(parts, call, f"{repo_url(call.repo.id)}/access", became, **query))
 
 
-def _decide(parts: Parts, call: Call, form: dict[str, str], verdict: Verdict) -> str:
+def _decide(parts: Parts, call: Call, form: dict[str, str], verdict: Verdict) -> Told:
     chosen = [key.removeprefix(_CHOSEN) for key in form if key.startswith(_CHOSEN)]
     everybody = form.get("all") == "true"
     if not chosen and not everybody:
-        return "Nothing was chosen."
+        return Told(undone="Nobody was chosen.")
     wanted = Handlings(
         status=verdict,
         request_ids=[] if everybody else chosen,
@@ -95,24 +104,30 @@ def _decide(parts: Parts, call: Call, form: dict[str, str], verdict: Verdict) ->
         rejection_reason=form.get("reason") or None,
     )
     outcome = decide_many(parts, call, wanted)
-    said = [f"{len(outcome.done)} decided."] if outcome.done else []
-    said += [f"{one.name}: {one.error}." for one in outcome.failed[:3]]
+    undone = [f"{one.name}: {one.error}." for one in outcome.failed[:3]]
     if outcome.more:
-        said.append("There are more: send it again for the next ones.")
-    return " ".join(said) or "Nobody is waiting."
+        undone.append("There are more: send it again for the next ones.")
+    if not outcome.done and not undone:
+        undone.append("Nobody is waiting.")
+    return Told(f"{_WORDS[verdict]} {_names(outcome.done)}." if outcome.done else "", " ".join(undone))
 
 
-def _let_in(parts: Parts, call: Call, form: dict[str, str]) -> str:
+def _names(names: list[str]) -> str:
+    some, more = names[:_MOST_NAMES], len(names) - _MOST_NAMES
+    return ", ".join(some) + (f" and {more} more" if more > 0 else "")
+
+
+def _let_in(parts: Parts, call: Call, form: dict[str, str]) -> Told:
     user = form.get("user", "").strip()
     wanted = GrantRequest(user=user, days=_days(form))
     try:
         let_in(parts, call, wanted)
     except (NotFoundError, UsageError) as error:
-        return f"{error.message}."
-    return f"{user} was let in."
+        return Told(undone=f"{error.message}.")
+    return Told(f"{user} was let in.")
 
 
-def _set_up(parts: Parts, call: Call, form: dict[str, str]) -> str:
+def _set_up(parts: Parts, call: Call, form: dict[str, str]) -> Told:
     days = form.get("grant_days", "").strip()
     gate = form.get("gate", "")
     wanted = SettingsRequest(
@@ -121,7 +136,7 @@ def _set_up(parts: Parts, call: Call, form: dict[str, str]) -> str:
         grant_days=_number(days) if days else None,
     )
     change_settings(parts, call, wanted)
-    return "The gate is set up."
+    return Told("The gate is set up.")
 
 
 def _days(form: dict[str, str]) -> int | UnsetType | None:

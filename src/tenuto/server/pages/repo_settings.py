@@ -11,6 +11,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.moves import move_repo
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import redirect, render, repo_url
+from tenuto.server.pages.telling import Told, telling, told
 from tenuto.server.repo_api import SettingsRequest, change_settings, delete, make_repo
 
 FORM_BYTES = 1 << 16
@@ -53,7 +54,7 @@ def settings(parts: Parts, call: Call) -> Answer:
     """The forms by which a repo is shown, hidden, named anew and deleted."""
     with parts.database.read() as connection:
         page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
-        return page.render("repo_settings.html", "settings", said=(call.text("said") or "")[:200])
+        return page.render("repo_settings.html", "settings", told=told(parts, call))
 
 
 def save(parts: Parts, call: Call) -> Answer:
@@ -62,7 +63,7 @@ def save(parts: Parts, call: Call) -> Answer:
     match form.get("deed"):
         case "visibility" if form.get("private") in {"true", "false"}:
             change_settings(parts, call, SettingsRequest(private=form["private"] == "true"))
-            return redirect(f"{place}?said=Saved.")
+            return redirect(telling(parts, call, place, Told("Saved.")))
         case "move":
             kind, name = call.repo.id.kind, check_name(form.get("name", ""), "repo name")
             to = RepoId(kind, check_name(form.get("owner", ""), "namespace"), name)
