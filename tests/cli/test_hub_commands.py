@@ -70,6 +70,43 @@ Stock clients: export HF_ENDPOINT=http://[ADDRESS]
 """)
 
 
+@pytest.mark.parametrize("words", [("ann",), ("ann", "--json"), ("ann", "--quiet"), ("admin",), ("not a name",)])
+def test_whoever_makes_the_hub_is_shown_the_first_token(shell: Shell, words: tuple[str, ...]) -> None:
+    made = shell("hub", "user", "add", *words, "--data", "hub-data")
+    (token,) = TOKEN.findall(made.err)
+    assert token not in made.out
+    with serving(shell, "--json") as (_, line):
+        first = json.loads(line)
+        assert first["token"] is None
+        assert shell("whoami", "--json", TENUTO_ENDPOINT=first["url"], HF_TOKEN=token).json["name"] == "admin"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("user", "list"),
+        ("user", "set", "ann"),
+        ("user", "disable", "ann"),
+        ("user", "password", "ann"),
+        ("user", "invite"),
+        ("org", "add", "acme", "--admin", "ann"),
+        ("org", "list"),
+        ("org", "members", "acme"),
+        ("service", "add", "bot", "--for", "ann"),
+        ("service", "list"),
+        ("service", "rules"),
+        ("token", "create", "ann"),
+        ("token", "list", "ann"),
+        ("token", "revoke", "1"),
+    ],
+)
+def test_a_folder_without_a_hub_stays_one(shell: Shell, words: tuple[str, ...]) -> None:
+    done = shell("hub", *words, "--data", "typo")
+    assert (done.status, done.out) == (9, "")
+    assert done.err == f"error: there is no hub in {shell.project}/typo\nhint: name its folder with --data\n"
+    assert not (shell.project / "typo").exists()
+
+
 def test_a_port_that_is_taken(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -81,12 +118,15 @@ def test_a_port_that_is_taken(shell: Shell) -> None:
 
 def test_accounts(shell: Shell) -> None:
     data = ("--data", "hub-data")
-    assert str(shell("hub", "user", "add", "ann", *data)) == snapshot("""\
+    assert TOKEN.sub("[TOKEN]", str(shell("hub", "user", "add", "ann", *data))) == snapshot("""\
 exit status 0
 --- out ---
 Made the user ann
 Next: tenuto hub token create ann --role write --data hub-data
+--- err ---
+Made the administrator `admin`; its token, shown this once: [TOKEN]
 """)
+    assert shell("hub", "user", "add", "bob", *data).err == "", "that was the first start"
     assert str(shell("hub", "user", "add", "ann", *data)) == snapshot("""\
 exit status 1
 --- err ---

@@ -1,5 +1,6 @@
 """`tenuto hub`: its commands, and `serve`."""
 
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -49,13 +50,25 @@ def check_installed() -> None:
         ) from error
 
 
-def open_hub(data: str | None, *, requests: int = 0, sign_up: bool = False) -> "Hub":
-    """The hub in a folder, which is made if there is none. Raises UsageError (BadCommand) if its packages are not installed."""
+def open_hub(data: str | None, *, makes: bool = False, requests: int = 0, sign_up: bool = False) -> "Hub":
+    """The hub in a folder. One that is not there is made if `makes`: by a mistyped folder none comes into being.
+
+    Raises NotFoundError if there is none, UsageError (BadCommand) if its packages are not installed.
+    """
     check_installed()
+    from tenuto.core.errors import NotFoundError
     from tenuto.server.hub import Limits
     from tenuto.server.service import Hub
 
-    return Hub.open(invocation().settings(hub_data=data).hub_data, limits=Limits(requests=requests, sign_up=sign_up))
+    folder = os.path.abspath(os.path.expanduser(invocation().settings(hub_data=data).hub_data))
+    if not makes and not os.path.exists(os.path.join(folder, "hub.sqlite3")):
+        raise NotFoundError(f"there is no hub in {folder}", hint="name its folder with --data")
+    return Hub.open(folder, limits=Limits(requests=requests, sign_up=sign_up))
+
+
+def first_token_line(token: str) -> str:
+    """What whoever made a hub is told, once."""
+    return f"Made the administrator `admin`; its token, shown this once: {token}"
 
 
 @command("serve", example="tenuto hub serve --data hub-data --port 8010", exits=(7,))
@@ -67,18 +80,14 @@ def serve(data: str | None, host: str | None, port: int | None, requests: int | 
     """Serve a hub: one process, SQLite and a folder. On its first start it makes an administrator and prints the token once."""
     run = invocation()
     settings = run.settings(hub_host=host, hub_port=port, hub_requests=requests)
-    with open_hub(data, requests=settings.hub_requests, sign_up=settings.hub_sign_up) as opened:
+    with open_hub(data, makes=True, requests=settings.hub_requests, sign_up=settings.hub_sign_up) as opened:
         from tenuto.server.service import serve as carry_out
 
         first_token = opened.first_token
 
         def ready(url: str) -> None:
             def lines() -> list[str]:
-                made = (
-                    [f"Made the administrator `admin`; its token, shown this once: {first_token}"]
-                    if first_token
-                    else []
-                )
+                made = [first_token_line(first_token)] if first_token else []
                 return [*made, f"The hub is at {url} (stop it with Ctrl-C)", f"Stock clients: export HF_ENDPOINT={url}"]
 
             run.printer.serving({"url": url, "token": first_token}, lines())

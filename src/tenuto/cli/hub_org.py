@@ -42,7 +42,7 @@ def add(name: str, admin: str, full_name: str, data: str | None) -> None:
     )
 
 
-@command("list", example="tenuto hub org list --data hub-data", exits=(7,))
+@command("list", example="tenuto hub org list --data hub-data", exits=(7, 9))
 @data_option
 def list_(data: str | None) -> None:
     """Show all organizations, with how many belong to each."""

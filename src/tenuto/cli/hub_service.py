@@ -136,7 +136,7 @@ def _listed(claims: dict[str, str]) -> str:
     return " and ".join(f"{name} is {value}" for name, value in claims.items())
 
 
-@command("rules", example="tenuto hub service rules --data hub-data", exits=(7,))
+@command("rules", example="tenuto hub service rules --data hub-data", exits=(7, 9))
 @data_option
 def rules(data: str | None) -> None:
     """Show whose jobs may act as which service."""

@@ -5,7 +5,7 @@ import sys
 import click
 
 from tenuto.cli.frame import LazyGroup, command, invocation
-from tenuto.cli.hub import data_option, open_hub
+from tenuto.cli.hub import data_option, first_token_line, open_hub
 
 _HERE = "tenuto.cli.hub_user"
 
@@ -32,9 +32,11 @@ _ARGUMENT = click.argument("name", metavar="USER")
 @click.option("--admin", is_flag=True, help="The user administers the hub.")
 @data_option
 def add(name: str, full_name: str, admin: bool, data: str | None) -> None:
-    """Make an account. It can do nothing until it has a token or a password."""
+    """Make an account, and first the hub if there is none. It can do nothing until it has a token or a password."""
     run = invocation()
-    with open_hub(data) as opened:
+    with open_hub(data, makes=True) as opened:
+        if opened.first_token:
+            run.printer.once(first_token_line(opened.first_token))
         from tenuto.server.people.accounts import Kind, add_account
 
         with opened.changing() as change:
@@ -46,7 +48,7 @@ def add(name: str, full_name: str, admin: bool, data: str | None) -> None:
     )
 
 
-@command("list", example="tenuto hub user list --data hub-data", exits=(7,))
+@command("list", example="tenuto hub user list --data hub-data", exits=(7, 9))
 @data_option
 def list_(data: str | None) -> None:
     """Show all users."""

@@ -63,6 +63,10 @@ class Printer:
         if not self.quiet and not self.json:
             self._write(self._err, text)
 
+    def once(self, text: str) -> None:
+        """Tell people, beside the result, what is shown at no other time: nothing silences it."""
+        self._write(self._err, text)
+
     def error(self, error: TenutoError, hint: str | None = None) -> None:
         """Print a failure: what happened, and what to do; as JSON with its stable code if machines read."""
         hint = hint or error.hint

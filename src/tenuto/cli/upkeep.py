@@ -29,14 +29,9 @@ def _folder(data: str | None) -> str:
 
 @contextmanager
 def existing_hub(data: str | None) -> "Iterator[tuple[Hub, str]]":
-    """The hub in a folder, with that folder. Raises NotFoundError: nobody wants to check or back up a hub that was made just now."""
-    from tenuto.core.errors import NotFoundError
-
-    folder = _folder(data)
-    if not os.path.exists(os.path.join(folder, "hub.sqlite3")):
-        raise NotFoundError(f"there is no hub in {folder}", hint="name its folder with --data")
+    """The hub in a folder, with that folder. Raises NotFoundError if there is none."""
     with open_hub(data) as hub:
-        yield hub, folder
+        yield hub, _folder(data)
 
 
 @command("check", example="tenuto hub check --data hub-data\ntenuto hub check --sample 5% --json", exits=(5, 7, 9))
