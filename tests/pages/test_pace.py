@@ -53,3 +53,16 @@ def test_of_what_is_stored_in_an_archive_the_heads_are_read_and_no_more() -> Non
 
     assert look_at(Source(read_at, 0, len(content)), "a.pt", LIMITS).format == "torch"
     assert sum(read) < 400_000
+
+
+def test_of_a_long_footer_no_more_values_are_made_than_steps_are_allowed() -> None:
+    count = 60_000  # columns, each a structure with a name
+    footer = (
+        b"\x15\x02\x19\xfc" + bytes([count & 127 | 128, count >> 7 & 127 | 128, count >> 14]) + b"\x48\x01a\0" * count
+    )
+    content = b"PAR1" + footer + b"\x16\x02\x19\x0c\0" + (len(footer) + 5).to_bytes(4, "little") + b"PAR1"
+    few = look_at(from_bytes(content), "a.parquet", LIMITS)
+    assert "columns" not in few.facts
+    assert few.findings
+    more = look_at(from_bytes(content), "a.parquet", Limits(content_bytes=0))
+    assert "columns" in more.facts

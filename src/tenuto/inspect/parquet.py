@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
 def inspect(source: Source, report: Report) -> None:
     """Check the footer, that all columns lie inside the file, and the pages' lengths and checksums."""
     start, length = find_footer(source, report.limits.text_bytes)
-    footer = ThriftReader(source.read(start, length), _MOST_VALUES).structure()
+    footer = ThriftReader(source.read(start, length), min(_MOST_VALUES, report.limits.steps)).structure()
     chunks = _tell(footer, report)
     if report.limits.rows:
         with contextlib.suppress(FormatError):  # what is wrong with it is found below
