@@ -54,7 +54,9 @@ def test_from_an_invitation_to_a_service(hub: LiveHub, visit: Callable[..., Brow
     assert faults(page) == []
     service = page.get_by_label("The new token").input_value()
     assert speak(service).get("/api/whoami-v2").json()["serviceOf"] == "acme"
-    page.get_by_role("button", name="Disable it").click()
+    page.get_by_text("Disable trainer", exact=True).click()
+    assert speak(service).get("/api/whoami-v2").status_code == 200, "it is asked first"
+    page.get_by_role("button", name="Yes, disable trainer").click()
     assert speak(service).get("/api/whoami-v2").status_code == 401
 
 
@@ -80,3 +82,16 @@ def test_out_and_in_again_and_what_administrators_see(hub: LiveHub, visit: Calla
     page.get_by_label("Name").fill("cat")
     page.get_by_role("button", name="Make a link").click()
     assert page.get_by_label("The link").input_value().startswith(f"{hub.url}/join?code=")
+
+
+def test_what_weighs_asks_first_without_scripts(hub: LiveHub, visit: Callable[..., BrowserContext], speak) -> None:
+    token, other = hub.user("chief"), hub.user("cleo")
+    with hub.hub.changing() as change:
+        set_admin(change, find_account(change.connection, "chief"), True)
+    page = visit(token, java_script_enabled=False).new_page()
+    for word, status in (("Make administrator", 200), ("Make no administrator", 200), ("Disable", 401)):
+        page.goto(f"{hub.url}/settings/people?search=cleo")
+        page.get_by_text(f"{word} cleo", exact=True).click()
+        assert speak(other).get("/api/whoami-v2").status_code == 200
+        page.get_by_role("button", name=f"Yes, {word.lower()} cleo").click()
+        assert speak(other).get("/api/whoami-v2").status_code == status
