@@ -23,9 +23,9 @@ FILES = {f"part-{number}.bin": noise(15_000_000, number) for number in range(3)}
 FINISH = (["push"], ["verify"], ["status", "--check"])
 
 
-@pytest.fixture(scope="module")
-def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessHub]:
-    with ProcessHub(str(tmp_path_factory.mktemp("hub") / "data")) as made:
+@pytest.fixture(scope="module", params=[None, pytest.param(2_000_000, marks=pytest.mark.slow)], ids=["whole", "parts"])
+def hub(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[ProcessHub]:
+    with ProcessHub(str(tmp_path_factory.mktemp("hub") / "data"), part_bytes=request.param) as made:
         yield made
 
 

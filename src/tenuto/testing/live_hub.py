@@ -90,10 +90,14 @@ class LiveHub:
 
 
 class ProcessHub:
-    """A hub as a process of its own. It keeps its folder and its port over `kill` and `start`."""
+    """A hub as a process of its own. It keeps its folder and its port over `kill` and `start`.
 
-    def __init__(self, data_dir: str, port: int = 0) -> None:
+    With `part_bytes`, what is larger comes in parts of that size.
+    """
+
+    def __init__(self, data_dir: str, port: int = 0, part_bytes: int | None = None) -> None:
         self.data_dir = data_dir
+        self._part_bytes = part_bytes
         self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.admin_token = ""
@@ -106,7 +110,7 @@ class ProcessHub:
         """The hub answers."""
         with open(self.log_path, "a", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tenuto.testing.live_hub", self.data_dir, str(self.port)],
+                [sys.executable, "-m", "tenuto.testing.live_hub", self.data_dir, str(self.port), *self._options()],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -117,6 +121,9 @@ class ProcessHub:
             raise RuntimeError(f"the hub did not start; see {self.log_path}")
         self.admin_token = json.loads(line)["token"] or self.admin_token
         _wait_until_healthy(self.url)
+
+    def _options(self) -> list[str]:
+        return [] if self._part_bytes is None else ["--part-bytes", str(self._part_bytes)]
 
     def user(self, name: str, role: str = "write") -> str:
         """A new user with a token, made beside the running process."""
@@ -177,8 +184,10 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description="Serve a hub and say on standard output when it is ready.")
     parser.add_argument("data_dir")
     parser.add_argument("port", type=int)
+    parser.add_argument("--part-bytes", type=int)
     arguments = parser.parse_args()
-    with Hub.open(arguments.data_dir) as hub:
+    size = arguments.part_bytes
+    with Hub.open(arguments.data_dir, limits=Limits(multipart_from=size, part=size) if size else None) as hub:
         token = hub.first_token
         serve(
             hub,
