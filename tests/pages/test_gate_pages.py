@@ -1,5 +1,6 @@
 """Asking at a gate and deciding about it, as people do it: with a real browser, and without scripts."""
 
+import html
 import re
 import secrets
 from collections.abc import Callable
@@ -226,3 +227,52 @@ def test_only_what_can_be_done_in_a_state_is_offered(gated: Gated) -> None:
             gated.talk.post(handle, {"user": name, "status": state}).raise_for_status()
         page = gated.talk.get(f"/{gated.repo}/access?state={state}").text
         assert set(re.findall('name="deed" value="(accept|reject|revoke|reopen)"', page)) == deeds
+
+
+def edited(gated: Gated, card: bytes, **fields: str):
+    data = {"text": card.decode(), "deed": "save", **fields}
+    address = f"/{gated.repo}/edit/main/README.md"
+    return gated.talk.client.post(address, data=data, headers={"Accept": "text/html"}, follow_redirects=False)
+
+
+def test_a_card_that_cannot_be_read_is_not_saved(gated: Gated) -> None:
+    for deed, status in (("save", 400), ("preview", 400)):
+        refused = edited(gated, b"---\nextra_gated_fields: [broken\n---\nMy words", deed=deed)
+        assert refused.status_code == status
+        assert "front matter cannot be used" in refused.text
+        assert "My words" in refused.text
+    assert gated.talk.read(gated.repo, "README.md").content == CARD
+    files = [("files", ("README.md", b"---\nextra_gated_fields: [broken\n---\n"))]
+    assert gated.talk.client.post(f"/{gated.repo}/upload/main", files=files).status_code == 400
+    assert "cannot be read" not in gated.talk.get(f"/{gated.repo}").text
+    broken = small("README.md", b"---\nextra_gated_fields: [broken\n---\n")
+    gated.talk.commit(gated.repo, broken).raise_for_status()
+    assert "What you ask at the gate cannot be read" in gated.talk.get(f"/{gated.repo}").text
+
+
+def test_a_card_that_changes_the_terms_is_saved_after_a_second_word(gated: Gated) -> None:
+    name = f"guest-{secrets.token_hex(3)}"
+    gated.asked(name).close()
+    gated.talk.post(
+        f"/api/models/{gated.repo}/user-access-request/handle", {"user": name, "status": "accepted"}
+    ).raise_for_status()
+    assert edited(gated, CARD + b"More words").status_code == 303, "the terms are the same"
+    card = CARD.replace(b"Name", b"Praise").replace(b"Company: text", b"Company: textt")
+    asked = edited(gated, card)
+    assert "1 person who has access must agree anew" in asked.text
+    assert "is asked as text: &#39;textt&#39; is no kind of question" in asked.text
+    assert gated.states() == {name: "accepted"}
+    sure = re.search('name="sure" value="([^"]+)"', asked.text)
+    assert sure is not None
+    assert edited(gated, card, sure=html.unescape(sure[1])).status_code == 303
+    assert gated.states() == {name: "outdated"}
+
+
+def test_the_preview_of_a_card_shows_the_form_as_others_see_it(gated: Gated, visit: Visit) -> None:
+    page = visit(gated.token, java_script_enabled=False).new_page()
+    page.goto(f"{gated.page}/edit/main/README.md")
+    page.get_by_role("button", name="Preview").click()
+    form = page.get_by_label("The form for access")
+    assert "Name the authors." in form.inner_text()
+    assert form.get_by_label("Day").is_disabled()
+    assert form.get_by_role("button", name="Access repository").is_disabled()

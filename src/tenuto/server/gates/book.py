@@ -93,6 +93,12 @@ class Book:
                 left = None if left is None else left - 1
                 yield request
 
+    def count_outdated_by(self, terms: str) -> int:
+        """How many have access by terms that they agreed to, and would have to agree anew if `terms` were the ones that hold."""
+        if not terms or terms == self.terms:
+            return 0
+        return sum(one.terms not in {None, terms} for one in self.page([Standing.ACCEPTED]))
+
     def _query(self) -> "Select[*tuple[Any, ...]]":
         query = select(*_COLUMNS).join(users, users.c.id == access_requests.c.user_id)
         query = query.outerjoin(_reviewers, _reviewers.c.id == access_requests.c.reviewer_id)

@@ -101,10 +101,20 @@ def _fields(value: object) -> list[Field] | str:
     return fields
 
 
+def misread_fields(card: Mapping[str, object] | None) -> list[tuple[str, str]]:
+    """The questions whose kind nobody defined, and what stands there instead: they are asked as text."""
+    fields = (card or {}).get("extra_gated_fields")
+    kinds = {name: _kind(value) for name, value in fields.items()} if isinstance(fields, dict) else {}
+    return [(name[:100], str(kind)[:100]) for name, kind in kinds.items() if str(kind) not in _KINDS]
+
+
+def _kind(value: object) -> object:
+    return value.get("type") if isinstance(value, dict) else value
+
+
 def _field(name: str, value: object) -> Field:
-    facts = value if isinstance(value, dict) else {"type": value}
-    options = _options(facts.get("options"))
-    kind = _KINDS.get(str(facts.get("type")), "text")
+    options = _options(value.get("options")) if isinstance(value, dict) else []
+    kind = _KINDS.get(str(_kind(value)), "text")
     if kind == "select" and not options:
         kind = "text"
     return Field(name, kind, options if kind == "select" else [])

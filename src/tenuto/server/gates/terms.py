@@ -19,7 +19,11 @@ def form_of(git: GitReader) -> Form:
     """The form of a repo as it stands; raises IntegrityError if the repo is damaged."""
     oid = git.branch_head(HEADS + DEFAULT_BRANCH)
     commit = git.find_commit(oid) if oid else None
-    readme = readme_of(git, commit) if commit else None
+    return form_in(readme_of(git, commit) if commit else None)
+
+
+def form_in(readme: bytes | None) -> Form:
+    """The form that a README describes."""
     if readme is None or _MARK not in readme:  # few cards say something, and to read YAML takes its time
         return Form()
     try:

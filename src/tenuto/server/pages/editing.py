@@ -1,15 +1,18 @@
 """Write a file in the browser, see it as it will be read, and save it; and upload some small files."""
 
+from typing import NamedTuple
+
 from tenuto.core.errors import ConflictError, UsageError
 from tenuto.server.commits import find_branch
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import DEFAULT_BRANCH, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.multipart import is_multipart, read_multipart
+from tenuto.server.pages.card_check import README, Checked, FormPreview, check_card, preview_form
 from tenuto.server.pages.content import File, Shelf, find_file
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.markdown import markdown_html
-from tenuto.server.pages.overview import README, without_front_matter
+from tenuto.server.pages.overview import without_front_matter
 from tenuto.server.pages.putting import NewFile, put
 from tenuto.server.pages.render import Html, place_url, redirect, repo_url, weight
 
@@ -17,6 +20,20 @@ EDIT_BYTES = 48 << 10
 _PAGE_BYTES = 75_000
 FORM_BYTES = 1 << 20
 UPLOAD_BYTES = 24 << 20
+
+
+class Draft(NamedTuple):
+    """What somebody writes, and what is said of it; `parent` is the commit it was begun from."""
+
+    text: str
+    parent: str
+    summary: str = ""
+    preview: Html | None = None
+    access: FormPreview | None = None
+    fault: str = ""
+    warning: str = ""
+    is_late: bool = False
+    """Whether somebody else was faster."""
 
 
 def edit(parts: Parts, call: Call) -> Answer:
@@ -27,7 +44,7 @@ def edit(parts: Parts, call: Call) -> Answer:
         _, head = find_branch(git, page.revision)
         file = find_file(git, head, call.params["path"])
         text = _text_of(Shelf(parts, git), file) if file else ""
-        return _form(page, text, head.oid, summary="")
+        return _form(page, Draft(text, head.oid))
 
 
 def _text_of(shelf: Shelf, file: File) -> str:
@@ -53,19 +70,37 @@ def save(parts: Parts, call: Call) -> Answer:
     form = call.form()
     if "text" not in form:
         raise UsageError("the form brings no text")
-    text, parent, summary = form.get("text", "").replace("\r\n", "\n"), form.get("parent", ""), form.get("summary", "")
+    draft = Draft(form["text"].replace("\r\n", "\n"), form.get("parent", ""), form.get("summary", ""))
     path, revision = call.params["path"], call.params["rev"]
-    if len(text.encode()) > EDIT_BYTES:
+    if len(draft.text.encode()) > EDIT_BYTES:
         raise UsageError(f"a text that is written here may have {EDIT_BYTES} bytes", code="TooLarge")
+    checked = _checked(parts, call, path, draft.text)
     if form.get("deed") == "preview":
-        return _again(parts, call, text, parent, summary, preview=_preview(call, text), fault="")
+        seen = draft._replace(preview=_preview(call, draft.text), access=preview_form(call, checked.form))
+        return _again(parts, call, seen._replace(fault=checked.fault, warning=checked.warning))
+    if checked.fault or (checked.warning and checked.warning != form.get("sure")):
+        return _again(parts, call, draft._replace(fault=checked.fault, warning=checked.warning))
     try:
-        put(parts, call, revision, [NewFile(path, text.encode())], summary or f"Update {path}", parent or None)
+        put(
+            parts,
+            call,
+            revision,
+            [NewFile(path, draft.text.encode())],
+            draft.summary or f"Update {path}",
+            draft.parent or None,
+        )
     except ConflictError:
         fault = "Somebody changed this branch while you wrote. Look at what changed, then save again: your text replaces it."
-        return _again(parts, call, text, _head(parts, call), summary, preview=None, fault=fault)
+        return _again(parts, call, draft._replace(parent=_head(parts, call), fault=fault, is_late=True))
     is_card = path == README and revision == DEFAULT_BRANCH
     return redirect(repo_url(call.repo.id) if is_card else place_url(call.repo.id, "blob", revision, path))
+
+
+def _checked(parts: Parts, call: Call, path: str, text: str) -> Checked:
+    if path != README:
+        return Checked()
+    with parts.database.read() as connection:
+        return check_card(parts, connection, call, text)
 
 
 def _head(parts: Parts, call: Call) -> str:
@@ -80,32 +115,16 @@ def _preview(call: Call, text: str) -> Html | None:
     return markdown_html(without_front_matter(text), call.repo.id, call.params["rev"], path.rpartition("/")[0])
 
 
-def _again(
-    parts: Parts, call: Call, text: str, parent: str, summary: str, *, preview: Html | None, fault: str
-) -> Answer:
+def _again(parts: Parts, call: Call, draft: Draft) -> Answer:
     with parts.database.read() as connection:
-        page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
-        return _form(page, text, parent, summary, preview=preview, fault=fault)
+        return _form(RepoPage(call, GitReader(connection, call.repo.key, parts.cache)), draft)
 
 
-def _form(
-    page: RepoPage, text: str, parent: str, summary: str, *, preview: Html | None = None, fault: str = ""
-) -> Answer:
+def _form(page: RepoPage, draft: Draft) -> Answer:
     path = page.call.params["path"]
-    status = 409 if fault else 200
-    return page.render(
-        "edit.html",
-        "files",
-        status=status,
-        revision=page.revision,
-        path=path,
-        text=text,
-        parent=parent,
-        summary=summary,
-        preview=preview,
-        fault=fault,
-        has_preview=path.lower().endswith(".md"),
-    )
+    status = 409 if draft.is_late else 400 if draft.fault else 200
+    more = {"revision": page.revision, "path": path, "has_preview": path.lower().endswith(".md")}
+    return page.render("edit.html", "files", status=status, **draft._asdict(), **more)
 
 
 def upload_form(parts: Parts, call: Call) -> Answer:
@@ -128,6 +147,9 @@ def upload(parts: Parts, call: Call) -> Answer:
     files = [NewFile(f"{folder}/{_base(one.name)}".lstrip("/"), one.content) for one in form.files if one.name]
     if not files:
         raise UsageError("no file was chosen", hint="choose some files, then send the form")
+    for card in (one for one in files if one.path == README):
+        if fault := _checked(parts, call, README, card.content.decode(errors="replace")).fault:
+            raise UsageError(f"{README}: {fault}", hint="mend it, then upload it again")
     words = f"Upload {files[0].path}" if len(files) == 1 else f"Upload {len(files)} files"
     put(parts, call, call.params["rev"], files, form.fields.get("summary", "").strip() or words)
     return redirect(place_url(call.repo.id, "tree", call.params["rev"], folder))

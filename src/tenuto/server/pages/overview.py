@@ -5,9 +5,11 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 
 from tenuto.core.ids import RepoKind
+from tenuto.server.access import Gate
 from tenuto.server.card import CardError, front_matter
 from tenuto.server.cards import Card, parse_card, readme_of, tags_of
 from tenuto.server.exchange import Answer, Call
+from tenuto.server.gates.terms import form_in
 from tenuto.server.gitstore import CommitFacts, GitReader
 from tenuto.server.hub import Parts
 from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
@@ -20,7 +22,6 @@ from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import snippets
 from tenuto.server.schema import lfs_objects
 
-README = "README.md"
 GATED_CARD_BYTES = 20_000
 """What is left for a card below terms, which are always shown as a whole."""
 _MOST_FILES = 2000
@@ -74,6 +75,7 @@ def overview(parts: Parts, call: Call) -> Answer:
             adapter=adapter,
             snippets=lines,
             gate=gate,
+            terms_fault=form_in(readme).fault if call.repo.gate is not Gate.OPEN and page.rights.administers else "",
         )
 
 
