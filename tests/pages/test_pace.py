@@ -5,10 +5,13 @@ import zipfile
 
 import pytest
 
-from tenuto.inspect.findings import FormatError, Limits
+from tenuto.inspect.findings import FormatError, Inspection, Limits
 from tenuto.inspect.look import look_at
 from tenuto.inspect.source import Source, from_bytes
+from tenuto.server.pages import previews
 from tenuto.server.pages.pace import paced
+from tests.server.conftest import Owner
+from tests.server.talk import small
 
 LIMITS = Limits(content_bytes=0, text_bytes=4 << 20, items=5000, steps=100_000, listed=100, findings=20)
 
@@ -66,3 +69,18 @@ def test_of_a_long_footer_no_more_values_are_made_than_steps_are_allowed() -> No
     assert few.findings
     more = look_at(from_bytes(content), "a.parquet", Limits(content_bytes=0))
     assert "columns" in more.facts
+
+
+def test_a_file_that_is_nothing_is_looked_into_once(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def look(source: Source, name: str, limits: Limits) -> Inspection:
+        looks.append(name)
+        return look_at(source, name, limits)
+
+    monkeypatch.setattr(previews, "look_at", look)
+    owner.talk.commit(owner.repo, small("a.pkl", b"nothing")).raise_for_status()
+    assert (
+        "cannot be shown here" in owner.talk.get(f"/{owner.repo}/blob/main/a.pkl", headers={"Accept": "text/html"}).text
+    )
+    assert looks == ["a.pkl"]

@@ -67,7 +67,8 @@ def _preview(parts: Parts, shelf: Shelf, file: File, call: Call) -> tuple[Previe
         with shelf.source(file) as source:
 
             def see() -> Preview | None:
-                return look(source, file, call) or previews.inspected(source, file, call)
+                found = look(source, file, call)
+                return found if found or look is previews.inspected else previews.inspected(source, file, call)
 
             return parts.remembered.once((look, file.blob.oid), see) if look in _REMEMBERED else see(), ""
     except FormatError as error:
