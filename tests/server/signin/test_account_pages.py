@@ -124,6 +124,9 @@ def test_a_new_token_is_shown_once(hub: LiveHub, browser: Window, someone: str, 
         {"role": "fine-grained", "on0": "nobody-there", "right0": "read"},
         {"role": "fine-grained", "on0": "x/y", "right0": "read"},
         {"role": "session"},
+        {"role": "read", "on0": "somebody", "right0": "read"},
+        {"role": "write", "on2": "datasets/x/y", "right2": "read"},
+        {"role": "read", "reads_gated": "on"},
     ],
 )
 def test_a_form_that_makes_no_token_says_why(
@@ -133,6 +136,17 @@ def test_a_form_that_makes_no_token_says_why(
     assert answer.status_code in {400, 404}
     assert 'role="alert"' in answer.text
     assert hub.hub.list_tokens(someone) == []
+
+
+def test_a_scope_beside_a_token_for_everything_is_no_token(hub: LiveHub, browser: Window, someone: str) -> None:
+    said = browser.send("/settings/tokens", {"name": "x", "role": "read", "on0": someone, "right0": "read"})
+    assert said.status_code == 400
+    assert "chose one that is good for everything" in said.text
+    browser.send("/settings/services", {"name": f"{someone}-ci", "role": "write"})
+    place = f"/settings/service/{someone}-ci"
+    fields = {"name": "x", "role": "write", "on0": someone, "right0": "read"}
+    assert browser.send(place, fields, f"{place}/tokens").status_code == 400
+    assert hub.hub.list_tokens(f"{someone}-ci") == []
 
 
 def test_what_fails_is_told_on_the_page(hub: LiveHub, browser: Window, someone: str) -> None:

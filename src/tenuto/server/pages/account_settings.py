@@ -129,8 +129,12 @@ def wish_of(call: Call) -> TokenWish:
     except ValueError as error:
         raise UsageError("the days must be a number") from error
     pairs = [(form.get(f"on{index}", "").strip(), form.get(f"right{index}", "read")) for index in range(_MOST_SCOPES)]
-    scopes = tuple(ScopeWish(on, right) for on, right in pairs if on) if role == "fine-grained" else ()
-    reads_gated = role == "fine-grained" and "reads_gated" in form
+    scopes, reads_gated = tuple(ScopeWish(on, right) for on, right in pairs if on), "reads_gated" in form
+    if role != "fine-grained" and (scopes or reads_gated):
+        raise UsageError(
+            "you named what the token is good for, and chose one that is good for everything",
+            hint="choose “only what is named here”, or leave those fields empty; nothing was made",
+        )
     return TokenWish(form.get("name", ""), role, number, reads_gated, scopes)
 
 
