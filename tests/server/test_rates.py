@@ -150,6 +150,19 @@ def test_who_has_no_account_has_less_and_who_guesses_tokens_is_told_to_wait(hub:
     assert speak(hub.user("dan")).get("/api/whoami-v2").status_code == 200, "from the same address"
 
 
+def test_strangers_leave_those_at_their_address_what_they_ask_without_a_token(speak) -> None:
+    with LiveHub(limits=Limits(requests=40, requests_window_s=WINDOW_S)) as own:
+        nobody = Talk(own.url, None)
+        assert [nobody.get("/api/models").status_code for _ in range(11)][-1] == 429
+        card = {"content": "---\n{}\n---\n", "repoType": "model"}
+        assert [nobody.post("/api/validate-yaml", card).status_code for _ in range(11)] == [200] * 10 + [429]
+        logins = [nobody.client.post("/oauth/device", data={"client_id": "x"}) for _ in range(10)]
+        assert {one.status_code for one in logins} == {200}
+        asked = nobody.client.post("/oauth/token", data={"grant_type": "none"})
+        assert asked.headers["RateLimit"].startswith('"logins";r=0;'), "both ends of a login share one quota"
+        nobody.close()
+
+
 def test_nothing_is_counted_where_nobody_asked_for_it(speak) -> None:
     with LiveHub() as hub:
         talk = Talk(hub.url, hub.admin_token)

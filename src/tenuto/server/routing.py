@@ -26,6 +26,8 @@ SMALL_BODY_BYTES = 1 << 20
 _WORD = re.compile(r"\{(\w+)(\*?)\}(.*)")
 _CARD = ("main", "README.md")
 _BYTES = ("/resolve/", "/raw/", "/lfs/", "/xet/", ".git/", "/info/refs", "/git-")
+_OWN_QUOTAS = {"/api/validate-yaml": "validation", "/oauth/device": "logins", "/oauth/token": "logins"}
+"""Asked without a token, by those who have one or are about to: strangers at the same address do not use theirs up."""
 _SPECIAL_REFS = ("pr", "heads", "convert")
 
 
@@ -83,6 +85,8 @@ class Route:
 
 
 def _quota(pattern: str) -> str:
+    if pattern in _OWN_QUOTAS:
+        return _OWN_QUOTAS[pattern]
     if pattern.startswith(("/api/", "/oauth/")):
         return "api"
     return "resolvers" if any(word in pattern for word in _BYTES) else "pages"
