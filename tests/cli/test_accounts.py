@@ -1,11 +1,16 @@
 """`login`, `logout`, `whoami`, `repo`; and which token goes where."""
 
 import json
+import re
 import stat
 
 import pytest
 from inline_snapshot import snapshot
 
+from tenuto.server.access import Right
+from tenuto.server.people.accounts import find_account
+from tenuto.server.people.services import add_service
+from tenuto.server.people.tokens import ScopeWish, TokenWish, make_token
 from tenuto.testing.lies import Lie, Rewritten
 from tenuto.testing.live_hub import LiveHub
 from tenuto.testing.lying_hub import LyingHub
@@ -24,6 +29,8 @@ ann on [HUB], with a write token
         "organizations": [],
         "role": "write",
         "reads_gated": True,
+        "scopes": [],
+        "expires_at": None,
     }
     assert str(desk("whoami", HF_TOKEN="")) == snapshot("""\
 exit status 3
@@ -55,8 +62,28 @@ def test_whoami_with_a_fine_grained_token_of_huggingface_co(desk: Desk, hub: Liv
         desk.filters[liar.url] = "[LIAR]"
         done = desk("whoami", HF_ENDPOINT=liar.url)
         assert desk("whoami", "--json", HF_ENDPOINT=liar.url).json["reads_gated"] is reads_gated
-    missing = "" if reads_gated else " that may not read gated repos"
+    missing = "" if reads_gated else ", which may not read gated repos of others"
     assert str(done) == f"exit status 0\n--- out ---\nann on [LIAR], with a fine-grained token{missing}\n"
+
+
+def test_whoami_says_what_a_token_of_a_service_is_good_for(desk: Desk, hub: LiveHub) -> None:
+    with hub.hub.changing() as change:
+        owner = find_account(change.connection, desk.person)
+        service = add_service(change, f"{desk.person}-bot", owner, Right.WRITE)
+        scopes = (ScopeWish(desk.person, "read"), ScopeWish(service.name, "write"))
+        token = make_token(change, service, TokenWish(role="fine-grained", days=3, scopes=scopes))[1]
+    shown = str(desk("whoami", HF_TOKEN=token))
+    assert re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "[MINUTE]", shown) == snapshot("""\
+exit status 0
+--- out ---
+ann-bot on [HUB], with a fine-grained token for read on ann, write on ann-bot, which may not read gated repos of others, until [MINUTE] UTC
+""")
+    told = desk("whoami", "--json", HF_TOKEN=token).json
+    assert told["scopes"] == [
+        {"on": desk.person, "rights": ["read"]},
+        {"on": service.name, "rights": ["write"]},
+    ]
+    assert told["expires_at"].endswith("Z")
 
 
 def test_login_and_logout(desk: Desk) -> None:

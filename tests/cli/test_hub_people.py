@@ -46,6 +46,13 @@ def test_a_service_and_its_token(shell: Shell) -> None:
     (listed,) = hub(shell, "token", "list", "bot", "--json").json
     assert (listed["role"], listed["scopes"]) == ("fine-grained", [{"on": "ann", "right": "read"}])
     assert listed["expires"] > listed["created"]
+    wider = ("--scope", "ann=read", "--scope", "bot=write", "--reads-gated")
+    hub(shell, "token", "create", "bot", "--role", "fine-grained", *wider)
+    shown = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d", "[MINUTE]", hub(shell, "token", "list", "bot").out)
+    assert shown == snapshot("""\
+2  fine-grained (read on ann)  token  last used never, expires [MINUTE] UTC
+3  fine-grained (read on ann, write on bot, gates of others)  token  last used never, expires never
+""")
     assert made.json["token"] not in str(hub(shell, "token", "list", "bot"))
     assert hub(shell, "token", "revoke", str(listed["id"])).status == 0
     assert hub(shell, "token", "revoke", str(listed["id"])).status == 9
@@ -106,6 +113,28 @@ def test_who_is_there_is_not_invited_into_an_organization_but_made_a_member(shel
     assert "tenuto hub org set choir bob --role write" in refused.err
     hub(shell, "org", "set", "choir", "bob", "--role", "write")
     assert "bob  write" in hub(shell, "org", "members", "choir").out
+
+
+def test_issuers_are_reached_by_https_or_on_this_machine(shell: Shell) -> None:
+    hub(shell, "user", "add", "ann")
+    hub(shell, "service", "add", "bot", "--for", "ann", "--role", "write")
+
+    def trust(issuer: str):
+        return hub(shell, "service", "trust", "bot", "--issuer", issuer, "--claim", "repository=ann/x")
+
+    for issuer in (
+        "http://evil.example",
+        "http://10.0.0.1",
+        "http://localhost.evil.example:8080",
+        "HTTP://evil.example",
+    ):
+        refused = trust(issuer)
+        assert (refused.status, refused.out) == (2, "")
+        assert "is not reached by https" in refused.err
+        assert "hint: name the issuer by https" in refused.err
+    assert hub(shell, "service", "rules", "--json").json == []
+    for issuer in ("http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:8080", "https://ci.example"):
+        assert trust(issuer).status == 0, issuer
 
 
 def test_jobs_that_are_trusted(shell: Shell) -> None:

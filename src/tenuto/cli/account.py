@@ -1,10 +1,14 @@
 """`tenuto login | logout | whoami`."""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from tenuto.cli.frame import command, invocation
+
+if TYPE_CHECKING:
+    from tenuto.core.wire import AccessToken
 
 _ENDPOINT_HELP = "The hub, if not the project's or the default one."
 
@@ -84,7 +88,27 @@ def whoami(endpoint: str | None) -> None:
         "organizations": [organization.name for organization in identity.orgs],
         "role": token.role,
         "reads_gated": not narrow,
+        "scopes": [{"on": on, "rights": rights} for on, rights in _scopes(token)],
+        "expires_at": token.expires_at,
     }
+    run.printer.report(report, lambda: [f"{identity.name} on {remote.endpoint}{_token_text(token)}"])
+
+
+def _scopes(token: "AccessToken") -> list[tuple[str, list[str]]]:
+    scopes = token.fine_grained.scopes if token.fine_grained else []
+    return [(one.entity.name, one.permissions) for one in scopes]
+
+
+def _token_text(token: "AccessToken") -> str:
+    """What the token is good for, and until when."""
     kind = "fine-grained" if token.fine_grained else token.role
-    role = f", with a {kind} token{' that may not read gated repos' if narrow else ''}" if kind else ""
-    run.printer.report(report, lambda: [f"{identity.name} on {remote.endpoint}{role}"])
+    if not kind:
+        return ""
+    parts = [f", with a {kind} token"]
+    if scopes := [f"{' and '.join(rights)} on {on}" for on, rights in _scopes(token)]:
+        parts.append(f" for {', '.join(scopes)}")
+    if token.fine_grained and not token.fine_grained.reads_gated:
+        parts.append(", which may not read gated repos of others")
+    if token.expires_at:
+        parts.append(f", until {token.expires_at[:16].replace('T', ' ')} UTC")
+    return "".join(parts)

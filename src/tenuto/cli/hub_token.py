@@ -1,10 +1,16 @@
 """`tenuto hub token`: access tokens of all accounts, run on the machine of the hub."""
 
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import click
 
 from tenuto.cli.frame import LazyGroup, command, invocation
 from tenuto.cli.hub import data_option, open_hub
 from tenuto.core.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from tenuto.server.people.tokens import TokenFacts
 
 _HERE = "tenuto.cli.hub_token"
 
@@ -80,7 +86,10 @@ def _parted(scope: str) -> tuple[str, str]:
 @click.argument("user_name", metavar="ACCOUNT")
 @data_option
 def list_(user_name: str, data: str | None) -> None:
-    """Show the good tokens of an account: what each may do, when it was used last, and when it ends. Never the tokens."""
+    """Show the good tokens of an account: what each may do, when it was used last, and when it ends. Never the tokens.
+
+    The last use is noted at most once an hour: it may have been used up to an hour later than that.
+    """
     run = invocation()
     with open_hub(data) as opened:
         found = opened.list_tokens(user_name)
@@ -105,10 +114,23 @@ def list_(user_name: str, data: str | None) -> None:
     run.printer.report(
         report,
         lambda: [
-            f"{one['id']}  {one['role']}  {one['name']}  last used {one['last_used'] or 'never'}, expires {one['expires'] or 'never'}"
-            for one in report
+            f"{one.id}  {_role_text(one)}  {one.name}  "
+            f"last used {_minute(one.last_used_ms)}, expires {_minute(one.expires_ms)}"
+            for one in found
         ],
     )
+
+
+def _role_text(one: "TokenFacts") -> str:
+    """What a token is good for."""
+    if one.role.value != "fine":
+        return one.role.value
+    scopes = [f"{scope.right} on {scope.on}" for scope in one.scopes]
+    return f"fine-grained ({', '.join([*scopes, *(['gates of others'] if one.reads_gated else [])])})"
+
+
+def _minute(time_ms: int | None) -> str:
+    return "never" if time_ms is None else f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @command("revoke", example="tenuto hub token revoke 17 --data hub-data", exits=(7, 9))

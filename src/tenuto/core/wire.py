@@ -192,10 +192,25 @@ class Organization(msgspec.Struct, frozen=True):
     name: str
 
 
+class Entity(msgspec.Struct, frozen=True):
+    """What a scope of a token is on: a namespace, or a repo."""
+
+    type: str = ""
+    name: str = ""
+
+
+class TokenScope(msgspec.Struct, frozen=True):
+    """One thing that a fine-grained token is good for."""
+
+    entity: Entity = Entity()
+    permissions: list[str] = []
+
+
 class FineGrained(msgspec.Struct, frozen=True):
-    """What a fine-grained token of huggingface.co may do, as far as the client reads it."""
+    """What a fine-grained token may do, as far as the client reads it. `reads_gated`: it passes the gates of others that let its account in."""
 
     reads_gated: bool = msgspec.field(name="canReadGatedRepos", default=False)
+    scopes: list[TokenScope] = msgspec.field(name="scoped", default=[])
 
 
 class AccessToken(msgspec.Struct, frozen=True):
@@ -204,6 +219,7 @@ class AccessToken(msgspec.Struct, frozen=True):
     display_name: str = msgspec.field(name="displayName", default="")
     role: str = ""
     fine_grained: FineGrained | None = msgspec.field(name="fineGrained", default=None)
+    expires_at: str | None = msgspec.field(name="expiresAt", default=None)
 
 
 class Auth(msgspec.Struct, frozen=True):

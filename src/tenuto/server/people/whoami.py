@@ -1,5 +1,8 @@
 """Who the caller is, as stock clients read it (hub-protocol section 5.1)."""
 
+from sqlalchemy import select
+
+from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Role, Scope
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
@@ -8,6 +11,7 @@ from tenuto.server.people.organizations import Membership, memberships_of
 from tenuto.server.people.services import owner_of
 from tenuto.server.people.tokens import FINE_GRAINED
 from tenuto.server.repos import find_repo_by_key
+from tenuto.server.schema import tokens
 
 _ROLES = {Role.FINE: FINE_GRAINED, Role.SESSION: Role.WRITE.value}
 
@@ -36,8 +40,12 @@ def whoami(parts: Parts, call: Call) -> Answer:
         named = {
             scope.repo_key: find_repo_by_key(connection, scope.repo_key) for scope in actor.scopes if scope.repo_key
         }
+        query = select(tokens.c.expires_ms).where(tokens.c.id == actor.token_id)
+        expires_ms: int | None = connection.execute(query).scalar()
     places = {key: repo.id.web_path for key, repo in named.items() if repo}
     token: dict[str, object] = {"displayName": actor.token_name, "role": _ROLES.get(actor.role, actor.role.value)}
+    if expires_ms is not None:
+        token["expiresAt"] = timestamp_text(expires_ms)
     if actor.role is Role.FINE:
         scoped = [_shown_scope(scope, places) for scope in actor.scopes]
         token["fineGrained"] = {"canReadGatedRepos": actor.reads_gated, "scoped": scoped, "global": []}

@@ -2,9 +2,10 @@
 
 import base64
 import contextlib
+import ipaddress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -46,6 +47,24 @@ def check_installed() -> None:
             code="BadCommand",
             hint="install it with: pip install 'tenuto[oidc]'",
         )
+
+
+def check_issuer(issuer: str) -> None:
+    """Return if what that issuer says can be believed; raises UsageError (BadRequest) for one that anybody on the way can speak for."""
+    origin_of(issuer)
+    parts = urlsplit(issuer)
+    if parts.scheme != "https" and not _is_this_machine(str(parts.hostname)):
+        raise UsageError(
+            f"{issuer[:100]} is not reached by https: whoever is on the way could say anything of anybody",
+            hint="name the issuer by https; without it only one on this machine is trusted, such as http://127.0.0.1:8080",
+        )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def discover(issuer: str) -> IssuerFacts:

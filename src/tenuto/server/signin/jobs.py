@@ -14,14 +14,13 @@ from tenuto.server.audit import Deed
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.identity import identify_token
-from tenuto.server.outgoing import origin_of
 from tenuto.server.people.accounts import Account, Kind, find_account
 from tenuto.server.people.change import Change, changing
 from tenuto.server.people.tokens import ScopeWish, insert_token, narrow
 from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.repos import find_repo
 from tenuto.server.schema import trust_rules
-from tenuto.server.signin.issuers import check_installed, claims_of, discover, issuer_of
+from tenuto.server.signin.issuers import check_installed, check_issuer, claims_of, discover, issuer_of
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
 _ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105  # a word, no token
@@ -52,7 +51,7 @@ def add_rule(change: Change, service: Account, issuer: str, claims: dict[str, st
         )
     if not 60 <= life_s <= MOST_LIFE_S:
         raise UsageError("the token of a job is good for one minute to one day")
-    origin_of(issuer)
+    check_issuer(issuer)
     check_installed()
     row = {
         "service_id": service.id,
