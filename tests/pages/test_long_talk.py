@@ -99,3 +99,15 @@ def test_only_comments_of_the_discussion_are_shown(hub: LiveHub, owner: Owner, m
 
 def _data(text: str) -> str:
     return msgspec.json.encode({"versions": [{"raw": text, "time_ms": 0, "author": "x"}]}).decode()
+
+
+def test_a_comment_is_not_rewritten_without_end(owner: Owner) -> None:
+    place = f"/api/models/{owner.repo}/discussions"
+    owner.talk.post(place, {"title": "A title", "description": "first"}).raise_for_status()
+    event = owner.talk.get(f"{place}/1").json()["events"][0]["id"]
+    edit = f"{place}/1/comment/{event}/edit"
+    answers = [owner.talk.post(edit, {"content": f"{number}" + "x" * 65_000}) for number in range(17)]
+    assert {answer.status_code for answer in answers[:16]} == {200}
+    assert (answers[16].status_code, answers[16].headers["X-Error-Code"]) == (413, "TooLarge")
+    assert owner.talk.get(f"{place}/1").json()["events"][0]["data"]["latest"]["raw"].startswith("15x")
+    owner.talk.post(f"{place}/1/comment/{event}/hide").raise_for_status()

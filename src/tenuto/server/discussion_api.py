@@ -18,6 +18,7 @@ from tenuto.server.discussions import (
     check_comment,
     check_title,
     event_answer,
+    rewritten,
 )
 from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.gitstore import GitReader
@@ -209,7 +210,7 @@ def edit_comment(parts: Parts, call: Call) -> Answer:
         thread, event, data = _comment(connection, call)
         if event.author_id != call.actor.user_id or data.hidden:
             raise AccessDeniedError("only its author may edit a comment, and only until it is hidden")
-        thread.rewrite(event, CommentData([*data.versions, Revision(text, now_ms, call.actor.name)]))
+        thread.rewrite(event, rewritten(data, Revision(text, now_ms, call.actor.name)))
         (event,) = thread.events(int(call.params["num"]), event.id)
     return json_answer({"updatedComment": event.shown()})
 

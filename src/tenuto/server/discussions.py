@@ -13,6 +13,7 @@ from tenuto.server.schema import discussion_events, discussions, users
 
 TITLE_CHARACTERS = 300
 COMMENT_CHARACTERS = 1 << 16
+VERSIONS_CHARACTERS = 1 << 20
 PULL_REQUESTS = "refs/pr/"
 
 Status = Literal["draft", "open", "closed", "merged"]
@@ -113,6 +114,15 @@ def check_comment(text: str) -> str:
     if len(text) > COMMENT_CHARACTERS:
         raise UsageError(f"a comment may have {COMMENT_CHARACTERS} characters", code="TooLarge")
     return text
+
+
+def rewritten(data: CommentData, version: Revision) -> CommentData:
+    """A comment with one more version; raises UsageError (TooLarge) if all of them together are too long to be read at once."""
+    versions = [*data.versions, version]
+    if sum(len(one.raw) for one in versions) > VERSIONS_CHARACTERS:
+        message = f"all versions of a comment may have {VERSIONS_CHARACTERS:,} characters together"
+        raise UsageError(message, code="TooLarge", hint="write another comment")
+    return CommentData(versions)
 
 
 _COLUMNS = (
