@@ -1,6 +1,9 @@
 """A hub is kept in order from the command line, while it serves and while it does not."""
 
+import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,19 @@ Next: upload it again, or `tenuto hub restore` a backup to another folder
     assert found.status == 5
     (finding,) = found.json["findings"]
     assert (finding["fault"], finding["kind"], len(finding["places"])) == ("missing", "large object", 2)
+
+
+def test_for_a_log_that_was_changed_nothing_is_set_aside(shell: Shell, data: Path) -> None:
+    with closing(sqlite3.connect(data / "hub.sqlite3")) as connection, connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            if name.startswith("audit_log"):
+                connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("UPDATE audit_log SET subject = 'somebody' WHERE number = 1")
+    done = shell("hub", "check", "--quick")
+    assert done.status == 5
+    assert "damaged: audit log row 1: " in done.out
+    (said,) = re.findall("(?m)^Next: .*$", done.out)
+    assert said.startswith("Next: nothing mends a log: compare it with that of a backup")
 
 
 def test_what_is_damaged_is_set_aside_on_demand(shell: Shell, data: Path) -> None:

@@ -94,9 +94,20 @@ def _check_lines(report: "CheckReport", moved: int) -> Iterator[str]:
         yield f"{count_text(len(report.findings), 'finding')} ({looked})"
         if moved:
             yield f"Set aside: {count_text(moved, 'file')}"
-        lies_here = not moved and any(finding.fault == "damaged" for finding in report.findings)
+        yield from _next_lines(report.findings, moved)
+
+
+def _next_lines(findings: "Sequence[Finding]", moved: int) -> Iterator[str]:
+    """What helps against the damage, each kind of it."""
+    files = [one for one in findings if one.kind not in {"audit log", "database"}]
+    if files:
+        lies_here = not moved and any(one.fault == "damaged" for one in files)
         first = "`tenuto hub check --set-aside`, then " if lies_here else ""
         yield f"Next: {first}upload it again, or `tenuto hub restore` a backup to another folder"
+    if any(one.kind == "database" for one in findings):
+        yield "Next: `tenuto hub restore` a backup to another folder: the database cannot be mended"
+    if any(one.kind == "audit log" for one in findings):
+        yield "Next: nothing mends a log: compare it with that of a backup (`tenuto hub audit export`), and ask who can write the database"
 
 
 def _finding_lines(finding: "Finding") -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -147,6 +148,25 @@ def test_a_scope_beside_a_token_for_everything_is_no_token(hub: LiveHub, browser
     fields = {"name": "x", "role": "write", "on0": someone, "right0": "read"}
     assert browser.send(place, fields, f"{place}/tokens").status_code == 400
     assert hub.hub.list_tokens(f"{someone}-ci") == []
+
+
+def test_the_log_reads_as_people_speak(hub: LiveHub, window: Callable[[], Window], someone: str) -> None:
+    with hub.hub.changing() as change:
+        set_admin(change, find_account(change.connection, someone), True)
+    boss = window()
+    boss.sign_in(someone, PASSWORD)
+    signed_in = last_deed(hub)
+    assert (signed_in.deed, signed_in.actor, signed_in.subject) == ("sign-in.ok", someone, someone)
+    assert signed_in.actor_id != 0
+    boss.send("/settings/tokens", {"name": "x", "role": "read", "days": "9"})
+    ends_ms = last_deed(hub).facts["expires_ms"]
+    page = boss.get("/settings/audit").text
+    assert f"expires {datetime.fromtimestamp(ends_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC" in page
+    assert str(ends_ms) not in page
+    assert "_ms" not in page
+    assert ">When (UTC)<" in page
+    with hub.hub.changing() as change:
+        set_admin(change, find_account(change.connection, someone), False)
 
 
 def test_what_fails_is_told_on_the_page(hub: LiveHub, browser: Window, someone: str) -> None:

@@ -108,7 +108,9 @@ def accept_invitation(parts: Parts, call: Call) -> Answer:
                 else sign_up(change, parts.limits, name, password, form.get("full_name", ""))
             )
             cookie = begin_session(change, parts.limits, account, call)
-            change.record(Deed.SIGN_IN, account.name, kind="invitation" if invitation else "sign-up")
+            change.by(account.id, account.name).record(
+                Deed.SIGN_IN, account.name, kind="invitation" if invitation else "sign-up"
+            )
     except TenutoError as error:
         return _join_page(parts, call, code, invitation, name, error)
     return signed_in("/", cookie)

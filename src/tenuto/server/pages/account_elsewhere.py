@@ -54,7 +54,7 @@ def _add(parts: Parts, call: Call, errand: Errand, proof: Proof) -> Answer:
 
 def _sign_in(parts: Parts, change: Change, call: Call, account: Account, place: str) -> Answer:
     cookie = begin_session(change, parts.limits, account, call)
-    change.record(Deed.SIGN_IN, account.name, kind="elsewhere")
+    change.by(account.id, account.name).record(Deed.SIGN_IN, account.name, kind="elsewhere")
     return signed_in(own_place(place), cookie)
 
 

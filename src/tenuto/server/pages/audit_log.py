@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from tenuto.core.human import size_text
+from tenuto.core.wire import timestamp_text
 from tenuto.server.audit.reading import Entry, Wanted, entries
 from tenuto.server.exchange import Answer, Call
 from tenuto.server.gitstore import GitReader
@@ -41,6 +43,18 @@ def _shown(found: list[Entry]) -> dict[str, Any]:
 
 
 def _fact(name: str, value: object) -> str:
-    """A fact in a few words; of a hash, what tells it from others."""
-    text = {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-    return f"{name} {text[:8] if _HASH.fullmatch(text) else text}"
+    """A fact in a few words: of a time when that is, of a hash what tells it from others, of bytes how much that is."""
+    if name.endswith("_ms") and isinstance(value, int):
+        return f"{name.removesuffix('_ms')} {timestamp_text(value)[:16].replace('T', ' ')} UTC"
+    if name == "bytes" and isinstance(value, int):
+        return size_text(value)
+    return f"{name.replace('_', ' ')} {_value_text(value)}"
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(map(_value_text, value))
+    text = str(value)
+    return text[:8] if _HASH.fullmatch(text) else text

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
+from tenuto.server.access import Actor
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.hub import Parts
 from tenuto.server.permit import check_unchanged
@@ -17,6 +18,10 @@ class Change(NamedTuple):
     connection: Connection
     origin: Origin
     now_ms: int
+
+    def by(self, user_id: int, name: str) -> "Change":
+        """The same, done by somebody who has just proved who it is."""
+        return self._replace(origin=self.origin._replace(actor=Actor(user_id=user_id, name=name)))
 
     def record(self, deed: Deed, subject: str, **facts: str | int | bool | None) -> None:
         """The audit log tells of `deed`, done to the account `subject`."""

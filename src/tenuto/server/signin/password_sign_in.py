@@ -42,7 +42,7 @@ def _sign_in(parts: Parts, call: Call, name: str, password: str) -> tuple[Accoun
         else:
             renew(change.connection, parts.limits, account.id, kept, password)
             cookie = begin_session(change, parts.limits, account, call)
-            change.record(Deed.SIGN_IN, account.name, kind="password")
+            change.by(account.id, account.name).record(Deed.SIGN_IN, account.name, kind="password")
             parts.attempts.succeed(*keys)
             return account, cookie
     raise AuthenticationError(
