@@ -25,6 +25,7 @@ extra_gated_fields:
   I agree: checkbox
 ---
 """
+OTHER_CARD = CARD.replace(b"name the authors", b"praise the authors")
 ANSWERS = ("--field", "Company=Echo", "--field", "Purpose=Research", "--field", "I agree=yes")
 
 
@@ -110,6 +111,38 @@ def test_taking_a_request_back(gated: Gated) -> None:
     gated.as_guest("access", "request", gated.address, *ANSWERS, "--yes")
     assert gated.as_guest("access", "withdraw", gated.address).status == 0
     assert gated.as_guest("access", "withdraw", gated.address).status == 9
+    gated.as_guest("access", "request", gated.address, *ANSWERS, "--yes")
+    gated.as_owner("access", "reject", gated.address, gated.guest_name)
+    late = gated.as_guest("access", "withdraw", gated.address)
+    assert (late.status, "is rejected: it cannot be taken back" in late.err) == (9, True)
+
+
+def test_who_never_asked_is_let_in_by_a_grant(gated: Gated) -> None:
+    for verb in ("accept", "revoke"):
+        done = gated.as_owner("access", verb, gated.address, gated.guest_name)
+        assert (done.status, "hint: whoever did not ask is let in by a grant" in done.err) == (9, True)
+    for verb in ("accept", "grant"):
+        nobody = gated.as_owner("access", verb, gated.address, "nobody-here")
+        assert (nobody.status, "there is no user nobody-here" in nobody.err, "hint: " in nobody.err) == (9, True, True)
+    assert gated.as_owner("access", "grant", gated.address, gated.guest_name).status == 0
+    assert gated.as_owner("access", "revoke", gated.address, gated.guest_name).status == 0
+    again = gated.as_owner("access", "revoke", gated.address, gated.guest_name)
+    assert (again.status, "is revoked already" in again.err) == (9, True)
+
+
+def test_who_agreed_to_terms_that_changed_is_told_so(gated: Gated) -> None:
+    gated.as_guest("access", "request", gated.address, *ANSWERS, "--yes")
+    talk = Talk(gated.hub.url, gated.owner)
+    talk.commit(gated.repo, small("README.md", OTHER_CARD), kind="datasets").raise_for_status()
+    talk.close()
+    assert "must agree to the new terms" in gated.as_owner("access", "list", gated.address).out
+    accepted = gated.as_owner("access", "accept", gated.address, "--all")
+    assert accepted.out == f"{gated.guest_name}: accepted, but must agree to the new terms first\n"
+    asked = gated.as_guest("access", "request", gated.address, *ANSWERS)
+    for text in ("The terms have changed", "Access to the voices", "You agree to praise the authors."):
+        assert text in asked.err
+    assert gated.as_guest("access", "request", gated.address, *ANSWERS, "--yes").status == 0
+    assert gated.reads()
 
 
 def test_many_at_once_and_a_file_for_a_spreadsheet(gated: Gated) -> None:
@@ -126,10 +159,21 @@ def test_many_at_once_and_a_file_for_a_spreadsheet(gated: Gated) -> None:
     assert gated.as_owner("access", "reject", gated.address, "--all").out.startswith("Nobody waits")
     assert gated.as_owner("access", "accept", gated.address).status == 2
     assert gated.as_owner("access", "accept", gated.address, "--all", "x").status == 2
-    assert gated.as_owner("access", "list", gated.address, "--csv", "requests.csv").status == 0
+    (Path(gated.shell.project) / "requests.csv").write_text("mine")
+    kept = gated.as_owner("access", "list", gated.address, "--csv", "requests.csv")
+    assert (kept.status, "add --overwrite" in kept.err) == (1, True)
+    assert gated.as_owner("access", "list", gated.address, "--csv", "requests.csv", "--overwrite").status == 0
     with open(Path(gated.shell.project) / "requests.csv", newline="", encoding="utf-8") as file:
         found = {row["user"]: (row["status"], row["Company"]) for row in csv.DictReader(file)}
     assert found == {**dict.fromkeys(names[:2], ("accepted", "X")), names[2]: ("rejected", "X")}
+    some = gated.as_owner("access", "list", gated.address, "--state", "rejected", "--csv", "some.csv")
+    assert some.status == 0
+    with open(Path(gated.shell.project) / "some.csv", newline="", encoding="utf-8") as file:
+        assert [row["user"] for row in csv.DictReader(file)] == [names[2]]
+    (line,) = gated.as_owner("access", "list", gated.address, "--state", "rejected").out.splitlines()
+    reviewer = gated.repo.partition("/")[0]
+    assert f"{names[2]}  rejected by {reviewer} (full)" in line
+    assert line.endswith("Company: X; Purpose: Other; I agree: yes")
 
 
 def test_settings_of_a_gate(gated: Gated) -> None:
@@ -195,9 +239,18 @@ def test_in_a_terminal_terms_and_questions_are_shown(gated: Gated) -> None:
     refused = at_a_terminal(gated, "Echo\nResearch\ny\nn\n", "access", "request", gated.address)
     assert refused[0] == 130
     assert gated.as_owner("access", "list", gated.address, "--json").json == []
-    status, out, shown = at_a_terminal(gated, "Echo\nOther\ny\ny\n", "access", "request", gated.address)
+    status, out, shown = at_a_terminal(gated, "Echo\nNone\nother\nwhat\ny\ny\n", "access", "request", gated.address)
     assert (status, "have not decided yet" in out) == (1, True)
-    for text in ("Access to the voices", "You agree to name the authors.", "Company", "Research", "Do you agree?"):
+    assert "Error:" not in shown
+    for text in (
+        "Access to the voices",
+        "You agree to name the authors.",
+        "Company",
+        "Research",
+        "Do you agree?",
+        "error: 'None'",
+        "error: 'what'",
+    ):
         assert text in shown
     (one,) = gated.as_owner("access", "list", gated.address, "--json").json
     assert one["fields"] == {"Company": "Echo", "Purpose": "Other", "I agree": True}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tenuto.core.errors import TenutoError
+from tenuto.core.errors import AccessDeniedError, TenutoError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.absent import Absence
 from tenuto.server.access import (
@@ -264,3 +264,10 @@ def test_what_changes_a_repo_needs_more_than_reading() -> None:
             continue  # where people become somebody, or cease to be
         if not any(route.pattern.endswith(end) for end in reading_posts):
             assert route.action in PROPOSING | CHANGING | {Action.MANAGE, Action.GOVERN}, route
+
+
+def test_a_service_is_not_told_to_use_a_namespace_of_its_own() -> None:
+    """It has none."""
+    with pytest.raises(AccessDeniedError) as refused:
+        check(SERVICE, Action.ADMINISTER, OPEN)
+    assert refused.value.hint == "ask the owner"

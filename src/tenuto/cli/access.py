@@ -94,12 +94,14 @@ def _until(own: "Own") -> str:
 
 def _answers(run: Invocation, found: "Gateway", fields: Sequence[str], yes: bool) -> dict[str, object]:
     """What is sent: from the options, else asked for in a terminal. Raises UsageError (BadCommand) for what lacks."""
+    from tenuto.cli.access_form import ask_for, confirm, form_texts
     from tenuto.core.errors import UsageError
 
-    given = dict(_pair(one) for one in fields)
+    given: dict[str, object] = dict(_pair(one) for one in fields)
     form, asks = found.form, run.printer.is_watched
-    for text in (form.heading, form.prompt, form.description):
-        if text and (asks or (text == form.prompt and not yes)):
+    changed = found.own and found.own.state == "outdated"
+    for text in ("The terms have changed since you agreed to them." if changed else "", *form_texts(form)):
+        if text and (asks or not yes or changed):
             run.printer.note(f"{text}\n")
     lacking = [field for field in form.fields if field.name not in given]
     if lacking and not asks:
@@ -109,12 +111,12 @@ def _answers(run: Invocation, found: "Gateway", fields: Sequence[str], yes: bool
             hint="answer with " + " ".join(f"--field {_quoted(field)}" for field in lacking),
         )
     for field in lacking:
-        given[field.name] = _prompt(field)
+        given[field.name] = ask_for(field, run.printer.note)
     if form.prompt and not yes:
         if not asks:
             raise UsageError(f"asking means to agree: {form.prompt}", code="BadCommand", hint="add --yes if you do")
-        click.confirm("Do you agree?", abort=True, err=True)
-    return {**given}
+        confirm("Do you agree?", run.printer.note)
+    return given
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -130,16 +132,6 @@ def _quoted(field: "Field") -> str:
     examples = {"checkbox": "yes", "date_picker": "2026-01-31", "country": "AT"}
     value = field.options[0].value if field.options else examples.get(field.type, "…")
     return f"'{field.name}={value}'"
-
-
-def _prompt(field: "Field") -> str:
-    if field.type == "checkbox":
-        click.confirm(field.name, abort=True, err=True)
-        return "true"
-    if field.options:
-        values = [option.value for option in field.options]
-        return str(click.prompt(field.name, type=click.Choice(values), err=True))
-    return str(click.prompt(f"{field.name} (2026-01-31)" if field.type == "date_picker" else field.name, err=True))
 
 
 @command("withdraw", example=f"tenuto access withdraw {_EXAMPLE}", exits=(3, 4, 6, 9))
@@ -159,27 +151,33 @@ def withdraw(address: str) -> None:
 @command(
     "list",
     example=f"tenuto access list {_EXAMPLE}\ntenuto access list {_EXAMPLE} --state all --csv requests.csv",
-    exits=(3, 4, 6, 7, 9),
+    exits=(1, 3, 4, 6, 7, 9),
+    meanings={1: "the file is there already"},
 )
 @click.argument("address")
-@click.option("--state", type=click.Choice(_STATES), default="pending", show_default=True, help="Which ones.")
-@click.option("--csv", "csv_file", metavar="FILE", help="Write all of them, with their answers, for a spreadsheet.")
-def list_(address: str, state: str, csv_file: str | None) -> None:
+@click.option("--state", type=click.Choice(_STATES), help="Which ones: those that are pending; in a file, all.")
+@click.option("--csv", "csv_file", metavar="FILE", help="Write them, with their answers, for a spreadsheet.")
+@click.option("--overwrite", is_flag=True, help="The file may be there already.")
+def list_(address: str, state: str | None, csv_file: str | None, overwrite: bool) -> None:
     """Say who asked for access to a repo that you administer, and what they answered."""
+    import os
     from typing import cast
 
+    from tenuto.core.errors import ConflictError
     from tenuto.core.ids import RepoId
     from tenuto.hub.gates import GateKeeper, State
 
     run = invocation()
     repo, remote = RepoId.parse(address), run.remote()
+    if csv_file and not overwrite and os.path.lexists(os.path.join(run.root, csv_file)):
+        raise ConflictError(f"{csv_file} is there already", code="Exists", hint="add --overwrite, or take another name")
     with remote.session:
         gate = GateKeeper(remote, repo)
         if csv_file:
-            run.write(csv_file, gate.report())
+            run.write(csv_file, gate.report(cast("State", state or "all")))
             run.printer.report({"repo": str(repo), "file": csv_file}, lambda: [f"Wrote {csv_file}"])
             return
-        found = list(gate.requests(cast("State", state)))
+        found = list(gate.requests(cast("State", state or "pending")))
     report: list[dict[str, object]] = [
         {
             "id": one.request_id,
@@ -188,19 +186,28 @@ def list_(address: str, state: str, csv_file: str | None) -> None:
             "asked_at": one.timestamp,
             "expires_at": one.expires_at,
             "reason": one.rejection_reason,
+            "reviewer": one.granted_by.user or None,
+            "must_agree_anew": one.must_agree_anew,
             "fields": one.fields or {},
         }
         for one in found
     ]
-    run.printer.report(report, lambda: [_line(one) for one in report] or [f"No {state} requests for {repo}"])
+    run.printer.report(
+        report, lambda: [_line(one) for one in report] or [f"No {state or 'pending'} requests for {repo}"]
+    )
 
 
 def _line(one: dict[str, object]) -> str:
     fields = one["fields"]
     assert isinstance(fields, dict)
-    answers = "; ".join(f"{name}: {value}" for name, value in fields.items())
-    until = f" until {str(one['expires_at'])[:10]}" if one["expires_at"] else ""
-    return "  ".join(filter(None, (f"{one['user']}", f"{one['state']}{until}", str(one["asked_at"])[:10], answers)))
+    words = {True: "yes", False: "no", None: ""}
+    shown = {name: words[value] if isinstance(value, bool | None) else value for name, value in fields.items()}
+    answers = "; ".join(f"{name}: {value}" for name, value in shown.items())
+    state = f"{one['state']}" + (f" until {str(one['expires_at'])[:10]}" if one["expires_at"] else "")
+    state += f" by {one['reviewer']}" if one["reviewer"] else ""
+    state += f" ({one['reason']})" if one["reason"] else ""
+    state += ", must agree to the new terms" if one["must_agree_anew"] else ""
+    return "  ".join(filter(None, (f"{one['user']}", state, str(one["asked_at"])[:10], answers)))
 
 
 @command("accept", example=f"tenuto access accept {_EXAMPLE} ann ben --days 90", exits=(1, 3, 4, 6, 9))
@@ -253,7 +260,7 @@ def grant(address: str, users: tuple[str, ...], days: str | None) -> int:
                 gate.grant(user, terms)
                 done.append(user)
             except (NotFoundError, UsageError) as error:
-                if error.code != "UserNotFound" and "has access" not in error.message:
+                if len(users) == 1 or (error.code != "UserNotFound" and "has access" not in error.message):
                     raise
                 failed[user] = error.message
     return _report(run, str(repo), "accepted", Outcome(done, failed))
@@ -291,8 +298,11 @@ def _decide(address: str, verdict: "Verdict", users: Sequence[str], everybody: b
 
 def _report(run: Invocation, repo: str, verdict: str, outcome: "Outcome") -> int:
     word = {"accepted": "Let in", "rejected": "Turned away", "revoked": "Took back the access of"}[verdict]
-    lines = [f"{word} {', '.join(outcome.done)}"] if outcome.done else []
+    in_full = [name for name in outcome.done if name not in outcome.outdated]
+    lines = [f"{word} {', '.join(in_full)}"] if in_full else []
+    lines += [f"{name}: accepted, but must agree to the new terms first" for name in outcome.outdated]
     lines += [f"{name}: {why}" for name, why in outcome.failed.items()]
     report = {"repo": repo, "verdict": verdict, "done": outcome.done, "failed": outcome.failed}
+    report["must_agree_anew"] = outcome.outdated
     run.printer.report(report, lambda: lines or [f"Nobody waits for access to {repo}"])
     return 1 if outcome.failed else 0

@@ -76,6 +76,8 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
     fields: dict[str, Any] | None = None
     expires_at: str | None = None
     rejection_reason: str | None = None
+    granted_by: _User = _User()
+    must_agree_anew: bool = False
 
     @property
     def name(self) -> str:
@@ -84,10 +86,14 @@ class Request(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of many decisions: names of those about whom it was decided, and by name why it was not."""
+    """What became of many decisions: names of those about whom it was decided, and by name why it was not.
+
+    Those of `outdated` were accepted, and have to agree to the terms that hold now before they read.
+    """
 
     done: list[str]
     failed: dict[str, str]
+    outdated: list[str] = []
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -106,6 +112,11 @@ class _Many(msgspec.Struct, frozen=True):
     done: list[str]
     failed: list[_Failure] = []
     more: bool = False
+    outdated: list[str] = []
+
+
+class _Decided(msgspec.Struct, frozen=True):
+    state: str = ""
 
 
 class GateKeeper:
@@ -154,31 +165,35 @@ class GateKeeper:
         for page in self._remote.pages(f"{self._requests}/{state}"):
             yield from _decode(page.body, list[Request])
 
-    def report(self) -> bytes:
-        """All requests as CSV."""
-        return self._remote.session.request("GET", f"{self._repo.web_path}/user-access-report?format=csv").body
+    def report(self, state: State = "all") -> bytes:
+        """The requests in a state as CSV."""
+        address = f"{self._repo.web_path}/user-access-report?format=csv&state={state}"
+        return self._remote.session.request("GET", address).body
 
     def grant(self, user: str, terms: Terms) -> None:
         """Let an account in, whether it asked or not; raises UsageError if it has access, NotFoundError (UserNotFound)."""
         self._send("POST", f"{self._requests}/grant", {"user": user, **_values(terms)})
 
     def decide(self, verdict: Verdict, users: Sequence[str], terms: Terms) -> Outcome:
-        """Decide about the requests of some accounts."""
+        """Decide about the requests of some accounts; of one, raises what keeps it from that: NotFoundError (UserNotFound), UsageError."""
         done: list[str] = []
         failed: dict[str, str] = {}
+        outdated: list[str] = []
         for start in range(0, len(users), _AT_ONCE):
             some = list(users[start : start + _AT_ONCE])
             many = self._decide_many({"status": verdict, "users": some, **_values(terms)}) if len(some) > 1 else None
             if many is None:
-                many = self._decide_each(verdict, some, terms)
+                many = self._decide_each(verdict, some, terms, is_one=len(users) == 1)
             done += many.done
             failed |= {one.name: one.error for one in many.failed}
-        return Outcome(done, failed)
+            outdated += many.outdated
+        return Outcome(done, failed, outdated)
 
     def decide_all(self, verdict: Verdict, terms: Terms) -> Outcome:
         """Decide about everything that is pending."""
         done: list[str] = []
         failed: dict[str, str] = {}
+        outdated: list[str] = []
         more = True
         while more:
             many = self._decide_many({"status": verdict, "all": True, **_values(terms)})
@@ -186,10 +201,11 @@ class GateKeeper:
                 return self.decide(verdict, [one.name for one in self.requests("pending")], terms)
             done += many.done
             failed |= {one.name: one.error for one in many.failed}
+            outdated += many.outdated
             more = many.more
             if more and not many.done:
                 raise UnavailableError("the hub says that more wait, and decides about none of them", code="BadAnswer")
-        return Outcome(done, failed)
+        return Outcome(done, failed, outdated)
 
     def _decide_many(self, body: Mapping[str, object]) -> _Many | None:
         """None from a hub that has no such route."""
@@ -202,19 +218,23 @@ class GateKeeper:
                 raise
             return None
 
-    def _decide_each(self, verdict: Verdict, users: Sequence[str], terms: Terms) -> _Many:
+    def _decide_each(self, verdict: Verdict, users: Sequence[str], terms: Terms, *, is_one: bool) -> _Many:
         status = "rejected" if verdict == "revoked" and self._remote.endpoint == PUBLIC_HUB else verdict
         done: list[str] = []
         failed: list[_Failure] = []
+        outdated: list[str] = []
         for user in users:
             try:
-                self._send("POST", f"{self._requests}/handle", {"user": user, "status": status, **_values(terms)})
+                body = {"user": user, "status": status, **_values(terms)}
+                answer = self._send("POST", f"{self._requests}/handle", body)
+                if answer and _decode(answer, _Decided).state == "outdated":
+                    outdated.append(user)
                 done.append(user)
             except (NotFoundError, UsageError) as error:
-                if error.code == "RepoNotFound" or "not gated" in error.message:
+                if is_one or error.code == "RepoNotFound" or "not gated" in error.message:
                     raise
                 failed.append(_Failure(user, error.message))
-        return _Many(done, failed)
+        return _Many(done, failed, outdated=outdated)
 
     def _send(self, method: str, address: str, body: object) -> bytes:
         content = msgspec.json.encode(body)

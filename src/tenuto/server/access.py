@@ -247,7 +247,8 @@ def check(actor: Actor, action: Action, repo: Repo | None) -> None:
             hint="use another token, or one whose scopes name this repo or its namespace",
         )
     place = f"to {action} in {repo.id.namespace}" if repo else f"to {action} here"
-    raise AccessDeniedError(f"{actor.name} has no right {place}", hint="ask the owner, or use a namespace of your own")
+    hint = "ask the owner" if actor.owner_id else "ask the owner, or use a namespace of your own"
+    raise AccessDeniedError(f"{actor.name} has no right {place}", hint=hint)
 
 
 _AT_THE_GATE = {

@@ -184,9 +184,30 @@ def _withdraw(parts: Parts, call: Call) -> None:
     with parts.database.write() as connection:
         repo = check_again(parts, connection, call, Action.ENGAGE)
         book = Book(connection, repo.key, parts.now_ms())
-        if book.step(book.of_account(call.actor.user_id), Event.WITHDRAW, {}) is None:
-            raise no_request(call.actor.name)
+        request = book.of_account(call.actor.user_id)
+        if book.step(request, Event.WITHDRAW, {}) is None:
+            raise no_step(request, Event.WITHDRAW)
         record(connection, call.origin, Deed.ACCESS_WITHDRAW, parts.now_ms(), repo=repo, subject=call.actor.name)
+
+
+_DONE = {
+    Event.ACCEPT: "accepted",
+    Event.REJECT: "rejected",
+    Event.REVOKE: "revoked",
+    Event.REOPEN: "pending again",
+    Event.GRANT: "granted",
+    Event.WITHDRAW: "taken back",
+}
+
+
+def no_step(request: Request, event: Event) -> NotFoundError:
+    """There is no request that this could be done with: none at all, or one that it is done with, or one in another state."""
+    state = request.standing.value
+    if not request.id:
+        hint = "whoever did not ask is let in by a grant" if event in {Event.ACCEPT, Event.REVOKE} else ""
+        return NotFoundError(no_request(request.name).message, code="UserNotFound", hint=hint)
+    what = f"is {state} already" if _DONE[event] == state else f"is {state}: it cannot be {_DONE[event]}"
+    return NotFoundError(f"the request of {request.name} {what}", code="UserNotFound")
 
 
 def no_request(who: str, more: str = "") -> NotFoundError:

@@ -93,6 +93,10 @@ class Book:
                 left = None if left is None else left - 1
                 yield request
 
+    def is_outdated(self, request: Request) -> bool:
+        """Whether an account agreed to other terms than those that hold: accepted or not, it has to agree anew."""
+        return bool(self.terms and request.terms is not None and request.terms != self.terms)
+
     def count_outdated_by(self, terms: str) -> int:
         """How many have access by terms that they agreed to, and would have to agree anew if `terms` were the ones that hold."""
         if not terms or terms == self.terms:

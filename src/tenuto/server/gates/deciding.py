@@ -13,7 +13,7 @@ from tenuto.server.access import Action, Repo, Standing
 from tenuto.server.accounts import user_id_of
 from tenuto.server.audit import record
 from tenuto.server.exchange import Answer, Call, json_answer
-from tenuto.server.gates.asking import check_gated, no_request
+from tenuto.server.gates.asking import check_gated, no_request, no_step
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.states import DEEDS, Event
 from tenuto.server.hub import Parts
@@ -86,8 +86,8 @@ def handle(parts: Parts, call: Call) -> Answer:
         request = desk.find(wanted.user, wanted.request_id)
         if wanted.was not in {None, request.standing.value}:
             raise no_request(request.name, f" that is {wanted.was}: it is {request.standing.value} by now")
-        desk.decide(request, _EVENTS[wanted.status], wanted)
-    return json_answer({})
+        after = desk.decide(request, _EVENTS[wanted.status], wanted)
+    return json_answer({"state": after.value})
 
 
 class GrantRequest(Terms, frozen=True, rename="camel", kw_only=True):
@@ -129,11 +129,15 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of many: names of those decided about, the others with the reason, and whether more are still pending."""
+    """What became of many: names of those decided about, the others with the reason, and whether more are still pending.
+
+    Those of `outdated` are accepted, and read nothing before they agree to the terms that hold now.
+    """
 
     done: list[str]
     failed: list[Failure]
     more: bool
+    outdated: list[str] = []
 
 
 def handle_many(parts: Parts, call: Call) -> Answer:
@@ -149,16 +153,18 @@ def decide_many(parts: Parts, call: Call, wanted: Handlings) -> Outcome:
         raise UsageError(f"{MOST_AT_ONCE} requests are decided at once at most", code="TooLarge")
     done: list[str] = []
     failed: list[Failure] = []
+    outdated: list[str] = []
     with parts.database.write() as connection:
         desk = _Desk(parts, connection, call)
         for request in desk.find_many(wanted, failed):
             try:
-                desk.decide(request, _EVENTS[wanted.status], wanted)
+                if desk.decide(request, _EVENTS[wanted.status], wanted) is Standing.OUTDATED:
+                    outdated.append(request.name)
                 done.append(request.name)
             except (NotFoundError, UsageError) as error:
                 failed.append(Failure(request.name, error.message))
         more = wanted.all and bool(done) and bool(desk.waiting(wanted, 1))
-    return Outcome(done, failed, more)
+    return Outcome(done, failed, more, outdated)
 
 
 class _Desk:
@@ -194,8 +200,8 @@ class _Desk:
         """What is pending, and can be decided so."""
         return self.book.waiting(limit, can_enter=wanted.status == Standing.ACCEPTED.value)
 
-    def decide(self, request: Request, event: Event, terms: Terms) -> None:
-        """Take one step, and tell the audit log; raises NotFoundError (UserNotFound), UsageError, ConflictError."""
+    def decide(self, request: Request, event: Event, terms: Terms) -> Standing:
+        """Take one step, and tell the audit log; how the account stands then. Raises NotFoundError (UserNotFound), UsageError, ConflictError."""
         is_granted = event in {Event.ACCEPT, Event.GRANT}
         if is_granted:
             _check_can_enter(request)
@@ -203,11 +209,11 @@ class _Desk:
                 event = Event.PROLONG
         after = self.book.step(request, event, self._row(event, terms))
         if after is None:
-            state = f" that can be {_DONE[event]}: it is {request.standing.value}" if request.id else ""
-            raise no_request(request.name, state)
+            raise no_step(request, event)
         record(
             self._connection, self._call.origin, DEEDS[event], self.book.now_ms, repo=self._repo, subject=request.name
         )
+        return Standing.OUTDATED if event is Event.ACCEPT and self.book.is_outdated(request) else after
 
     def _row(self, event: Event, terms: Terms) -> dict[str, object]:
         if event is Event.REOPEN:
@@ -218,15 +224,6 @@ class _Desk:
             return row | {"reason": reason or None, "expires_ms": None}
         agreed: dict[str, object] = {"terms": None} if event is Event.GRANT else {}
         return row | agreed | {"reason": None, "expires_ms": terms.end(self.book)}
-
-
-_DONE = {
-    Event.ACCEPT: "accepted",
-    Event.REJECT: "rejected",
-    Event.REVOKE: "revoked",
-    Event.REOPEN: "pending again",
-    Event.GRANT: "granted",
-}
 
 
 def _check_can_enter(request: Request) -> None:

@@ -39,10 +39,10 @@ def list_requests(parts: Parts, call: Call) -> Answer:
         book = Book(connection, call.repo.key, parts.now_ms())
         found = list(book.page(LISTS[name], after, limit + 1))
     headers = next_page(call, found[limit - 1].id) if len(found) > limit else None
-    return json_answer([_entry(one) for one in found[:limit]], headers=headers)
+    return json_answer([_entry(one, book.is_outdated(one)) for one in found[:limit]], headers=headers)
 
 
-def _entry(one: Request) -> dict[str, object]:
+def _entry(one: Request, is_outdated: bool) -> dict[str, object]:
     answer: dict[str, object] = {
         "requestId": str(one.id),
         "user": {"user": one.name, "fullname": one.full_name or one.name, "type": one.kind},
@@ -56,17 +56,20 @@ def _entry(one: Request) -> dict[str, object]:
         "grantedBy": {"user": one.reviewer} if one.reviewer else None,
         "expiresAt": timestamp_text(one.expires_ms) if one.expires_ms else None,
         "rejectionReason": one.reason,
+        "mustAgreeAnew": is_outdated or None,
     }
     return answer | {key: value for key, value in more.items() if value is not None}
 
 
 def report(parts: Parts, call: Call) -> Answer:
-    """All requests of a repo as a file to keep, JSON or CSV: who asked, when, and what became of it; oldest first."""
-    form = call.text("format") or "json"
+    """The requests of a repo, or those in `state`, as a file to keep, JSON or CSV: who asked, when, and what became of it; oldest first."""
+    form, state = call.text("format") or "json", call.text("state") or "all"
+    if state not in LISTS:
+        raise UsageError(f"{state[:40]!r} is not one of {', '.join(sorted(LISTS))}")
     if form not in {"json", "csv"}:
         raise UsageError("format is json or csv")
     with parts.database.read() as connection:
-        found = list(Book(connection, call.repo.key, parts.now_ms()).page(_STATES))
+        found = list(Book(connection, call.repo.key, parts.now_ms()).page(LISTS[state]))
     name = f"{call.repo.id.full_name.replace('/', '-')}-access-report.{form}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     rows = [_line(one) for one in found]

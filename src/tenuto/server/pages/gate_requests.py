@@ -39,6 +39,8 @@ class Line(NamedTuple):
 
     request: Request
     answers: list[tuple[str, str]]
+    is_outdated: bool
+    """Whether it agreed to terms that hold no more."""
 
 
 def requests_page(parts: Parts, call: Call) -> Answer:
@@ -58,7 +60,7 @@ def requests_page(parts: Parts, call: Call) -> Answer:
             "access",
             state=state,
             states=_STATES,
-            found=[_line(one) for one in found[:_PAGE]],
+            found=[_line(one, book.is_outdated(one)) for one in found[:_PAGE]],
             next=found[_PAGE - 1].id if len(found) > _PAGE else None,
             book=book,
             fault=form_of(git).fault,
@@ -68,11 +70,11 @@ def requests_page(parts: Parts, call: Call) -> Answer:
         )
 
 
-def _line(one: Request) -> Line:
+def _line(one: Request, is_outdated: bool) -> Line:
     fields: dict[str, object] = msgspec.json.decode(one.fields)
     words = {True: "yes", False: "no", None: ""}
     shown = ((name, words[value] if isinstance(value, bool | None) else str(value)) for name, value in fields.items())
-    return Line(one, list(shown))
+    return Line(one, list(shown), is_outdated)
 
 
 def decide(parts: Parts, call: Call) -> Answer:
@@ -109,6 +111,8 @@ def _decide(parts: Parts, call: Call, form: dict[str, str], verdict: Verdict) ->
         undone.append("There are more: send it again for the next ones.")
     if not outcome.done and not undone:
         undone.append("Nobody is waiting.")
+    if outcome.outdated:
+        undone.insert(0, f"{_names(outcome.outdated)} must agree to the new terms first.")
     return Told(f"{_WORDS[verdict]} {_names(outcome.done)}." if outcome.done else "", " ".join(undone))
 
 
