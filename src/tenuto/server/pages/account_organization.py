@@ -12,6 +12,8 @@ from tenuto.server.people.change import changing
 from tenuto.server.people.organizations import add_organization, list_members, remove_member, set_member
 from tenuto.server.people.services import add_service, list_services
 
+SHOWN = 50
+
 
 def begin(parts: Parts, call: Call) -> Answer:
     """The form for a new organization."""
@@ -49,11 +51,13 @@ def _page(parts: Parts, call: Call, fault: TenutoError | None = None) -> Answer:
     with parts.database.read() as connection:
         account = find_account(connection, owner_name(call))
         is_organization = account.kind is Kind.ORGANIZATION
-        members = list_members(connection, account) if is_organization else []
+        after = call.number("after", 0, 2**62)
+        members = list_members(connection, account, after, SHOWN + 1) if is_organization else []
         services = list_services(connection, account)
-    values: dict[str, Any] = {"account": account, "members": members, "services": services, "fault": fault}
+    behind = members[SHOWN - 1].account.id if len(members) > SHOWN else 0
+    values: dict[str, Any] = {"account": account, "members": members[:SHOWN], "services": services, "behind": behind}
     place, tab = place_of(call), "" if is_organization else "services"
-    values["service_place"] = service_place(call)
+    values |= {"service_place": service_place(call), "fault": fault}
     status = fault.http_status if fault else 200
     return render("account/organization.html", call, status=status, headers=NO_STORE, place=place, tab=tab, **values)
 

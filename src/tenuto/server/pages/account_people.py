@@ -6,13 +6,13 @@ from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
 from tenuto.server.pages.account_settings import is_number
 from tenuto.server.pages.render import redirect, render
-from tenuto.server.people.accounts import find_account, list_accounts, set_admin, set_disabled
+from tenuto.server.people.accounts import find_account, find_accounts, set_admin, set_disabled
 from tenuto.server.people.change import Change, changing
 from tenuto.server.signin.invitation_api import make_link
 from tenuto.server.signin.invitations import InvitationWish, list_invitations, withdraw
 
 PLACE = "/settings/people"
-_SHOWN = 500
+SHOWN = 30
 
 
 def people(parts: Parts, call: Call) -> Answer:
@@ -21,11 +21,12 @@ def people(parts: Parts, call: Call) -> Answer:
 
 
 def _page(parts: Parts, call: Call, link: str = "", fault: TenutoError | None = None) -> Answer:
-    wanted = (call.text("search") or "").strip().lower()
+    wanted, after = (call.text("search") or "").strip(), call.text("after") or ""
     with parts.database.read() as connection:
         links = list_invitations(connection, parts.now_ms())
-        accounts = [one for one in list_accounts(connection) if wanted in f"{one.name} {one.full_name}".lower()]
-    values = {"accounts": accounts[:_SHOWN], "more": max(len(accounts) - _SHOWN, 0), "search": wanted, "link": link}
+        accounts = find_accounts(connection, wanted, after, SHOWN + 1)
+    behind = accounts[SHOWN - 1].name if len(accounts) > SHOWN else ""
+    values = {"accounts": accounts[:SHOWN], "behind": behind, "search": wanted, "link": link}
     status = fault.http_status if fault else 200
     more = {"fault": fault, "tab": "people", "place": PLACE, "links": links}
     return render("account/people.html", call, status=status, headers=NO_STORE, **values, **more)

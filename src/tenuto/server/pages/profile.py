@@ -12,13 +12,13 @@ from tenuto.server.hub import Parts
 from tenuto.server.pages.home import Shown
 from tenuto.server.pages.render import render
 from tenuto.server.people.accounts import COLUMNS, Account, Kind, account_of_row
-from tenuto.server.people.organizations import list_members, memberships_of
+from tenuto.server.people.organizations import count_members, list_members, memberships_of
 from tenuto.server.people.services import owner_of
 from tenuto.server.repos import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import likes, repos, users
 
 _MOST = 24
-_MOST_MEMBERS = 200
+_MOST_OTHERS = 24
 _LIKES = select(func.count()).where(likes.c.repo_id == repos.c.id).correlate(repos).scalar_subquery()
 
 
@@ -32,6 +32,8 @@ class Owner(NamedTuple):
     full_name: str = ""
     word: str = ""
     others: tuple[str, ...] = ()
+    unnamed: int = 0
+    """How many more of them there are."""
 
 
 def profile(parts: Parts, call: Call) -> Answer:
@@ -59,14 +61,19 @@ def _owner(connection: Connection, name: str) -> Owner | None:
     if row is None:
         return None
     account = account_of_row(tuple(row))
-    word, others = _others(connection, account)
-    return Owner(account.name, account.kind.value, account.created_ms, account.full_name, word, others)
+    word, others, count = _others(connection, account)
+    shown = others[:_MOST_OTHERS]
+    kind = account.kind.value
+    return Owner(account.name, kind, account.created_ms, account.full_name, word, shown, count - len(shown))
 
 
-def _others(connection: Connection, account: Account) -> tuple[str, tuple[str, ...]]:
+def _others(connection: Connection, account: Account) -> tuple[str, tuple[str, ...], int]:
+    """What those accounts are to this one, their names or the first of them, and how many there are."""
     match account.kind:
         case Kind.ORGANIZATION:
-            return "Members", tuple(one.account.name for one in list_members(connection, account, limit=_MOST_MEMBERS))
+            members = list_members(connection, account, limit=_MOST_OTHERS)
+            return "Members", tuple(one.account.name for one in members), count_members(connection, account)
         case Kind.SERVICE:
-            return "Acts for", (owner_of(connection, account).name,)
-    return "Organizations", tuple(one.organization.name for one in memberships_of(connection, account.id))
+            return "Acts for", (owner_of(connection, account).name,), 1
+    organizations = tuple(one.organization.name for one in memberships_of(connection, account.id))
+    return "Organizations", organizations, len(organizations)

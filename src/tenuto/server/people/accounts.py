@@ -82,6 +82,14 @@ def list_accounts(connection: Connection, kind: Kind | None = None) -> list[Acco
     return [account_of_row(tuple(row)) for row in rows]
 
 
+def find_accounts(connection: Connection, wanted: str, after: str, limit: int) -> list[Account]:
+    """A page of the accounts that have `wanted` in a name, by name, behind the name `after`."""
+    named = users.c.name_key.contains(wanted.lower(), autoescape=True)
+    named |= users.c.full_name.icontains(wanted, autoescape=True)
+    query = select(*COLUMNS).where(named, users.c.name_key > after.lower()).order_by(users.c.name_key).limit(limit)
+    return [account_of_row(tuple(row)) for row in connection.execute(query)]
+
+
 def add_account(
     change: Change, name: str, kind: Kind, *, full_name: str = "", is_admin: bool = False, settled: bool = False
 ) -> Account:
