@@ -107,6 +107,27 @@ def test_a_folder_without_a_hub_stays_one(shell: Shell, words: tuple[str, ...]) 
     assert not (shell.project / "typo").exists()
 
 
+def test_a_link_leads_to_where_the_hub_was_served_last(shell: Shell) -> None:
+    with serving(shell, "--json") as (_, line):
+        url = json.loads(line)["url"]
+        assert shell("hub", "user", "invite", "--data", "hub-data").out.startswith(f"{url}/join?code=")
+    made = shell("hub", "user", "invite", "--data", "hub-data")
+    assert made.out.startswith(f"{url}/join?code=")
+    assert f"The address {url} is a guess" in made.err
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o604])
+def test_a_secret_that_others_can_read_is_warned_of_at_the_start(shell: Shell, mode: int) -> None:
+    text = 'issuer = "https://login.example"\nclient_id = "hub"\nclient_secret = "not-to-be-shown"\n'
+    shell.write("hub-data/oidc.toml", text).chmod(mode)
+    with serving(shell, "--json") as (process, line):
+        assert json.loads(line)["url"]
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=30)
+    assert ("oidc.toml can be read by others" in log) == (mode != 0o600)
+    assert "not-to-be-shown" not in log
+
+
 def test_a_port_that_is_taken(shell: Shell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -97,7 +97,11 @@ def test_links_for_new_people_and_for_lost_passwords(shell: Shell) -> None:
     hub(shell, "user", "add", "ann")
     made = hub(shell, "user", "invite", "--url", "https://hub.example.org/", "--json").json
     assert re.fullmatch(r"https://hub\.example\.org/join\?code=hf_\w{43}", made["link"])
-    assert re.fullmatch(r"http://127\.0\.0\.1:8010/join\?code=hf_\w{43}\n", hub(shell, "user", "invite", "ann").out)
+    guessed = hub(shell, "user", "invite", "ann")
+    assert re.fullmatch(r"http://127\.0\.0\.1:8010/join\?code=hf_\w{43}\n", guessed.out)
+    said = "The address http://127.0.0.1:8010 is a guess: say with --url at which one people reach this hub\n"
+    assert guessed.err.endswith(said)
+    assert "guess" not in hub(shell, "user", "invite", "ann", "--url", "https://hub.example.org").err
     assert hub(shell, "user", "invite", "--org", "nobody").status == 9
     assert hub(shell, "user", "invite", "--days", "400").status == 2
     assert hub(shell, "user", "invite", "--role", "admin").status == 2, "where?"

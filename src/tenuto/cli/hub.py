@@ -1,5 +1,6 @@
 """`tenuto hub`: its commands, and `serve`."""
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from tenuto.server.service import Hub
 
 _HERE, _UPKEEP = "tenuto.cli.hub", "tenuto.cli.upkeep"
+_ADDRESS = "address"
 _AUDIT, _QUOTA = "tenuto.cli.audit", "tenuto.cli.quota"
 
 hub = LazyGroup(
@@ -50,6 +52,11 @@ def check_installed() -> None:
         ) from error
 
 
+def hub_folder(data: str | None) -> str:
+    """The whole path of the data folder, from the option or the settings."""
+    return os.path.abspath(os.path.expanduser(invocation().settings(hub_data=data).hub_data))
+
+
 def open_hub(data: str | None, *, makes: bool = False, requests: int = 0, sign_up: bool = False) -> "Hub":
     """The hub in a folder. One that is not there is made if `makes`: by a mistyped folder none comes into being.
 
@@ -60,10 +67,25 @@ def open_hub(data: str | None, *, makes: bool = False, requests: int = 0, sign_u
     from tenuto.server.hub import Limits
     from tenuto.server.service import Hub
 
-    folder = os.path.abspath(os.path.expanduser(invocation().settings(hub_data=data).hub_data))
+    folder = hub_folder(data)
     if not makes and not os.path.exists(os.path.join(folder, "hub.sqlite3")):
         raise NotFoundError(f"there is no hub in {folder}", hint="name its folder with --data")
     return Hub.open(folder, limits=Limits(requests=requests, sign_up=sign_up))
+
+
+def last_address(folder: str) -> str | None:
+    """Where a hub was served last, as `serve` noted it in its data folder."""
+    try:
+        with open(os.path.join(folder, _ADDRESS), encoding="ascii") as file:
+            return file.read(1000).strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _note_address(folder: str, url: str) -> None:
+    # It is a convenience: a hub whose folder takes no new file still serves.
+    with contextlib.suppress(OSError), open(os.path.join(folder, _ADDRESS), "w", encoding="ascii") as file:
+        file.write(f"{url}\n")
 
 
 def first_token_line(token: str) -> str:
@@ -86,6 +108,8 @@ def serve(data: str | None, host: str | None, port: int | None, requests: int | 
         first_token = opened.first_token
 
         def ready(url: str) -> None:
+            _note_address(hub_folder(data), url)
+
             def lines() -> list[str]:
                 made = [first_token_line(first_token)] if first_token else []
                 return [*made, f"The hub is at {url} (stop it with Ctrl-C)", f"Stock clients: export HF_ENDPOINT={url}"]

@@ -5,7 +5,7 @@ import sys
 import click
 
 from tenuto.cli.frame import LazyGroup, command, invocation
-from tenuto.cli.hub import data_option, first_token_line, open_hub
+from tenuto.cli.hub import data_option, first_token_line, hub_folder, last_address, open_hub
 
 _HERE = "tenuto.cli.hub_user"
 
@@ -172,7 +172,6 @@ def invite(name: str, organization: str, role: str, days: float, url: str | None
     from tenuto.core.errors import ConflictError, NotFoundError
 
     run = invocation()
-    settings = run.settings()
     with open_hub(data) as opened:
         from tenuto.server.people.accounts import Kind, find_account
         from tenuto.server.signin import invitations
@@ -188,7 +187,10 @@ def invite(name: str, organization: str, role: str, days: float, url: str | None
                     hint = f"run `tenuto hub org set {organization} {user.name} --role {role}`"
                     raise ConflictError(f"{user.name} has an account already", code="Exists", hint=hint)
                 secret = invitations.invite_to_reset(change, user, days)
-    base = (url or f"http://{settings.hub_host}:{settings.hub_port}").rstrip("/")
-    link = f"{base}{invitations.PATH}?{invitations.FIELD}={secret}"
+    settings = run.settings()
+    guess = last_address(hub_folder(data)) or f"http://{settings.hub_host}:{settings.hub_port}"
+    link = f"{(url or guess).rstrip('/')}{invitations.PATH}?{invitations.FIELD}={secret}"
     run.printer.note(f"Good once, for {days:g} days; it cannot be shown again:")
+    if not url:
+        run.printer.note(f"The address {guess} is a guess: say with --url at which one people reach this hub")
     run.printer.answer({"link": link}, link)

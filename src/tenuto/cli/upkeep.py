@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tenuto.cli.frame import command, invocation
-from tenuto.cli.hub import check_installed, data_option, open_hub
+from tenuto.cli.hub import check_installed, data_option, hub_folder, open_hub
 from tenuto.core.human import count_text, parse_share, size_text
 
 if TYPE_CHECKING:
@@ -23,15 +23,11 @@ if TYPE_CHECKING:
 SHOWN = 20
 
 
-def _folder(data: str | None) -> str:
-    return os.path.abspath(os.path.expanduser(invocation().settings(hub_data=data).hub_data))
-
-
 @contextmanager
 def existing_hub(data: str | None) -> "Iterator[tuple[Hub, str]]":
     """The hub in a folder, with that folder. Raises NotFoundError if there is none."""
     with open_hub(data) as hub:
-        yield hub, _folder(data)
+        yield hub, hub_folder(data)
 
 
 @command("check", example="tenuto hub check --data hub-data\ntenuto hub check --sample 5% --json", exits=(5, 7, 9))
@@ -229,7 +225,7 @@ def restore(source: str, data: str | None, snapshot: str | None, partial: bool) 
     check_installed()
     from tenuto.server.upkeep_backup import restore as carry_out
 
-    run, folder = invocation(), _folder(data)
+    run, folder = invocation(), hub_folder(data)
     with run.printer.watch("restore", _total_bytes(source, snapshot)) as progress:
         now_ms = time.time_ns() // 1_000_000
         report = carry_out(source, folder, now_ms, snapshot=snapshot, partial=partial, progress=progress)

@@ -23,7 +23,7 @@ from tenuto.server.people.tokens import TokenFacts, TokenWish, list_tokens, make
 from tenuto.server.publisher import Publisher
 from tenuto.server.rates import Windows
 from tenuto.server.serving import Service
-from tenuto.server.signin.elsewhere import read_provider
+from tenuto.server.signin.elsewhere import PROVIDER_FILE, is_open_to_others, read_provider
 from tenuto.server.signing import Signer, load_secret
 from tenuto.server.traffic import Traffic
 from tenuto.server.upkeep_ended import Sweeper
@@ -94,7 +94,7 @@ class Hub:
             spool=spool,
             limits=limits,
             windows=Windows(limits.requests_window_s),
-            provider=read_provider(os.path.join(data_dir, "oidc.toml")),
+            provider=read_provider(os.path.join(data_dir, PROVIDER_FILE)),
         )
         return cls(parts, _first_token(parts))
 
@@ -156,6 +156,14 @@ def _sweep_spool(spool: str, before_s: float) -> None:
             os.rmdir(folder.path)
 
 
+def _warn(parts: Parts) -> None:
+    """The log says what whoever runs the hub should change."""
+    file = os.path.join(os.path.dirname(parts.spool), PROVIDER_FILE)
+    if is_open_to_others(file):
+        message = f"{file} can be read by others than its owner, and holds a secret: run `chmod 600` on it"
+        parts.log.write("warning", parts.now_ms(), message=message)
+
+
 def serve(hub: Hub, host: str, port: int, on_ready: Callable[[str], None] | None = None, *, proxies: str = "") -> None:
     """Serve `hub` until SIGTERM or SIGINT, then let running requests end. Port 0 takes a free one; `on_ready` gets the base URL.
 
@@ -164,6 +172,7 @@ def serve(hub: Hub, host: str, port: int, on_ready: Callable[[str], None] | None
     Raises UsageError (BadCommand) if the address cannot be listened on.
     """
     service = Service(hub.app, hub.parts.log, host, port, proxies)
+    _warn(hub.parts)
     hub.cutter.start()
     hub.sweeper.start()
     service.run(on_ready)

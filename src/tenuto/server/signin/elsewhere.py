@@ -6,6 +6,7 @@ What has to be remembered meanwhile is in a cookie that this hub signed. Account
 import base64
 import hashlib
 import hmac
+import os
 import secrets
 import tomllib
 from dataclasses import fields
@@ -29,6 +30,7 @@ from tenuto.server.signin.issuers import check_installed, claims_of, discover, r
 from tenuto.server.signin.passwords import find_hash
 
 PLACE = "/login/elsewhere"
+PROVIDER_FILE = "oidc.toml"
 BACK = f"{PLACE}/back"
 COOKIE = "tenuto_elsewhere"
 _LIFE_S = 600
@@ -55,6 +57,14 @@ class Proof(msgspec.Struct, frozen=True, array_like=True):
     name: str
     full_name: str
     expires_s: int
+
+
+def is_open_to_others(path: str) -> bool:
+    """Whether others than its owner may read or write the file of the provider, which holds a secret. No file is open to nobody."""
+    try:
+        return bool(os.stat(path).st_mode & 0o077)
+    except FileNotFoundError:
+        return False
 
 
 def read_provider(path: str) -> Provider | None:
