@@ -194,8 +194,31 @@ def test_settings_of_a_gate(gated: Gated) -> None:
     free = gated.as_guest("access", "request", gated.address, "--json")
     assert (free.status, free.json["passes"]) == (0, True)
     assert gated.as_guest("repo", "settings", gated.address, "--private").status == 4
-    assert gated.as_owner("repo", "settings", gated.address).status == 2
     assert gated.as_owner("repo", "settings", gated.address, "--grant-days", "0").status == 2
+
+
+def test_settings_are_told_with_the_number_of_requests(gated: Gated) -> None:
+    gated.as_guest("access", "request", gated.address, *ANSWERS, "--yes")
+    done = gated.as_owner("repo", "settings", gated.address)
+    assert [line.removeprefix(f"{gated.address}: ") for line in done.out.splitlines()] == [
+        "everybody sees it",
+        "whom you accept may read it",
+        "others can ask for access",
+        "whoever is let in stays",
+        "requests: 1 pending",
+    ]
+    assert "requests" not in gated.as_guest("repo", "settings", gated.address, "--json").json
+
+
+def test_a_repo_is_gated_from_the_start(gated: Gated) -> None:
+    address = f"{gated.address}-2"
+    assert "gated dataset repo" in gated.as_owner("repo", "create", address, "--gated", "manual").out
+    assert gated.as_owner("repo", "settings", address, "--json").json["gated"] == "manual"
+    talk = Talk(gated.hub.url, gated.owner)
+    deeds = talk.get(f"/datasets/{gated.repo}-2/audit").text
+    talk.close()
+    assert "repo.create" in deeds
+    assert "repo.settings" not in deeds, "there was no moment without"
 
 
 def test_huggingface_co_lets_ask_in_a_browser_only(gated: Gated) -> None:

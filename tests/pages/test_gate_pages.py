@@ -133,7 +133,7 @@ def test_deciding_with_a_browser(gated: Gated, visit: Visit, scripts: bool) -> N
     refused = talks[names[1]].read(gated.repo, "a.txt")
     assert "They say: the course is full" in refused.headers["X-Error-Message"]
     assert talks[names[0]].read(gated.repo, "a.txt").content == b"bytes"
-    page.get_by_role("link", name="accepted", exact=True).click()
+    page.get_by_role("link", name="accepted 1", exact=True).click()
     page.get_by_label(f"Choose {names[0]}").check()
     page.get_by_text("Take back").first.click()
     page.get_by_role("button", name="Yes, take back").click()

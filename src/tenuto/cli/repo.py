@@ -1,10 +1,15 @@
 """`tenuto repo create | settings | delete`; what uses their space is in `cli.space`."""
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from tenuto.cli.frame import LazyGroup, command, invocation
+
+if TYPE_CHECKING:
+    from tenuto.core.ids import RepoId
+    from tenuto.hub.remote import Remote
 
 repo = LazyGroup(
     "repo",
@@ -21,8 +26,9 @@ repo = LazyGroup(
 @command("create", example="tenuto repo create hf://datasets/ninanor/beats-checkpoints --private", exits=(1, 3, 4, 6))
 @click.argument("address")
 @click.option("--private", is_flag=True, help="Only you may see it.")
+@click.option("--gated", type=click.Choice(("auto", "manual")), help="It has a gate from the start.")
 @click.option("--exist-ok", is_flag=True, help="Be content if it is there already.")
-def create(address: str, private: bool, exist_ok: bool) -> None:
+def create(address: str, private: bool, gated: str | None, exist_ok: bool) -> None:
     """Make an empty repo on the hub."""
     from tenuto.core.errors import ConflictError
     from tenuto.core.ids import RepoId
@@ -32,14 +38,14 @@ def create(address: str, private: bool, exist_ok: bool) -> None:
     remote = run.remote()
     with remote.session:
         try:
-            url, made = remote.create_repo(wanted, private=private), True
+            url, made = remote.create_repo(wanted, private=private, gated=gated), True
         except ConflictError as error:
             if error.code not in {"Exists", "Conflict"}:
                 raise
             if not exist_ok:
                 raise ConflictError(f"{wanted} is there already", code="Exists", hint="add --exist-ok") from error
             url, made = f"{remote.endpoint}/{wanted.web_path}", False
-    kind = f"{'private' if private else 'public'} {wanted.kind.value} repo"
+    kind = f"{'private' if private else 'public'} {'gated ' if gated else ''}{wanted.kind.value} repo"
     text = f"Made {wanted}, a {kind}: {url}" if made else f"{wanted} is there already: {url}"
     run.printer.report({"repo": str(wanted), "url": url, "created": made}, lambda: [text])
 
@@ -67,8 +73,10 @@ _ADDRESS = "hf://datasets/gamahea/lemm-dataset"
 def settings(
     address: str, private: bool | None, gated: str | None, takes_requests: str | None, grant_days: str | None
 ) -> None:
-    """Change who may see a repo and who may read it: at once, links that were handed out and running downloads included."""
-    from tenuto.core.errors import UsageError
+    """Change who may see a repo and who may read it: at once, links that were handed out and running downloads included.
+
+    Without options, says how it is set up, and how many requests for access there are.
+    """
     from tenuto.core.ids import RepoId
 
     run = invocation()
@@ -82,13 +90,24 @@ def settings(
         values["takesRequests"] = takes_requests == "yes"
     if grant_days:
         values["grantDays"] = _days(grant_days)
-    if not values:
-        raise UsageError("there is nothing to change", code="BadCommand", hint="see `tenuto repo settings --help`")
     remote = run.remote()
     with remote.session:
-        remote.change_settings(wanted, values)
+        if values:
+            remote.change_settings(wanted, values)
+        else:
+            values = _settings_of(remote, wanted)
     values.pop("visibility", None)
     run.printer.report({"repo": str(wanted), **values}, lambda: [f"{wanted}: {one}" for one in _said(values)])
+
+
+def _settings_of(remote: "Remote", repo: "RepoId") -> dict[str, object]:
+    """How a repo is set up; with the requests in each state, for whoever administers it."""
+    from tenuto.hub.gates import GateKeeper
+
+    found = GateKeeper(remote, repo).gateway()
+    values: dict[str, object] = {"private": bool(remote.info(repo, "main").private), "gated": found.gated}
+    values |= {"takesRequests": found.takes_requests, "grantDays": found.grant_days}
+    return values | ({} if found.requests is None else {"requests": found.requests})
 
 
 def _days(text: str) -> int | None:
@@ -115,6 +134,9 @@ def _said(values: Mapping[str, object]) -> Iterator[str]:
         ("grantDays", days): f"whoever is let in stays for {days} days" if days else "whoever is let in stays",
     }
     for name, value in values.items():
+        if isinstance(value, dict):
+            yield "requests: " + (", ".join(f"{count} {state}" for state, count in sorted(value.items())) or "none")
+            continue
         yield words[name, value]
 
 

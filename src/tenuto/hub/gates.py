@@ -57,8 +57,11 @@ class Gateway(msgspec.Struct, frozen=True, rename="camel"):
 
     gated: bool | str
     takes_requests: bool = True
+    grant_days: int | None = None
     form: Form = Form()
     own: Own | None = None
+    requests: dict[str, int] | None = None
+    """How many there are in each state, for whoever administers the repo."""
 
 
 class _User(msgspec.Struct, frozen=True):

@@ -65,16 +65,19 @@ class Remote:
         """Who the token stands for; raises AuthenticationError."""
         return self._ask(wire.Identity, "GET", "api/whoami-v2")
 
-    def create_repo(self, repo: RepoId, *, private: bool) -> str:
-        """Make an empty repo and return the address of its page; raises ConflictError (Exists)."""
-        body = {
+    def create_repo(self, repo: RepoId, *, private: bool, gated: str | None = None) -> str:
+        """Make an empty repo, `gated` from the start, and return the address of its page; raises ConflictError (Exists)."""
+        body: dict[str, object] = {
             "name": repo.name,
             "organization": repo.namespace,
             "type": repo.kind.value,
             "visibility": "private" if private else "public",
             "private": private,
         }
+        body |= {"gated": gated} if gated else {}
         answer: dict[str, Any] = self._ask(dict, "POST", "api/repos/create", body, again=False)
+        if gated and answer.get("gated") != gated:  # hubs that are not ours make it first, and gate it then
+            self.change_settings(repo, {"gated": gated})
         return str(answer.get("url", f"{self.endpoint}/{repo.web_path}"))
 
     def delete_repo(self, repo: RepoId) -> None:

@@ -40,6 +40,7 @@ class RepoRequest(msgspec.Struct, frozen=True):
     type: RepoKind | None = None
     visibility: _Visibility | None = None
     private: bool | None = None
+    gated: Literal["auto", "manual"] | None = None
 
     def repo_id(self, call: Call) -> RepoId:
         """The id of the repo; raises UsageError (BadAddress)."""
@@ -90,15 +91,16 @@ def create(parts: Parts, call: Call) -> Answer:
     repo_id = call.repo.id
     url = f"{call.base_url}/{repo_id.web_path}"
     try:
-        repo = make_repo(parts, call, private=bool(_wants_private(request)))
+        repo = make_repo(parts, call, private=bool(_wants_private(request)), gate=Gate(request.gated or ""))
     except ConflictError as error:
         answer = error_answer(error)
         assert isinstance(answer.body, bytes)
         return answer._replace(body=msgspec.json.encode({**msgspec.json.decode(answer.body), "url": url}))
-    return json_answer({"url": url, "name": repo_id.full_name, "id": str(repo.key)})
+    made = {"url": url, "name": repo_id.full_name, "id": str(repo.key)}
+    return json_answer(made | ({"gated": request.gated} if request.gated else {}))
 
 
-def make_repo(parts: Parts, call: Call, *, private: bool) -> Repo:
+def make_repo(parts: Parts, call: Call, *, private: bool, gate: Gate = Gate.OPEN) -> Repo:
     """The same, for a caller that brings it as a value. Raises UsageError (BadAddress), ConflictError (Exists)."""
     repo_id = call.repo.id
     check_namespace(repo_id.namespace)
@@ -106,7 +108,10 @@ def make_repo(parts: Parts, call: Call, *, private: bool) -> Repo:
         repo = create_repo(connection, repo_id, private=private, now_ms=parts.now_ms())
         with guard(connection, repo.key, parts.now_ms()):
             begin(parts, connection, repo, call.actor)
-        facts = {"private": repo.private}
+        facts: dict[str, Fact] = {"private": repo.private}
+        if gate is not Gate.OPEN:
+            set_gate(connection, repo.key, gate)
+            facts["gate"] = gate.value
         record(connection, call.origin, Deed.REPO_CREATE, parts.now_ms(), repo=repo, facts=facts)
     return repo
 

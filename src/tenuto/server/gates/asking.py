@@ -1,6 +1,7 @@
 """What an account does about its own access to a gated repo: see what it is asked, ask, withdraw (docs/gates.md)."""
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from sqlalchemy import Connection, select
 
 from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, UsageError
@@ -49,6 +50,8 @@ class Gateway(msgspec.Struct, frozen=True, rename="camel"):
     grant_days: int | None
     form: Form
     own: Sight | None
+    requests: dict[str, int] | UnsetType = UNSET
+    """How many there are in each state, for whoever administers the repo."""
 
 
 def see_gateway(parts: Parts, call: Call) -> Gateway:
@@ -57,8 +60,10 @@ def see_gateway(parts: Parts, call: Call) -> Gateway:
         book = Book(connection, call.repo.key, parts.now_ms())
         form = form_of(GitReader(connection, call.repo.key, parts.cache))
         own = book.of_account(call.actor.user_id) if call.actor.is_known else None
+        administers = may(call.actor, Action.ADMINISTER, call.repo)
+        counts = {one.value: count for one, count in book.counts().items()} if administers else UNSET
     sight = _sight(call, own) if own else None
-    return Gateway(call.repo.gate.value or False, book.takes_requests, book.grant_days, form, sight)
+    return Gateway(call.repo.gate.value or False, book.takes_requests, book.grant_days, form, sight, counts)
 
 
 def _sight(call: Call, own: Request) -> Sight:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, delete, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, case, delete, func, insert, literal, select, update
 
 from tenuto.core.errors import ConflictError, NotFoundError
 from tenuto.server.access import Standing
@@ -92,6 +92,18 @@ class Book:
             if request.standing in standings:
                 left = None if left is None else left - 1
                 yield request
+
+    def counts(self) -> dict[Standing, int]:
+        """How many requests are in each state, those without any left out."""
+        table = access_requests.c
+        standing = case(
+            (table.status != Standing.ACCEPTED.value, table.status),
+            (table.expires_ms <= self.now_ms, Standing.EXPIRED.value),
+            (and_(literal(self.terms) != "", table.terms != self.terms), Standing.OUTDATED.value),
+            else_=Standing.ACCEPTED.value,
+        )
+        query = select(standing, func.count()).where(table.repo_id == self._repo_key).group_by(standing)
+        return {Standing(name): count for name, count in self._connection.execute(query)}
 
     def is_outdated(self, request: Request) -> bool:
         """Whether an account agreed to other terms than those that hold: accepted or not, it has to agree anew."""

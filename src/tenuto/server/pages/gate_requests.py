@@ -63,6 +63,7 @@ def requests_page(parts: Parts, call: Call) -> Answer:
             found=[_line(one, book.is_outdated(one)) for one in found[:_PAGE]],
             next=found[_PAGE - 1].id if len(found) > _PAGE else None,
             book=book,
+            counts=book.counts(),
             fault=form_of(git).fault,
             is_open=call.repo.gate is Gate.OPEN,
             told=told(parts, call),
