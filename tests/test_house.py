@@ -137,3 +137,20 @@ def test_no_tests_found_is_a_failure() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-k", "nothing_has_this_name", "tests/test_house.py"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 5
     assert "|| true" not in read("Makefile") + read(".ci/run")
+
+
+def test_what_the_readme_hosts_is_made_before_it_is_used() -> None:
+    """A dataset is uploaded as one before it is gated, and whoever is let in was added, and asked, before."""
+    text = read("README.md").partition("## You host a hub")[2]
+    steps = [
+        "hf upload --repo-type dataset ann/voices",
+        "hf download --repo-type dataset ann/voices",
+        "tenuto repo settings hf://datasets/ann/voices",
+        "tenuto hub user add ben",
+        "tenuto hub token create ben",
+        "tenuto access request hf://datasets/ann/voices",
+        "tenuto access accept hf://datasets/ann/voices ben",
+    ]
+    found = [text.find(step) for step in steps]
+    assert -1 not in found
+    assert found == sorted(found)
