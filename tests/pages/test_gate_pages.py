@@ -276,3 +276,11 @@ def test_the_preview_of_a_card_shows_the_form_as_others_see_it(gated: Gated, vis
     assert "Name the authors." in form.inner_text()
     assert form.get_by_label("Day").is_disabled()
     assert form.get_by_role("button", name="Access repository").is_disabled()
+
+
+def test_the_start_page_tells_whoever_administers_a_repo_that_requests_wait(gated: Gated) -> None:
+    guests = [gated.asked(f"guest-{secrets.token_hex(3)}") for _ in range(2)]
+    assert f'<a href="/{gated.repo}/access">2 requests</a>' in gated.talk.get("/", headers={"Accept": "text/html"}).text
+    assert "2 requests" not in guests[0].get("/", headers={"Accept": "text/html"}).text
+    for guest in guests:
+        guest.close()

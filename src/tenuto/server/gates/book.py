@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, Select, and_, case, delete, func, insert, literal, select, update
 
 from tenuto.core.errors import ConflictError, NotFoundError
+from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.access import Standing
 from tenuto.server.gates.states import NEXT, Event
 from tenuto.server.schema import access_requests, repos, users
@@ -43,6 +44,29 @@ class Request(NamedTuple):
     expires_ms: int | None = None
     terms: str | None = None
     """What was agreed to; None: nothing had to be."""
+
+
+class Waiting(NamedTuple):
+    """A gated repo at which somebody waits, and how many do."""
+
+    repo: RepoId
+    requests: int
+
+
+def waiting_in(connection: Connection, namespaces: Iterable[str], limit: int) -> list[Waiting]:
+    """Where in some namespaces somebody waits to be let in, most of them first."""
+    count = func.count().label("waiting")
+    query = select(repos.c.kind, repos.c.namespace, repos.c.name, count).join(
+        repos, repos.c.id == access_requests.c.repo_id
+    )
+    query = query.where(access_requests.c.status == Standing.PENDING.value, repos.c.gate != "")
+    query = (
+        query.where(repos.c.namespace.in_(list(namespaces))).group_by(repos.c.id).order_by(count.desc()).limit(limit)
+    )
+    return [
+        Waiting(RepoId(RepoKind(kind), namespace, name), many)
+        for kind, namespace, name, many in connection.execute(query)
+    ]
 
 
 class Book:

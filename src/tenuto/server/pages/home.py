@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 from tenuto.core.ids import RepoKind
-from tenuto.server.access import Repo
+from tenuto.server.access import Action, Repo, any_in, may
 from tenuto.server.cards import refresh, tags_of
 from tenuto.server.exchange import Answer, Call
+from tenuto.server.gates.book import waiting_in
 from tenuto.server.hub import Parts
 from tenuto.server.pages.render import render
 from tenuto.server.search import Found, find_repos
@@ -13,6 +14,7 @@ from tenuto.server.search import Found, find_repos
 _KINDS = (RepoKind.MODEL, RepoKind.DATASET)
 _NEWEST = 6
 _MOST_LABELS = 4
+_MOST_OWNERS, _MOST_WAITING = 100, 5
 
 
 class Shown(NamedTuple):
@@ -33,5 +35,12 @@ def home(parts: Parts, call: Call) -> Answer:
     """What was changed last."""
     refresh(parts)
     with parts.database.read() as connection:
+        waiting = waiting_in(connection, _administered(call), _MOST_WAITING) if call.actor.is_known else []
         groups = [(kind.plural, find_repos(connection, call, kind, _NEWEST)[0]) for kind in _KINDS]
-    return render("home.html", call, groups=[(name, [shown(one) for one in found]) for name, found in groups])
+    shown_groups = [(name, [shown(one) for one in found]) for name, found in groups]
+    return render("home.html", call, groups=shown_groups, waiting=waiting)
+
+
+def _administered(call: Call) -> list[str]:
+    names = [call.actor.name, *sorted(call.actor.rights)][:_MOST_OWNERS]
+    return [name for name in names if may(call.actor, Action.ADMINISTER, any_in(name))]
