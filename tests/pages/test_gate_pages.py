@@ -284,3 +284,14 @@ def test_the_start_page_tells_whoever_administers_a_repo_that_requests_wait(gate
     assert "2 requests" not in guests[0].get("/", headers={"Accept": "text/html"}).text
     for guest in guests:
         guest.close()
+
+
+def test_whoever_is_accepted_under_terms_that_changed_is_said_to_agree_first(gated: Gated) -> None:
+    name = f"guest-{secrets.token_hex(3)}"
+    gated.asked(name).close()
+    gated.talk.commit(gated.repo, small("README.md", CARD.replace(b"Name", b"Praise"))).raise_for_status()
+    assert "must agree to the new terms" in gated.talk.get(f"/{gated.repo}/access").text
+    form = {"deed": "accept", "all": "true"}
+    page = gated.talk.client.post(f"/{gated.repo}/access", data=form, follow_redirects=True).text
+    assert f'role="alert">{name} must agree to the new terms first.' in page
+    assert f'role="status">Accepted {name}.' in page
