@@ -69,6 +69,12 @@ def waiting_in(connection: Connection, namespaces: Iterable[str], limit: int) ->
     ]
 
 
+def count_waiting(connection: Connection, repo_key: int) -> int:
+    """How many wait to be let in to a repo."""
+    here = (access_requests.c.repo_id == repo_key) & (access_requests.c.status == Standing.PENDING.value)
+    return int(connection.execute(select(func.count()).select_from(access_requests).where(here)).scalar_one())
+
+
 class Book:
     """Everything about the requests for one repo. Raises NotFoundError (RepoNotFound) if it is gone."""
 

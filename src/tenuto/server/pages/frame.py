@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import RepoKind
-from tenuto.server.access import Action, Repo, may
+from tenuto.server.access import Action, Gate, Repo, may
 from tenuto.server.cards import like_count_of
 from tenuto.server.exchange import Answer, Call
+from tenuto.server.gates.book import count_waiting
 from tenuto.server.gitstore import DEFAULT_BRANCH, CommitFacts, GitReader
 from tenuto.server.pages.render import render
 
@@ -46,6 +47,10 @@ class RepoPage:
         except NotFoundError:
             return None
 
+    @property
+    def _is_keeper(self) -> bool:
+        return self.rights.administers and self.repo.gate is not Gate.OPEN
+
     def render(self, template: str, tab: str, *, status: int = 200, **values: Any) -> Answer:
         """The page, under the tab of that name."""
         shared: dict[str, Any] = {
@@ -56,6 +61,7 @@ class RepoPage:
             "insights_word": _INSIGHTS[self.repo.id.kind],
             "section": self.repo.id.kind.plural,
             "tab": tab,
+            "waiting": count_waiting(self.git.connection, self.git.repo_key) if self._is_keeper else 0,
         }
         return render(template, self.call, status=status, **shared, **values)
 
