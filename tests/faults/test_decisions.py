@@ -16,7 +16,7 @@ from tenuto.server.people.change import Change
 from tenuto.server.people.organizations import remove_member, set_member
 from tenuto.server.people.services import set_service_right
 from tenuto.server.people.tokens import list_tokens, revoke_token
-from tenuto.server.repos import delete_repo, set_gate
+from tenuto.server.repos.rows import delete_repo, set_gate
 from tenuto.server.schema import access_requests, repos, users
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner

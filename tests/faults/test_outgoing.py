@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tenuto.core.errors import UnavailableError
-from tenuto.server import outgoing
-from tenuto.server.outgoing import fetch
+from tenuto.server.http import outgoing
+from tenuto.server.http.outgoing import fetch
 from tests.server.signin.issuer import Issuer
 
 SERVER = Path(outgoing.__file__).parent

@@ -4,11 +4,11 @@ import json
 import subprocess
 import sys
 
-from tenuto.server.card import FRONT_MATTER_BYTES
+from tenuto.server.repos.card import FRONT_MATTER_BYTES
 
 _READ = """
 import json, resource, sys
-from tenuto.server.card import CardError, read_card
+from tenuto.server.repos.card import CardError, read_card
 from tenuto.server.pages.overview import without_front_matter
 resource.setrlimit(resource.RLIMIT_CPU, (30, 30))
 for name, text in json.load(sys.stdin).items():

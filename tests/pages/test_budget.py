@@ -10,11 +10,11 @@ import pytest
 from sqlalchemy import event
 
 from tenuto.core.ids import RepoId
-from tenuto.server.gitstore import GitReader
+from tenuto.server.git.objects import GitReader
+from tenuto.server.holdings.xorbs import Xorbs
 from tenuto.server.pages.content import Shelf
 from tenuto.server.pages.samples import read_samples
-from tenuto.server.repos import find_repo
-from tenuto.server.xet_xorbs import Xorbs
+from tenuto.server.repos.rows import find_repo
 from tenuto.testing.live_hub import LiveHub
 from tests.pages.places import ASKED, OWN, PLACES, place
 from tests.pages.world import World, tone

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from tenuto.core.gitobj import Pointer
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.inspect.source import from_bytes
-from tenuto.server.exchange import Call
-from tenuto.server.gitstore import BlobFacts
+from tenuto.server.git.objects import BlobFacts
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages import previews
 from tenuto.server.pages.content import File
 from tenuto.server.pages.highlight import lines

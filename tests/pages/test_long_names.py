@@ -5,8 +5,8 @@ import tracemalloc
 from urllib.parse import quote
 
 from tenuto.inspect.source import from_bytes
-from tenuto.server.exchange import Call
-from tenuto.server.gitstore import BlobFacts
+from tenuto.server.git.objects import BlobFacts
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages import previews
 from tenuto.server.pages.content import File
 from tenuto.server.pages.room import fitting, link_weight

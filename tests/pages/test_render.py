@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages.assets import asset_path
 from tenuto.server.pages.render import place_url, redirect, size_text, with_query
 from tests.server.conftest import Owner

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tenuto.inspect.source import from_bytes
-from tenuto.server.exchange import Call
-from tenuto.server.gitstore import BlobFacts
+from tenuto.server.git.objects import BlobFacts
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages import parquet_head, tables
 from tenuto.server.pages.content import File
 from tenuto.server.pages.previews import Preview

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenuto.inspect.findings import FormatError
-from tenuto.server.gitstore import BlobFacts
+from tenuto.server.git.objects import BlobFacts
 from tenuto.server.pages.content import File
 from tenuto.server.pages.plots import HEIGHT, WIDTH, Point, curves
 from tenuto.server.pages.records import CELLS, json_value, records

@@ -8,8 +8,8 @@ import pytest
 
 from tenuto.inspect.findings import FormatError
 from tenuto.inspect.source import from_bytes
-from tenuto.server.exchange import Call
-from tenuto.server.gitstore import BlobFacts
+from tenuto.server.git.objects import BlobFacts
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages.content import File
 from tenuto.server.pages.records import CELLS
 from tenuto.server.pages.weights import HEADER_BYTES, tensors

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import LockedError, StorageError, TenutoError
+from tenuto.core.errors import IntegrityError, LockedError, StorageError, TenutoError
 from tenuto.project.cache import clear
 from tenuto.project.pull import pull
 from tenuto.store.local import LocalStore
@@ -86,13 +86,15 @@ class TestRot:
         assert DAMAGE[how](WEIGHTS) in theirs.keeper.kept()
 
     def test_a_collection_makes_nothing_of_it(self, theirs: Outside, how: str) -> None:
-        """What a project needs is spared by its name, whole or not; a damaged listing costs no file in the folder."""
+        """What a project needs is spared by its name, whole or not; where a damaged listing hides what that is, nothing goes."""
         store = LocalStore(str(theirs.keeper.cache))
         rot(Path(store.file(sha256_of(WEIGHTS))), DAMAGE[how])
         clear(store, keep_days=0, trash_days=0, clock=lambda: time.time() + 864_000)
         assert store.has(sha256_of(WEIGHTS))
         rot(Path(store.file(theirs.keeper.lock.artifacts["theirs"].digest)), lambda content: content[:-1])
-        clear(store, keep_days=0, trash_days=0, clock=lambda: time.time() + 864_000)
+        with pytest.raises(IntegrityError, match="is damaged"):
+            clear(store, keep_days=0, trash_days=0, clock=lambda: time.time() + 864_000)
+        assert store.has(sha256_of(WEIGHTS))
         assert theirs.files() == FILES
         theirs.pull()
         assert not theirs.keeper.verify().findings

@@ -223,7 +223,7 @@ class TestLocks:
         lock.write_text(self.HANDS[hand](lock.read_text()))
         requests = len(outside.hub.log())
         for run in (outside.pull, outside.upgrade, outside.add, outside.keeper.push, outside.keeper.verify):
-            error = outside.fails(run, "BadLock")
+            error = outside.fails(run, "NewerLock" if hand == "a newer version" else "BadLock")
             assert error.exit_status == 2
         assert len(outside.hub.log()) == requests
 

@@ -127,7 +127,6 @@ def test_a_manifest_that_is_wrong_says_where(root: Path, opened: Open, manifest:
     ("lock", "hint"),
     [
         ("nonsense", "restore it from git"),
-        ("version = 2\n", "use a newer tenuto"),
         ("<<<<<<< ours\nversion = 1\n=======\nversion = 1\n>>>>>>> theirs\n", "keep one side, then run `tenuto sync`"),
         ("version = 1\n[[artifact]]\nname = 1\n", "restore it from git"),
     ],
@@ -137,6 +136,13 @@ def test_a_lock_that_is_wrong_says_what_to_do(root: Path, opened: Open, lock: st
     with pytest.raises(UsageError, match=r"tenuto\.lock is not valid") as caught:
         opened()
     assert (caught.value.code, caught.value.hint) == ("BadLock", hint)
+
+
+def test_a_lock_of_a_newer_program_says_so(root: Path, opened: Open) -> None:
+    write(root, lock="version = 2\n")
+    with pytest.raises(UsageError, match=r"has version 2, this program reads version 1") as caught:
+        opened()
+    assert (caught.value.code, caught.value.hint) == ("NewerLock", "use a newer tenuto")
 
 
 @pytest.mark.parametrize(("name", "code"), [("tenuto.toml", "BadManifest"), ("tenuto.lock", "BadLock")])

@@ -4,7 +4,6 @@ import pytest
 
 from tenuto.core.errors import AccessDeniedError, TenutoError
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.absent import Absence
 from tenuto.server.access import (
     ANYBODY,
     Action,
@@ -21,6 +20,7 @@ from tenuto.server.access import (
     may_steer,
     right_on,
 )
+from tenuto.server.api.absent import Absence
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route
 

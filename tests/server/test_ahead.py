@@ -10,11 +10,11 @@ from sqlalchemy import delete, event
 
 from tenuto.core.gitobj import TREE_MODE, TreeItem
 from tenuto.core.ids import RepoId, RepoKind
-from tenuto.server.ahead import Folder
-from tenuto.server.exchange import Call
+from tenuto.server.content.ahead import Folder
+from tenuto.server.content.lookup import Lookup
+from tenuto.server.http.exchange import Call
 from tenuto.server.known import SMALL_BYTES
-from tenuto.server.lookup import Lookup
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.schema import lfs_objects
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner

@@ -57,7 +57,7 @@ def test_a_bug_shows_nothing_but_an_id(owner: Owner, hub: LiveHub, monkeypatch: 
     def broken(*_values: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("tenuto.server.gitstore.GitReader.refs", broken)
+    monkeypatch.setattr("tenuto.server.git.objects.GitReader.refs", broken)
     answer = owner.talk.get(f"/api/models/{owner.repo}/refs")
     assert (answer.status_code, answer.json()["code"]) == (500, "InternalError")
     assert "secret" not in answer.text

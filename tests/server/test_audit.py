@@ -19,11 +19,11 @@ from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.audit.reading import Entry, Wanted, as_csv, as_lines, entries, verify
 from tenuto.server.audit.trail import COLUMNS, NO_HASH
 from tenuto.server.db import Database
+from tenuto.server.http.serving import Service
 from tenuto.server.migrate import migrate
 from tenuto.server.service import Hub
-from tenuto.server.serving import Service
-from tenuto.server.upkeep_backup import back_up, restore
-from tenuto.server.upkeep_check import QUICK, check_hub
+from tenuto.server.upkeep.backup import back_up, restore
+from tenuto.server.upkeep.check import QUICK, check_hub
 from tenuto.testing.live_hub import LiveHub, ProcessHub
 from tests.server.conftest import Owner
 from tests.server.talk import Talk, small

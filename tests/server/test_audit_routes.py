@@ -7,7 +7,7 @@ from typing import NamedTuple
 import httpx2
 import pytest
 
-from tenuto.server.absent import Absence
+from tenuto.server.api.absent import Absence
 from tenuto.server.audit.reading import Entry, Wanted, entries, verify
 from tenuto.server.routes import make_routes
 from tenuto.testing.live_hub import LiveHub

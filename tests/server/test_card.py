@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenuto.server.card import FRONT_MATTER_BYTES, CardError, read_card
+from tenuto.server.repos.card import FRONT_MATTER_BYTES, CardError, read_card
 
 
 def card(yaml: str) -> dict[str, object] | None:

@@ -203,7 +203,7 @@ def test_sizes_have_limits(owner: Owner) -> None:
 
 
 def test_many_small_files_are_staged_and_committed_together(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenuto.server.staging.STAGE_BYTES", 10_000)
+    monkeypatch.setattr("tenuto.server.content.staging.STAGE_BYTES", 10_000)
     lines = [small(f"d{number % 7}/f{number}", b"%d" % number * 50) for number in range(300)]
     owner.talk.commit(owner.repo, *lines).raise_for_status()
     assert len(owner.talk.listing(owner.repo)) == 301

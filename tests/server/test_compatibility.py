@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.server.absent import Absence, absent_routes
+from tenuto.server.api.absent import Absence, absent_routes
 from tenuto.server.routes import make_routes
 from tests.server.conftest import Owner
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from tenuto.core.errors import UsageError
-from tenuto.server.files import parse_range
+from tenuto.server.content.files import parse_range
 from tenuto.server.schema import lfs_objects, repos
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner

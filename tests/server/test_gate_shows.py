@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 from sqlalchemy import update
 
-from tenuto.server.absent import Absence
 from tenuto.server.access import Action, Right
+from tenuto.server.api.absent import Absence
 from tenuto.server.people.accounts import find_account
 from tenuto.server.people.services import add_service
 from tenuto.server.routes import make_routes

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tenuto.server.git_protocol import Mark, packet
+from tenuto.server.git_wire.protocol import Mark, packet
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
 from tests.server.git_client import Clone, GitFailed, address, run_git

@@ -9,7 +9,7 @@ from dulwich.repo import Repo as DulwichRepo
 from sqlalchemy import select
 
 from tenuto.core.ids import RepoId
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.schema import git_objects, git_refs
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner

@@ -21,10 +21,10 @@ from sqlalchemy import func, select
 
 from tenuto.core.errors import IntegrityError, TenutoError, UsageError
 from tenuto.core.gitobj import FILE_MODE, TREE_MODE, TreeItem, encode_tree, object_id, parse_tree
-from tenuto.server.git_delta import apply_delta, tree_delta
-from tenuto.server.git_pack import Pack, PackLimits
-from tenuto.server.git_protocol import ZERO_ID, Mark, packet
-from tenuto.server.git_write import PackWriter
+from tenuto.server.git_wire.delta import apply_delta, tree_delta
+from tenuto.server.git_wire.pack import Pack, PackLimits
+from tenuto.server.git_wire.protocol import ZERO_ID, Mark, packet
+from tenuto.server.git_wire.write import PackWriter
 from tenuto.server.schema import git_commits, git_objects
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from tenuto.core.gitobj import Pointer
 from tenuto.core.ids import RepoId
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.schema import git_objects
 from tenuto.testing.live_hub import LiveHub, ProcessHub
 from tests.server.conftest import Owner

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenuto.server.hunks import FILE_STEPS, hunks
+from tenuto.server.community.hunks import FILE_STEPS, hunks
 
 texts = st.lists(st.sampled_from("abcd"), max_size=40)
 

@@ -141,7 +141,7 @@ def _entries(talk: Talk, repo: str, revision: str) -> list[dict]:
 
 
 def test_history_longer_than_one_batch(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tenuto.server.history._BATCH", 3)
+    monkeypatch.setattr("tenuto.server.git.history._BATCH", 3)
     first = owner.talk.commit(owner.repo, small("old", b"1")).json()["commitOid"]
     for number in range(8):
         owner.talk.commit(owner.repo, small("new", b"%d" % number)).raise_for_status()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenuto.core.errors import UsageError
-from tenuto.server.multipart import Upload, is_multipart, read_multipart
+from tenuto.server.http.multipart import Upload, is_multipart, read_multipart
 
 KIND = "multipart/form-data; boundary=----x"
 

@@ -13,8 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from scripts.clients import ensure
 
-from tenuto.server.absent import Absence
-from tenuto.server.openapi import BODIES, PATH, QUERIES, describe
+from tenuto.server.api.absent import Absence
+from tenuto.server.api.openapi import BODIES, PATH, QUERIES, describe
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Handler, Route
 from tenuto.testing.live_hub import LiveHub

@@ -15,22 +15,22 @@ from tenuto.core.errors import AccessDeniedError, IntegrityError, UsageError
 from tenuto.core.gitobj import parse_commit, parse_pointer, parse_tree
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.core.wire import LfsObject, PreuploadRequest
-from tenuto.server.absent import Absence
 from tenuto.server.access import Repo
-from tenuto.server.commits import CommitReader
-from tenuto.server.exchange import Call
-from tenuto.server.files import parse_range
+from tenuto.server.api.absent import Absence
+from tenuto.server.content.commits import CommitReader
+from tenuto.server.content.files import parse_range
+from tenuto.server.content.lfs import BatchRequest
+from tenuto.server.content.lfs_parts import Completion
+from tenuto.server.content.locks import LockRequest, VerifyRequest
+from tenuto.server.content.packs import PackRequest
+from tenuto.server.content.storage import DuplicateRequest, PurgeRequest
 from tenuto.server.gate import read_token
 from tenuto.server.gates.deciding import Handling
-from tenuto.server.git_protocol import packet, read_command, read_fetch_v0, read_packet, read_push
-from tenuto.server.lfs import BatchRequest
-from tenuto.server.lfs_parts import Completion
-from tenuto.server.locks import LockRequest, VerifyRequest
-from tenuto.server.packs import PackRequest
+from tenuto.server.git_wire.protocol import packet, read_command, read_fetch_v0, read_packet, read_push
+from tenuto.server.http.exchange import Call
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route, Router
 from tenuto.server.signing import Signer
-from tenuto.server.storage import DuplicateRequest, PurgeRequest
 from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import Talk, large, small
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tenuto.server.patterns import IgnoreRules, LargeFileRules, default_attributes
+from tenuto.server.git.patterns import IgnoreRules, LargeFileRules, default_attributes
 
 NAMES = [
     "a",

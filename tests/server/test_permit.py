@@ -10,10 +10,10 @@ from sqlalchemy import insert, update
 from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError, TenutoError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.access import ANYBODY, Action, Gate
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.identity import Identity, identify
 from tenuto.server.permit import Permit, check_again, read_facts, remember
-from tenuto.server.repos import create_repo, delete_repo, set_gate, set_private
+from tenuto.server.repos.rows import create_repo, delete_repo, set_gate, set_private
 from tenuto.server.schema import access_requests, users
 from tenuto.server.service import Hub
 

@@ -7,8 +7,8 @@ import httpx2
 import pytest
 from sqlalchemy import insert, select, update
 
-from tenuto.server.absent import Absence
 from tenuto.server.access import Right
+from tenuto.server.api.absent import Absence
 from tenuto.server.routes import make_routes
 from tenuto.server.schema import access_requests, memberships, services, users
 from tenuto.testing.live_hub import LiveHub

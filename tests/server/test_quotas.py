@@ -17,12 +17,13 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from tenuto.core.ids import RepoId
 from tenuto.core.wire import SENDS_CHUNKS
-from tenuto.server import git_store, staging
+from tenuto.server.content import staging
+from tenuto.server.git_wire import landing as git_store
 from tenuto.server.hub import Limits
 from tenuto.server.quota import Usage, set_quota, usage
 from tenuto.server.quota.totals import over_time, wrong_totals
-from tenuto.server.repos import find_repo
-from tenuto.server.upkeep_check import QUICK, check_hub
+from tenuto.server.repos.rows import find_repo
+from tenuto.server.upkeep.check import QUICK, check_hub
 from tenuto.testing.live_hub import LiveHub, ProcessHub
 from tests.server.cas import Cas, committed
 from tests.server.conftest import Owner

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tenuto.server.http.rates import Attempts, Patience, Windows, network_of
 from tenuto.server.hub import Limits
-from tenuto.server.rates import Attempts, Patience, Windows, network_of
 from tenuto.server.routes import make_routes
 from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import Talk, small

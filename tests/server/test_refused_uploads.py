@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tenuto.core.pack import frame_head
-from tenuto.server.git_protocol import ZERO_ID, Mark, packet
+from tenuto.server.git_wire.protocol import ZERO_ID, Mark, packet
 from tenuto.server.schema import metadata
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, some_file, some_xorb

@@ -187,7 +187,7 @@ def test_importing_the_server_starts_nothing() -> None:
 def test_a_free_port_is_taken_and_told(tmp_path: Path) -> None:
     told: list[str] = []
     with Hub.open(str(tmp_path / "data")) as hub:
-        from tenuto.server.serving import Service
+        from tenuto.server.http.serving import Service
 
         service = Service(hub.app, hub.parts.log, "127.0.0.1", 0)
 

@@ -12,9 +12,9 @@ import pytest
 
 from tenuto.core.ids import RepoId
 from tenuto.core.space import Overview
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.space.overview import read_overview
-from tenuto.server.upkeep_usage import measure
+from tenuto.server.upkeep.usage import measure
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, committed
 from tests.server.conftest import Owner

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tenuto.core.ids import RepoId
 from tenuto.core.space import Overview
-from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, move_ref
-from tenuto.server.repos import find_repo
+from tenuto.server.git.objects import DEFAULT_BRANCH, HEADS, TAGS, move_ref
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.space.overview import read_overview
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas

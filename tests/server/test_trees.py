@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.core.gitobj import EMPTY_TREE, FILE_MODE, TreeItem, parse_tree
-from tenuto.server.trees import TreeEditor, Walk
+from tenuto.server.git.trees import TreeEditor, Walk
 
 PATHS = st.lists(st.sampled_from(["a", "b", "a.b", "a-", "a0", "é"]), min_size=1, max_size=4).map("/".join)
 OIDS = st.sampled_from(["1" * 40, "2" * 40, "3" * 40])

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from tenuto.server.upkeep_aside import set_aside
-from tenuto.server.upkeep_trash import Trash
+from tenuto.server.upkeep.aside import set_aside
+from tenuto.server.upkeep.trash import Trash
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas
 from tests.server.conftest import Owner

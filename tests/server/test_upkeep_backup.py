@@ -15,9 +15,9 @@ import pytest
 from huggingface_hub import HfApi, constants, snapshot_download
 
 from tenuto.core.errors import ConflictError, IntegrityError, LockedError, NotFoundError, StorageError, UsageError
-from tenuto.server.upkeep_backup import BackupReport, RestoreReport, back_up, list_snapshots, restore
-from tenuto.server.upkeep_check import check_hub
-from tenuto.server.upkeep_trash import one_at_a_time
+from tenuto.server.upkeep.backup import BackupReport, RestoreReport, back_up, list_snapshots, restore
+from tenuto.server.upkeep.check import check_hub
+from tenuto.server.upkeep.trash import one_at_a_time
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, committed, some_xorb
 from tests.server.conftest import Owner
@@ -335,7 +335,7 @@ def test_a_backup_and_a_restore_that_are_killed(folder: Path, tmp_path: Path, de
     target, data = tmp_path / "backup", tmp_path / "new"
     script = (
         "import sys, time\nfrom tests.server.upkeep_hub import opened\n"
-        "from tenuto.server.upkeep_backup import back_up, restore\n"
+        "from tenuto.server.upkeep.backup import back_up, restore\n"
         f"with opened({str(folder)!r}) as parts:\n    print('go', flush=True)\n"
         f"    back_up(parts.database, {str(folder)!r}, {str(target)!r}, time.time_ns() // 1000000)\n"
     )
@@ -347,7 +347,7 @@ def test_a_backup_and_a_restore_that_are_killed(folder: Path, tmp_path: Path, de
     assert not [one for one in (target / "snapshots").iterdir() if one.name.startswith("new-")]
     assert list((target / "store-v1" / "spool").iterdir()) == []
     script = (
-        "import time\nfrom tenuto.server.upkeep_backup import restore\nprint('go', flush=True)\n"
+        "import time\nfrom tenuto.server.upkeep.backup import restore\nprint('go', flush=True)\n"
         f"restore({str(target)!r}, {str(data)!r}, time.time_ns() // 1000000)\n"
     )
     kill(script, delay_ms * 4)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tenuto.core.gitobj import parse_tree
-from tenuto.server.upkeep_report import CheckReport, Depth
+from tenuto.server.upkeep.report import CheckReport, Depth
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas
 from tests.server.conftest import Owner

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from tenuto.server import upkeep_ended
 from tenuto.server.audit.reading import Wanted, entries, verify
 from tenuto.server.identity import identify
 from tenuto.server.people.accounts import find_account
@@ -15,7 +14,8 @@ from tenuto.server.people.tokens import ScopeWish, TokenWish, make_token, revoke
 from tenuto.server.schema import device_logins, invitations, token_scopes, tokens
 from tenuto.server.service import Hub
 from tenuto.server.signin.invitations import InvitationWish, invite
-from tenuto.server.upkeep_ended import KEEP_DAYS, Sweeper, remove_ended
+from tenuto.server.upkeep import ended as upkeep_ended
+from tenuto.server.upkeep.ended import KEEP_DAYS, Sweeper, remove_ended
 
 DAY_MS = 86_400_000
 

@@ -13,13 +13,13 @@ import pytest
 
 from tenuto.core.errors import LockedError
 from tenuto.core.gitobj import FILE_MODE, TreeItem, blob_id, encode_tree, object_id
-from tenuto.server import commits, staging
-from tenuto.server.gitstore import add_objects, object_row
+from tenuto.server.content import commits, staging
+from tenuto.server.git.objects import add_objects, object_row
 from tenuto.server.hub import Limits
-from tenuto.server.upkeep_check import check_hub
-from tenuto.server.upkeep_gc import Collected, Collector
-from tenuto.server.upkeep_rows import CLIENTS_REMEMBER_S
-from tenuto.server.upkeep_trash import one_at_a_time
+from tenuto.server.upkeep.check import check_hub
+from tenuto.server.upkeep.gc import Collected, Collector
+from tenuto.server.upkeep.rows import CLIENTS_REMEMBER_S
+from tenuto.server.upkeep.trash import one_at_a_time
 from tenuto.store.xet.hashes import to_text
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, committed, some_xorb

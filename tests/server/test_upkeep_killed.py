@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.server.upkeep_check import check_hub
+from tenuto.server.upkeep.check import check_hub
 from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import gone
 from tests.server.test_upkeep_gc import put, squash

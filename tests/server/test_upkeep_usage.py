@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.server.upkeep_usage import Cost, Usage, measure
+from tenuto.server.upkeep.usage import Cost, Usage, measure
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, committed
 from tests.server.conftest import Owner

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tenuto.core.errors import ConflictError, IntegrityError, InternalError
-from tenuto.server.uploads import Plan, Upload, Uploads
+from tenuto.server.holdings.uploads import Plan, Upload, Uploads
 from tenuto.store.local import LocalStore
 from tenuto.testing.stores import MemoryStore
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
-from tenuto.server import xet_telling
 from tenuto.server.signing import Claims
+from tenuto.server.xet import telling as xet_telling
 from tenuto.store.xet import hashes
 from tenuto.store.xet.shard import XorbBlock, read_shard
 from tenuto.testing.live_hub import LiveHub

@@ -231,7 +231,7 @@ def test_a_client_that_remembers_what_a_repo_dropped_starts_anew(site: Site) -> 
     drop = """
 import sys
 from tenuto.server.service import Hub
-from tenuto.server.xet_rows import drop_files
+from tenuto.server.holdings.chunks import drop_files
 with Hub.open(sys.argv[1]) as hub, hub.parts.database.write() as connection:
     key = connection.exec_driver_sql("SELECT id FROM repos WHERE namespace = ?", (sys.argv[2],)).scalar()
     gone = drop_files(hub.parts.database, connection, key, [sys.argv[3]])

@@ -19,15 +19,15 @@ from tenuto.core.ids import RepoId
 from tenuto.server.hub import Limits
 from tenuto.server.quota import usage
 from tenuto.server.quota.totals import wrong_totals
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.space.overview import read_overview
-from tenuto.server.upkeep_aside import set_aside
-from tenuto.server.upkeep_backup import back_up, restore
-from tenuto.server.upkeep_check import check_hub
-from tenuto.server.upkeep_gc import Collector
-from tenuto.server.upkeep_report import CheckReport
-from tenuto.server.upkeep_usage import measure
-from tenuto.server.xet_cutting import Cutter
+from tenuto.server.upkeep.aside import set_aside
+from tenuto.server.upkeep.backup import back_up, restore
+from tenuto.server.upkeep.check import check_hub
+from tenuto.server.upkeep.gc import Collector
+from tenuto.server.upkeep.report import CheckReport
+from tenuto.server.upkeep.usage import measure
+from tenuto.server.xet.cutting import Cutter
 from tenuto.store.xet import cutting
 from tenuto.store.xet.cutting import Finder, cut_xorb
 from tenuto.store.xet.hashes import file_hash, to_text

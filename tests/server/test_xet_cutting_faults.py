@@ -13,9 +13,10 @@ from typing import BinaryIO, cast
 import pytest
 
 from tenuto.core.errors import StorageError
-from tenuto.server import xet_cutting, xet_xorbs
-from tenuto.server.upkeep_check import FULL, QUICK, check_hub
-from tenuto.server.xet_cutting import Cutter
+from tenuto.server.holdings import xorbs as xet_xorbs
+from tenuto.server.upkeep.check import FULL, QUICK, check_hub
+from tenuto.server.xet import cutting as xet_cutting
+from tenuto.server.xet.cutting import Cutter
 from tenuto.store.base import Store
 from tenuto.store.xet import cutting
 from tenuto.testing.live_hub import LiveHub

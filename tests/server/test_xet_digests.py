@@ -4,7 +4,7 @@ import hashlib
 import os
 from contextlib import closing
 
-from tenuto.server.xet_digests import sha256s
+from tenuto.server.xet.digests import sha256s
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import RNG, Cas
 from tests.server.conftest import Owner

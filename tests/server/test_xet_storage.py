@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 
-from tenuto.server.xet_rows import drop_files
+from tenuto.server.holdings.chunks import drop_files
 from tenuto.store.xet import hashes
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import RNG, Cas, committed, data_link, read_back, some_xorb

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tenuto.server.gitstore import GitCache
+from tenuto.server.git.objects import GitCache
 from tenuto.server.hub import Parts
 from tenuto.server.service import Hub
-from tenuto.server.upkeep_check import FULL, check_hub
-from tenuto.server.upkeep_gc import Collected, Collector
-from tenuto.server.upkeep_report import CheckReport, Depth
+from tenuto.server.upkeep.check import FULL, check_hub
+from tenuto.server.upkeep.gc import Collected, Collector
+from tenuto.server.upkeep.report import CheckReport, Depth
 from tenuto.testing.live_hub import LiveHub
 from tests.server.cas import Cas, committed
 from tests.server.conftest import Owner

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.server import uncut
+from tenuto.server.holdings import uncut
 from tenuto.testing.live_hub import LiveHub
 from tests.wire.client import Client, Make
 from tests.wire.conftest import MAKES, OWNER, Repo

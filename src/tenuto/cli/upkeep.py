@@ -14,11 +14,11 @@ from tenuto.core.human import count_text, parse_share, size_text
 
 if TYPE_CHECKING:
     from tenuto.server.service import Hub
-    from tenuto.server.upkeep_backup import BackupReport, RestoreReport
-    from tenuto.server.upkeep_copy import Lack
-    from tenuto.server.upkeep_gc import Collected, RepoLitter
-    from tenuto.server.upkeep_report import CheckReport, Depth, Finding
-    from tenuto.server.upkeep_usage import Cost, Usage
+    from tenuto.server.upkeep.backup import BackupReport, RestoreReport
+    from tenuto.server.upkeep.copy import Lack
+    from tenuto.server.upkeep.gc import Collected, RepoLitter
+    from tenuto.server.upkeep.report import CheckReport, Depth, Finding
+    from tenuto.server.upkeep.usage import Cost, Usage
 
 SHOWN = 20
 
@@ -45,9 +45,9 @@ def existing_hub(data: str | None) -> "Iterator[tuple[Hub, str]]":
 def check(data: str | None, quick: bool, sample: str | None, aside: bool) -> int:
     """Look for damage, from every ref to the last chunk: what it is, and which files it is in. The hub may serve."""
     check_installed()
-    from tenuto.server.upkeep_aside import set_aside
-    from tenuto.server.upkeep_check import check_hub
-    from tenuto.server.upkeep_copy import read_needs
+    from tenuto.server.upkeep.aside import set_aside
+    from tenuto.server.upkeep.check import check_hub
+    from tenuto.server.upkeep.copy import read_needs
 
     run, depth = invocation(), _depth(quick, sample)
     with existing_hub(data) as (hub, folder):
@@ -61,8 +61,8 @@ def check(data: str | None, quick: bool, sample: str | None, aside: bool) -> int
 
 def _depth(quick: bool, sample: str | None) -> "Depth":
     from tenuto.core.errors import UsageError
-    from tenuto.server.upkeep_check import FULL, QUICK
-    from tenuto.server.upkeep_report import Depth
+    from tenuto.server.upkeep.check import FULL, QUICK
+    from tenuto.server.upkeep.report import Depth
 
     if quick and sample:
         raise UsageError("--quick reads no bytes, --sample some of them", code="BadCommand", hint="give one of both")
@@ -136,7 +136,7 @@ def _finding_lines(finding: "Finding") -> Iterator[str]:
 def gc(data: str | None, dry_run: bool, keep_days: float, trash_days: float) -> None:
     """Remove what no ref of any repo needs any more: first listed, after a wait moved to the trash, then deleted. The hub may serve."""
     check_installed()
-    from tenuto.server.upkeep_gc import Collector
+    from tenuto.server.upkeep.gc import Collector
 
     run, day_s = invocation(), 24 * 3600
     with existing_hub(data) as (hub, folder):
@@ -184,8 +184,8 @@ def _litter_lines(one: "RepoLitter", would: str, keep_s: float) -> Iterator[str]
 def backup(target: str, data: str | None) -> int:
     """Write a snapshot of the hub, as of one moment, to a folder. A later run copies only what is new. The hub may serve."""
     check_installed()
-    from tenuto.server.upkeep_backup import back_up
-    from tenuto.server.upkeep_copy import read_needs
+    from tenuto.server.upkeep.backup import back_up
+    from tenuto.server.upkeep.copy import read_needs
 
     run = invocation()
     with existing_hub(data) as (hub, folder):
@@ -223,7 +223,7 @@ def _lack_lines(lacking: "Sequence[Lack]", label: str) -> Iterator[str]:
 def restore(source: str, data: str | None, snapshot: str | None, partial: bool) -> int:
     """Make a hub from a snapshot, every byte checked on its way. It never writes over a hub. May be run again if interrupted."""
     check_installed()
-    from tenuto.server.upkeep_backup import restore as carry_out
+    from tenuto.server.upkeep.backup import restore as carry_out
 
     run, folder = invocation(), hub_folder(data)
     with run.printer.watch("restore", _total_bytes(source, snapshot)) as progress:
@@ -235,7 +235,7 @@ def restore(source: str, data: str | None, snapshot: str | None, partial: bool) 
 
 def _total_bytes(source: str, snapshot: str | None) -> int:
     from tenuto.core.errors import NotFoundError
-    from tenuto.server.upkeep_backup import list_snapshots, read_facts
+    from tenuto.server.upkeep.backup import list_snapshots, read_facts
 
     name = snapshot or list_snapshots(source)[-1]
     if name not in list_snapshots(source):
@@ -266,7 +266,7 @@ def usage(data: str | None) -> None:
     to free: what nothing else needs.
     """
     check_installed()
-    from tenuto.server.upkeep_usage import measure
+    from tenuto.server.upkeep.usage import measure
 
     run = invocation()
     with existing_hub(data) as (hub, folder):

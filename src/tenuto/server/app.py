@@ -15,17 +15,17 @@ import msgspec
 from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UsageError
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import REQUEST_ID, error_from_answer
-from tenuto.server.exchange import JSON_HEADERS, Answer, Call, FileBody, Pieces, Sink, error_answer
 from tenuto.server.forgery import check_form
 from tenuto.server.gate import admit, admit_known
+from tenuto.server.http.exchange import JSON_HEADERS, Answer, Call, FileBody, Pieces, Sink, error_answer
+from tenuto.server.http.passage import BLOCK_BYTES, to_its_end
+from tenuto.server.http.receiving import INLET, Blocks, OpenInlet, Patience
+from tenuto.server.http.sending import LongBody
 from tenuto.server.hub import Parts
 from tenuto.server.pages.failures import failure_page, wants_page
-from tenuto.server.passage import BLOCK_BYTES, to_its_end
 from tenuto.server.permit import Permit
-from tenuto.server.receiving import INLET, Blocks, OpenInlet, Patience
 from tenuto.server.routes import make_routes
 from tenuto.server.routing import Route, Router
-from tenuto.server.sending import LongBody
 
 T = TypeVar("T")
 Message: TypeAlias = MutableMapping[str, Any]

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from tenuto.core.errors import AccessDeniedError
 from tenuto.server.access import Role
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.identity import COOKIE, OWN_COOKIE
 from tenuto.server.routing import Route
 

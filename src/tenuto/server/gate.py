@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 from tenuto.core.errors import AccessDeniedError, AuthenticationError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.server.access import Action, Repo, check, may
-from tenuto.server.exchange import Answer, Call
 from tenuto.server.forgery import check_origin, cookie_of
+from tenuto.server.http.exchange import Answer, Call
+from tenuto.server.http.rates import network_of, too_many
 from tenuto.server.hub import Parts
 from tenuto.server.identity import (
     NOBODY,
@@ -21,8 +22,7 @@ from tenuto.server.identity import (
     touch,
 )
 from tenuto.server.permit import Facts, read_facts, remember
-from tenuto.server.rates import network_of, too_many
-from tenuto.server.repos import find_moved_repo, find_repo, find_repo_by_key
+from tenuto.server.repos.rows import find_moved_repo, find_repo, find_repo_by_key
 from tenuto.server.routing import Route
 
 

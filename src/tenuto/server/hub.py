@@ -4,15 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tenuto.server.db import Database
-from tenuto.server.gitstore import GitCache
+from tenuto.server.git.objects import GitCache
+from tenuto.server.holdings.publisher import Publisher
+from tenuto.server.holdings.uploads import Uploads
+from tenuto.server.holdings.xorbs import Xorbs
+from tenuto.server.http.rates import Attempts, Windows
 from tenuto.server.log import Log
-from tenuto.server.publisher import Publisher
-from tenuto.server.rates import Attempts, Windows
 from tenuto.server.remembered import Remembered
 from tenuto.server.signing import Signer
 from tenuto.server.turns import Turns
-from tenuto.server.uploads import Uploads
-from tenuto.server.xet_xorbs import Xorbs
 from tenuto.store.base import Store
 
 MIB = 1 << 20

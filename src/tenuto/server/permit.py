@@ -6,11 +6,11 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import AuthenticationError, ConflictError
 from tenuto.server.access import Action, Actor, Repo, check, may
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Parts
 from tenuto.server.identity import NOBODY, Identity, identify_token
 from tenuto.server.known import Known
-from tenuto.server.repos import find_repo_by_key
+from tenuto.server.repos.rows import find_repo_by_key
 from tenuto.server.standing import stand_before
 
 

@@ -1,19 +1,22 @@
 """All routes of the hub (hub-protocol section 4)."""
 
-from tenuto.server import files, lfs, lfs_parts, listing_api, packs, repo_api, upload_api
-from tenuto.server.absent import absent_routes
 from tenuto.server.access import Action
-from tenuto.server.community_routes import community_routes
+from tenuto.server.api import repos as repo_api
+from tenuto.server.api import uploads as upload_api
+from tenuto.server.api.absent import absent_routes
+from tenuto.server.api.community import community_routes
+from tenuto.server.api.openapi import openapi_route
+from tenuto.server.content import files, lfs, lfs_parts, packs
+from tenuto.server.content import listing as listing_api
 from tenuto.server.gates.routes import gate_routes
-from tenuto.server.git_routes import make_git_routes
-from tenuto.server.openapi import openapi_route
+from tenuto.server.git_wire.routes import make_git_routes
 from tenuto.server.pages.account_routes import account_page_routes
 from tenuto.server.pages.routes import page_routes
 from tenuto.server.people import whoami
 from tenuto.server.people.routes import account_routes
 from tenuto.server.routing import SMALL_BODY_BYTES, Route
 from tenuto.server.signin.routes import sign_in_routes
-from tenuto.server.xet_routes import xet_routes
+from tenuto.server.xet.routes import xet_routes
 
 _API = "/api/{T}/{namespace}/{name}"
 _WEB = "/{W}/{namespace}/{name}"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from tenuto.core.errors import UsageError
 from tenuto.core.ids import RepoKind
 from tenuto.server.access import Action, Repo
-from tenuto.server.exchange import Answer, Call, Sink
+from tenuto.server.http.exchange import Answer, Call, Sink
 from tenuto.server.hub import Parts
 from tenuto.server.signing import Operation
 

@@ -13,23 +13,23 @@ from tenuto.server.accounts import has_users
 from tenuto.server.app import App
 from tenuto.server.audit import command_line
 from tenuto.server.db import Database
-from tenuto.server.gitstore import GitCache
+from tenuto.server.git.objects import GitCache
+from tenuto.server.holdings.publisher import Publisher
+from tenuto.server.holdings.uploads import Uploads
+from tenuto.server.holdings.xorbs import Xorbs
+from tenuto.server.http.rates import Windows
+from tenuto.server.http.serving import Service
+from tenuto.server.http.traffic import Traffic
 from tenuto.server.hub import Limits, Parts
 from tenuto.server.log import Log
 from tenuto.server.migrate import migrate
 from tenuto.server.people.accounts import Kind, add_account, find_account
 from tenuto.server.people.change import Change, changing
 from tenuto.server.people.tokens import TokenFacts, TokenWish, list_tokens, make_token, revoke_token
-from tenuto.server.publisher import Publisher
-from tenuto.server.rates import Windows
-from tenuto.server.serving import Service
 from tenuto.server.signin.elsewhere import PROVIDER_FILE, is_open_to_others, read_provider
 from tenuto.server.signing import Signer, load_secret
-from tenuto.server.traffic import Traffic
-from tenuto.server.upkeep_ended import Sweeper
-from tenuto.server.uploads import Uploads
-from tenuto.server.xet_cutting import Cutter
-from tenuto.server.xet_xorbs import Xorbs
+from tenuto.server.upkeep.ended import Sweeper
+from tenuto.server.xet.cutting import Cutter
 from tenuto.store.disk import disk_errors
 from tenuto.store.local import LocalStore
 from tenuto.store.xet.folder import XorbFolder

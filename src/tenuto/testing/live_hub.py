@@ -17,9 +17,9 @@ from types import TracebackType
 from typing import IO, Self
 from urllib.request import urlopen
 
+from tenuto.server.http.serving import Service
 from tenuto.server.hub import Limits
 from tenuto.server.service import Hub, serve
-from tenuto.server.serving import Service
 
 START_TIMEOUT_S = 30.0
 

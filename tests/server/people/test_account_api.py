@@ -7,7 +7,7 @@ import pytest
 
 from tenuto.core.ids import RepoId
 from tenuto.server.audit.reading import Entry, Wanted, entries
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.signing import Claims
 from tenuto.testing.live_hub import LiveHub
 from tests.server.people.deeds import ACCOUNT_DEEDS

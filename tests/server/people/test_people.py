@@ -20,7 +20,7 @@ from tenuto.server.people.organizations import (
 )
 from tenuto.server.people.services import add_service, list_services, owner_of, set_service_right
 from tenuto.server.people.tokens import ScopeWish, TokenWish, make_token, revoke_token
-from tenuto.server.repos import create_repo, find_repo
+from tenuto.server.repos.rows import create_repo, find_repo
 from tenuto.server.service import Hub
 
 T0 = 1_800_000_000_000

@@ -12,7 +12,7 @@ from joserfc.jwk import OctKey, RSAKey
 from tenuto.core.errors import TenutoError, UnavailableError, UsageError
 from tenuto.server.access import Right
 from tenuto.server.audit.reading import Wanted, entries
-from tenuto.server.outgoing import fetch
+from tenuto.server.http.outgoing import fetch
 from tenuto.server.people.accounts import find_account, set_disabled
 from tenuto.server.people.services import add_service
 from tenuto.server.signin.elsewhere import Proof, link, read_provider

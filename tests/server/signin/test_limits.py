@@ -9,10 +9,10 @@ import pytest
 
 from tenuto.core.errors import UsageError
 from tenuto.server.audit.reading import Wanted, entries
+from tenuto.server.http.rates import MOST_LOOKS
 from tenuto.server.hub import Limits
 from tenuto.server.people.accounts import find_account, set_admin, set_disabled
 from tenuto.server.people.change import Change
-from tenuto.server.rates import MOST_LOOKS
 from tenuto.server.signin.invitations import InvitationWish, invite
 from tenuto.server.signin.passwords import MOST_BYTES, check_password, find_hash, is_right, set_password
 from tenuto.testing.live_hub import LiveHub

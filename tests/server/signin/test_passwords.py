@@ -67,7 +67,7 @@ def test_a_session_from_before_is_not_used_again(hub: LiveHub, window: Callable[
 
 
 def test_behind_https_the_cookie_is_secure(hub: LiveHub, someone: str) -> None:
-    from tenuto.server.exchange import Call
+    from tenuto.server.http.exchange import Call
     from tenuto.server.signin.password_sign_in import sign_in
 
     call = Call("POST", {}, "", {"host": "hub.example.org"}, "https://hub.example.org", "/login", address="192.0.2.1")
@@ -78,8 +78,8 @@ def test_behind_https_the_cookie_is_secure(hub: LiveHub, someone: str) -> None:
 
 @pytest.mark.parametrize(("scheme", "believed"), [("https", "ours"), ("http", "theirs")])
 def test_over_https_no_neighbour_in_the_domain_signs_anybody_in(scheme: str, believed: str) -> None:
-    from tenuto.server.exchange import Call
     from tenuto.server.forgery import cookie_of
+    from tenuto.server.http.exchange import Call
 
     headers = {"cookie": "tenuto_session=theirs; __Host-tenuto_session=ours"}
     assert cookie_of(Call("GET", {}, "", headers, f"{scheme}://hub.example.org")) == believed

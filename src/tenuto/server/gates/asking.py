@@ -8,13 +8,13 @@ from tenuto.core.errors import AccessDeniedError, ConflictError, NotFoundError, 
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Action, Gate, Repo, Right, Standing, may
 from tenuto.server.audit import Deed, record
-from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.forgery import CSRF_FIELD
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.form import Answers, Form, check_answers
 from tenuto.server.gates.states import Event
 from tenuto.server.gates.terms import form_of, keep_terms
-from tenuto.server.gitstore import GitReader
+from tenuto.server.git.objects import GitReader
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import right_text
 from tenuto.server.permit import check_again

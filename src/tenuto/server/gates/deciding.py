@@ -12,10 +12,10 @@ from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.server.access import Action, Repo, Standing
 from tenuto.server.accounts import user_id_of
 from tenuto.server.audit import record
-from tenuto.server.exchange import Answer, Call, json_answer
 from tenuto.server.gates.asking import check_gated, no_request, no_step
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.states import DEEDS, Event
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.permit import check_again
 

@@ -10,9 +10,9 @@ from tenuto.core.errors import UsageError
 from tenuto.core.spreadsheet import harmless_cell
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Standing
-from tenuto.server.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.states import shown_as
+from tenuto.server.http.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.hub import Parts
 
 _PAGE = 100

@@ -5,11 +5,11 @@ import contextlib
 from sqlalchemy import Connection, update
 
 from tenuto.core.errors import IntegrityError
-from tenuto.server.card import CardError, read_card
-from tenuto.server.cards import readme_of
 from tenuto.server.gates.form import Form, read_form
-from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, GitReader
+from tenuto.server.git.objects import DEFAULT_BRANCH, HEADS, GitReader
 from tenuto.server.hub import Parts
+from tenuto.server.repos.card import CardError, read_card
+from tenuto.server.repos.cards import readme_of
 from tenuto.server.schema import repos
 
 _MARK = b"extra_gated_"

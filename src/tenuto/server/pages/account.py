@@ -2,11 +2,11 @@
 
 from tenuto.core.errors import NotFoundError, TenutoError, UsageError
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
+from tenuto.server.http.rates import network_of, too_many
 from tenuto.server.hub import Parts
 from tenuto.server.pages.render import own_place, redirect, render
 from tenuto.server.people.change import changing
-from tenuto.server.rates import network_of, too_many
 from tenuto.server.signin.invitations import FIELD, PATH, Invitation, accept, find_invitation, sign_up
 from tenuto.server.signin.password_sign_in import sign_in
 from tenuto.server.signin.passwords import LEAST_LETTERS

@@ -2,7 +2,7 @@
 
 from tenuto.core.errors import TenutoError
 from tenuto.server.access import Role
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.identity import Identity
 from tenuto.server.pages.account import NO_STORE

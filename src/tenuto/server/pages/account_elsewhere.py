@@ -2,7 +2,7 @@
 
 from tenuto.core.errors import AccessDeniedError, TenutoError
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE, signed_in
 from tenuto.server.pages.render import own_place, redirect, render

@@ -1,7 +1,7 @@
 """All accounts of the hub, for whoever administers it: invite, disable, enable, and links for lost passwords."""
 
 from tenuto.core.errors import TenutoError, UsageError
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
 from tenuto.server.pages.account_settings import is_number

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tenuto.core.errors import NotFoundError, TenutoError
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
 from tenuto.server.pages.account_organization import owner_name, place_of, service_place

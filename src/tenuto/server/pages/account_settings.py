@@ -2,7 +2,7 @@
 
 from tenuto.core.errors import ConflictError, NotFoundError, TenutoError, UsageError
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
 from tenuto.server.pages.render import redirect, render

@@ -5,7 +5,7 @@ from functools import cache
 from importlib.resources import files
 
 from tenuto.core.errors import NotFoundError
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 
 _TYPES = {

@@ -6,8 +6,8 @@ from typing import Any
 from tenuto.core.human import size_text
 from tenuto.core.wire import timestamp_text
 from tenuto.server.audit.reading import Entry, Wanted, entries
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import GitReader
+from tenuto.server.git.objects import GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import render

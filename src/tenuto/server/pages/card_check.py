@@ -5,14 +5,14 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from tenuto.server.access import Gate
-from tenuto.server.card import CardError, read_card
-from tenuto.server.exchange import Call
 from tenuto.server.gates.book import Book
 from tenuto.server.gates.form import Form, misread_fields, read_form
-from tenuto.server.gitstore import DEFAULT_BRANCH
+from tenuto.server.git.objects import DEFAULT_BRANCH
+from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.markdown import whole_html
 from tenuto.server.pages.render import Html
+from tenuto.server.repos.card import CardError, read_card
 
 README = "README.md"
 

@@ -6,7 +6,7 @@ from itertools import accumulate
 from sqlalchemy import bindparam, select
 
 from tenuto.server.db import chunks
-from tenuto.server.gitstore import CommitFacts, GitReader, Tree
+from tenuto.server.git.objects import CommitFacts, GitReader, Tree
 from tenuto.server.schema import git_objects
 
 _MOST_COMMITS = 400

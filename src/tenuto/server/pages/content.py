@@ -10,13 +10,13 @@ from typing import BinaryIO, NamedTuple, cast
 from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.core.gitobj import TreeItem
 from tenuto.inspect.source import Source
-from tenuto.server.commits import held_sizes
-from tenuto.server.gitstore import BlobFacts, CommitFacts, GitReader, Tree
+from tenuto.server.content.commits import held_sizes
+from tenuto.server.content.listing import is_file
+from tenuto.server.content.lookup import open_large
+from tenuto.server.git.objects import BlobFacts, CommitFacts, GitReader, Tree
+from tenuto.server.git.trees import Walk
+from tenuto.server.holdings.chunks import held_tables
 from tenuto.server.hub import Parts
-from tenuto.server.listing_api import is_file
-from tenuto.server.lookup import open_large
-from tenuto.server.trees import Walk
-from tenuto.server.xet_rows import held_tables
 
 _MOST_FOLDERS, _DEEPEST = 1000, 4
 

@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from tenuto.core.errors import ConflictError, UsageError
-from tenuto.server.commits import find_branch
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import DEFAULT_BRANCH, GitReader
+from tenuto.server.content.commits import find_branch
+from tenuto.server.git.objects import DEFAULT_BRANCH, GitReader
+from tenuto.server.http.exchange import Answer, Call
+from tenuto.server.http.multipart import is_multipart, read_multipart
 from tenuto.server.hub import Parts
-from tenuto.server.multipart import is_multipart, read_multipart
 from tenuto.server.pages.card_check import README, Checked, FormPreview, check_card, preview_form
 from tenuto.server.pages.content import File, Shelf, find_file
 from tenuto.server.pages.frame import RepoPage

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from tenuto.core.errors import TenutoError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.core.wire import error_headers
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.pages.render import render, repo_url
 
 LOGIN = "/login"

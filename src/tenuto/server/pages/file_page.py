@@ -6,8 +6,8 @@ from typing import TypeAlias
 from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.inspect.findings import FormatError
 from tenuto.inspect.source import Source
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import GitReader
+from tenuto.server.git.objects import GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages import parquet_head, previews, tables, weights
 from tenuto.server.pages.changed import Recent

@@ -1,12 +1,12 @@
 """The pages on which repos are looked for: by words, tags, owner and gate, in some order, page by page."""
 
 from tenuto.core.ids import RepoKind
-from tenuto.server.cards import refresh
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.home import shown
 from tenuto.server.pages.render import render
-from tenuto.server.search import find_repos
+from tenuto.server.repos.cards import refresh
+from tenuto.server.repos.search import find_repos
 
 _PAGE = 30
 _SORTS = {"lastModified": "Last changed", "createdAt": "Newest", "likes": "Most liked"}

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import RepoKind
 from tenuto.server.access import Action, Gate, Repo, may
-from tenuto.server.cards import like_count_of
-from tenuto.server.exchange import Answer, Call
 from tenuto.server.gates.book import count_waiting
-from tenuto.server.gitstore import DEFAULT_BRANCH, CommitFacts, GitReader
+from tenuto.server.git.objects import DEFAULT_BRANCH, CommitFacts, GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.pages.render import render
+from tenuto.server.repos.cards import like_count_of
 
 _WORDS = {RepoKind.MODEL: "Model", RepoKind.DATASET: "Dataset", RepoKind.SPACE: "Space"}
 _INSIGHTS = {RepoKind.MODEL: "Training", RepoKind.DATASET: "Data", RepoKind.SPACE: ""}

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from tenuto.server.access import Gate
-from tenuto.server.exchange import Call
 from tenuto.server.gates.asking import Gateway, see_gateway
+from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import rights_of
 from tenuto.server.pages.markdown import whole_html

@@ -7,18 +7,18 @@ from msgspec import UNSET, UnsetType
 
 from tenuto.core.errors import NotFoundError, UsageError
 from tenuto.server.access import Gate, Standing
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.api.repos import SettingsRequest, change_settings
 from tenuto.server.gates.book import Book, Request
 from tenuto.server.gates.deciding import GrantRequest, Handlings, Verdict, decide_many, let_in
 from tenuto.server.gates.showing import LISTS
 from tenuto.server.gates.states import NEXT, Event
 from tenuto.server.gates.terms import form_of
-from tenuto.server.gitstore import GitReader
+from tenuto.server.git.objects import GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import redirect, repo_url
 from tenuto.server.pages.telling import Told, telling, told
-from tenuto.server.repo_api import SettingsRequest, change_settings
 
 _PAGE = 50
 _STATES = ("pending", "accepted", "rejected", "revoked", "expired", "outdated", "all")

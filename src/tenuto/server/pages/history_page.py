@@ -4,11 +4,11 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from tenuto.core.gitobj import EMPTY_TREE
-from tenuto.server.differences import Texts
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.community.differences import Texts
+from tenuto.server.git.merging import Change, files_of, walk_changes
+from tenuto.server.git.objects import CommitFacts, GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
-from tenuto.server.merging import Change, files_of, walk_changes
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import weight
 from tenuto.server.pages.room import fitting, link_weight

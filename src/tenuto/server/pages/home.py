@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 from tenuto.core.ids import RepoKind
 from tenuto.server.access import Action, Repo, any_in, may
-from tenuto.server.cards import refresh, tags_of
-from tenuto.server.exchange import Answer, Call
 from tenuto.server.gates.book import waiting_in
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.render import render
-from tenuto.server.search import Found, find_repos
+from tenuto.server.repos.cards import refresh, tags_of
+from tenuto.server.repos.search import Found, find_repos
 
 _KINDS = (RepoKind.MODEL, RepoKind.DATASET)
 _NEWEST = 6

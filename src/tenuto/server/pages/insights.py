@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.core.ids import RepoKind
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.git.objects import CommitFacts, GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.adapters import CONFIG, read_adapter
 from tenuto.server.pages.content import Shelf, files_among, find_file

@@ -6,11 +6,9 @@ from sqlalchemy import func, select
 
 from tenuto.core.ids import RepoKind
 from tenuto.server.access import Gate
-from tenuto.server.card import CardError, front_matter
-from tenuto.server.cards import Card, parse_card, readme_of, tags_of
-from tenuto.server.exchange import Answer, Call
 from tenuto.server.gates.terms import form_in
-from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.git.objects import CommitFacts, GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
 from tenuto.server.pages.content import Shelf, find_file, first_items
@@ -20,6 +18,8 @@ from tenuto.server.pages.markdown import PAGE_BYTES, markdown_html
 from tenuto.server.pages.render import Html
 from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import snippets
+from tenuto.server.repos.card import CardError, front_matter
+from tenuto.server.repos.cards import Card, parse_card, readme_of, tags_of
 from tenuto.server.schema import lfs_objects
 
 GATED_CARD_BYTES = 20_000

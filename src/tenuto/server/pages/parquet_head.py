@@ -6,7 +6,7 @@ from tenuto.inspect.columnar.texts import UNREAD, value_text
 from tenuto.inspect.columnar.values import Unread
 from tenuto.inspect.findings import FormatError
 from tenuto.inspect.source import Source
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages.content import File
 from tenuto.server.pages.previews import Preview, inspected
 from tenuto.server.pages.tables import COLUMNS, Cell, Column, Table, table_view

@@ -7,7 +7,7 @@ import msgspec
 from tenuto.inspect.findings import Inspection, Limits
 from tenuto.inspect.look import look_at
 from tenuto.inspect.source import Source
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages.content import File
 from tenuto.server.pages.highlight import HIGHLIGHT_BYTES, Piece, lines, plain_lines
 from tenuto.server.pages.markdown import markdown_html

@@ -7,14 +7,14 @@ from sqlalchemy import Connection, func, select
 from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import RepoKind
 from tenuto.server.access import Action, any_in, may
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.home import Shown
 from tenuto.server.pages.render import render
 from tenuto.server.people.accounts import COLUMNS, Account, Kind, account_of_row
 from tenuto.server.people.organizations import count_members, list_members, memberships_of
 from tenuto.server.people.services import owner_of
-from tenuto.server.repos import REPO_COLUMNS, repo_of_row
+from tenuto.server.repos.rows import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import likes, repos, users
 
 _MOST = 24

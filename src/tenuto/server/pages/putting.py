@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from tenuto.server.commits import (
+from tenuto.server.api.uploads import RULES_BYTES
+from tenuto.server.content.commits import (
     FileLine,
     FileValue,
     HeaderLine,
@@ -18,12 +19,11 @@ from tenuto.server.commits import (
     check_commit_path,
     commit,
 )
-from tenuto.server.exchange import Call
-from tenuto.server.gitstore import GitReader
+from tenuto.server.content.lfs import sound
+from tenuto.server.git.objects import GitReader
+from tenuto.server.git.patterns import LargeFileRules
+from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Parts
-from tenuto.server.lfs import sound
-from tenuto.server.patterns import LargeFileRules
-from tenuto.server.upload_api import RULES_BYTES
 
 _SUMMARY_CHARACTERS = 200
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from tenuto.core.ids import RepoId
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.pages.assets import asset_path
 from tenuto.server.pages.forms import CSRF_FIELD, csrf_token
 

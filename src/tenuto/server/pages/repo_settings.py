@@ -5,14 +5,14 @@ from sqlalchemy import Connection
 from tenuto.core.errors import ConflictError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
 from tenuto.server.access import Action, Repo, any_in, may
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import GitReader
+from tenuto.server.api.moves import move_repo
+from tenuto.server.api.repos import SettingsRequest, change_settings, delete, make_repo
+from tenuto.server.git.objects import GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
-from tenuto.server.moves import move_repo
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.render import redirect, render, repo_url
 from tenuto.server.pages.telling import Told, telling, told
-from tenuto.server.repo_api import SettingsRequest, change_settings, delete, make_repo
 
 FORM_BYTES = 1 << 16
 _MOST_OWNERS = 100

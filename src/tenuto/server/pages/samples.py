@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tenuto.core.errors import IntegrityError, NotFoundError
 from tenuto.inspect.findings import FormatError, Limits
 from tenuto.inspect.look import look_at
-from tenuto.server.gitstore import CommitFacts, GitReader
+from tenuto.server.git.objects import CommitFacts, GitReader
 from tenuto.server.pages.content import File, Shelf, files_among, first_items
 from tenuto.server.pages.pace import paced
 from tenuto.server.pages.plots import Histogram, histogram

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, func, select
 from tenuto.core.errors import NotFoundError
 from tenuto.core.space import DaySpace, FileSpace
 from tenuto.server.access import Action, Repo, any_in, may
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import GitReader
+from tenuto.server.git.objects import GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.plots import Curves, curves
@@ -18,7 +18,7 @@ from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.samples import Share
 from tenuto.server.quota.limits import allowed_below
 from tenuto.server.quota.totals import counted_below
-from tenuto.server.repos import REPO_COLUMNS, repo_of_row
+from tenuto.server.repos.rows import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import repo_usage, repos
 from tenuto.server.space.recent import recent_overview
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.inspect.source import Source
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages.content import File
 from tenuto.server.pages.previews import Preview, shortened, text
 from tenuto.server.pages.render import count_text, weight

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import msgspec
 
 from tenuto.core.errors import NotFoundError
-from tenuto.server.discussions import CommentData, Discussion, Event, Thread
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import GitReader
+from tenuto.server.community.discussions import CommentData, Discussion, Event, Thread
+from tenuto.server.git.objects import GitReader
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.markdown import markdown_html

@@ -1,8 +1,8 @@
 """Begin a discussion in a browser, and say something in one."""
 
 from tenuto.server.access import Action
-from tenuto.server.discussions import Thread, check_comment, check_title
-from tenuto.server.exchange import Answer, Call
+from tenuto.server.community.discussions import Thread, check_comment, check_title
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.render import redirect, repo_url
 from tenuto.server.pages.talk import LATEST

@@ -5,7 +5,7 @@ import hmac
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Parts
 
 _CHARACTERS = 400

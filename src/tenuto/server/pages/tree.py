@@ -5,10 +5,11 @@ from urllib.parse import quote
 
 from tenuto.core.errors import NotFoundError
 from tenuto.core.gitobj import TreeItem
-from tenuto.server.exchange import Answer, Call
-from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS, TAGS, CommitFacts, GitReader
+from tenuto.server.content.listing import is_file
+from tenuto.server.git.objects import DEFAULT_BRANCH, HEADS, TAGS, CommitFacts, GitReader
+from tenuto.server.git.trees import Walk
+from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
-from tenuto.server.listing_api import is_file
 from tenuto.server.pages.adapters import CONFIG, Adapter, read_adapter
 from tenuto.server.pages.changed import Recent
 from tenuto.server.pages.content import File, Shelf, files_among
@@ -18,7 +19,6 @@ from tenuto.server.pages.render import place_url, weight
 from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import Snippet, snippets
 from tenuto.server.pages.training import LOGS
-from tenuto.server.trees import Walk
 
 _PAGE, _PAGE_BYTES, _ENTRY_BYTES = 100, 50_000, 500
 _TIMES_NAMED = 12  # the path of the folder itself, in links and in lines to copy

@@ -8,7 +8,7 @@ import msgspec
 
 from tenuto.inspect.findings import FormatError
 from tenuto.inspect.source import Source
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.pages.content import File
 from tenuto.server.pages.previews import Preview, shortened
 from tenuto.server.pages.records import CELLS

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from tenuto.core.wire import timestamp_text
-from tenuto.server.exchange import Answer, Call, json_answer, next_page
+from tenuto.server.http.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import Kind, find_account, right_named, right_text, set_full_name
 from tenuto.server.people.change import changing

@@ -9,12 +9,12 @@ from tenuto.core.ids import RepoKind
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Action, Actor, Repo, any_in, may
 from tenuto.server.accounts import user_id_of
-from tenuto.server.exchange import Answer, Call, json_answer, next_page
+from tenuto.server.http.exchange import Answer, Call, json_answer, next_page
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import COLUMNS, Kind, account_of_row, find_account
 from tenuto.server.people.organizations import count_members, memberships_of
 from tenuto.server.people.whoami import shown_membership
-from tenuto.server.repos import REPO_COLUMNS, repo_of_row
+from tenuto.server.repos.rows import REPO_COLUMNS, repo_of_row
 from tenuto.server.schema import git_objects, lfs_objects, likes, repos, users
 
 _PAGE = 100

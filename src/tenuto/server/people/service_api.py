@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 from tenuto.core.wire import timestamp_text
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import find_account, right_named, right_text, set_disabled
 from tenuto.server.people.change import changing

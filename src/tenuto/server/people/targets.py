@@ -4,7 +4,7 @@ from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, NotFoundError
 from tenuto.server.access import Repo, any_in, may_issue
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import Account, Kind, find_account
 from tenuto.server.people.services import owner_of

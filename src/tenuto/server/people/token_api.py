@@ -4,12 +4,12 @@ from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import RepoId
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Action, Role, may
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.people.change import changing
 from tenuto.server.people.targets import find_issuing
 from tenuto.server.people.tokens import FINE_GRAINED, TokenFacts, TokenWish, list_tokens, make_token, revoke_token
-from tenuto.server.repos import find_repo_by_key
+from tenuto.server.repos.rows import find_repo_by_key
 from tenuto.server.standing import stand_before
 
 

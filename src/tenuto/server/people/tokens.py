@@ -14,7 +14,7 @@ from tenuto.server.audit import Deed
 from tenuto.server.identity import digest_of
 from tenuto.server.people.accounts import Account, Kind, find_account, right_named, right_text
 from tenuto.server.people.change import Change
-from tenuto.server.repos import find_repo, find_repo_by_key
+from tenuto.server.repos.rows import find_repo, find_repo_by_key
 from tenuto.server.schema import token_scopes, tokens, users
 
 TOKEN_PREFIX = "hf_"  # noqa: S105  # what stock clients expect a token to begin with

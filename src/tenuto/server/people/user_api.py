@@ -3,7 +3,7 @@
 import msgspec
 
 from tenuto.core.wire import timestamp_text
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import (
     Account,

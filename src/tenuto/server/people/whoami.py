@@ -4,13 +4,13 @@ from sqlalchemy import select
 
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Role, Scope
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import Account, find_account, right_text
 from tenuto.server.people.organizations import Membership, memberships_of
 from tenuto.server.people.services import owner_of
 from tenuto.server.people.tokens import FINE_GRAINED
-from tenuto.server.repos import find_repo_by_key
+from tenuto.server.repos.rows import find_repo_by_key
 from tenuto.server.schema import tokens
 
 _ROLES = {Role.FINE: FINE_GRAINED, Role.SESSION: Role.WRITE.value}

@@ -11,13 +11,13 @@ from sqlalchemy import Row, delete, insert, select, update
 from tenuto.core.errors import AccessDeniedError, AuthenticationError, NotFoundError
 from tenuto.server.access import Role, may_let_in
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
+from tenuto.server.http.rates import Patience, network_of, too_many
 from tenuto.server.hub import Parts
 from tenuto.server.identity import Identity, digest_of, identify, identify_token
 from tenuto.server.people.accounts import find_account
 from tenuto.server.people.change import Change, changing
 from tenuto.server.people.tokens import DAY_MS, TokenWish, make_token
-from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.schema import device_logins
 from tenuto.server.signin import jobs
 

@@ -19,12 +19,12 @@ from sqlalchemy import Connection, delete, insert, select
 from tenuto.core.errors import AccessDeniedError, AuthenticationError, ConflictError, NotFoundError, UsageError
 from tenuto.server.accounts import name_of
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
+from tenuto.server.http.outgoing import origin_of
+from tenuto.server.http.rates import Patience, network_of, too_many
 from tenuto.server.hub import Parts, Provider
-from tenuto.server.outgoing import origin_of
 from tenuto.server.people.accounts import Account, Kind, add_account, find_account
 from tenuto.server.people.change import Change
-from tenuto.server.rates import Patience, network_of, too_many
 from tenuto.server.schema import external_logins
 from tenuto.server.signin.issuers import check_installed, claims_of, discover, redeem
 from tenuto.server.signin.passwords import find_hash

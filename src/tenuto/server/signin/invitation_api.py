@@ -3,7 +3,7 @@
 import msgspec
 
 from tenuto.core.errors import UsageError
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import Kind, find_account
 from tenuto.server.people.change import changing

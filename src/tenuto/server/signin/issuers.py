@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from tenuto.core.errors import AuthenticationError, UnavailableError, UsageError
-from tenuto.server.outgoing import fetch, origin_of
+from tenuto.server.http.outgoing import fetch, origin_of
 
 if TYPE_CHECKING:
     from joserfc.jwk import KeySet

@@ -11,14 +11,14 @@ from tenuto.core.ids import RepoId
 from tenuto.server.access import Action, Actor, Role, may
 from tenuto.server.accounts import name_of
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
+from tenuto.server.http.rates import Patience, network_of, too_many
 from tenuto.server.hub import Parts
 from tenuto.server.identity import identify_token
 from tenuto.server.people.accounts import Account, Kind, find_account
 from tenuto.server.people.change import Change, changing
 from tenuto.server.people.tokens import ScopeWish, insert_token, narrow
-from tenuto.server.rates import Patience, network_of, too_many
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 from tenuto.server.schema import trust_rules
 from tenuto.server.signin.issuers import check_installed, check_issuer, claims_of, discover, issuer_of
 

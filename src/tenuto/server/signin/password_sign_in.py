@@ -4,11 +4,11 @@ from sqlalchemy import select
 
 from tenuto.core.errors import AuthenticationError
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Call
+from tenuto.server.http.exchange import Call
+from tenuto.server.http.rates import Patience, Rate, network_of, too_many
 from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import COLUMNS, Account, Kind, account_of_row
 from tenuto.server.people.change import changing
-from tenuto.server.rates import Patience, Rate, network_of, too_many
 from tenuto.server.schema import users
 from tenuto.server.signin.passwords import find_hash, is_right, renew
 from tenuto.server.signin.sessions import begin_session

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, delete, select, update
 
 from tenuto.server.access import Role
 from tenuto.server.audit import Deed
-from tenuto.server.exchange import Call
 from tenuto.server.forgery import cookie_name
+from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Limits
 from tenuto.server.people.accounts import Account
 from tenuto.server.people.change import Change

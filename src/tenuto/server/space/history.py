@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, case, literal, select, union_all
 
 from tenuto.core.errors import IntegrityError
 from tenuto.core.gitobj import EMPTY_TREE, TREE_MODE
-from tenuto.server.gitstore import CommitFacts, Ref
+from tenuto.server.git.objects import CommitFacts, Ref
 from tenuto.server.schema import discussions, git_commits, git_objects, git_parents, git_refs
 
 _ITEM = re.compile(rb"[0-7]{5,6} [^\0]+\0.{20}", re.DOTALL)

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from tenuto.core.space import DaySpace, FileSpace, Overview, Quota, RefSpace, Totals, VersionSpace
 from tenuto.core.wire import timestamp_text
 from tenuto.server.access import Repo
-from tenuto.server.gitstore import DEFAULT_BRANCH, HEADS
+from tenuto.server.git.objects import DEFAULT_BRANCH, HEADS
 from tenuto.server.quota import Usage, limits_on
 from tenuto.server.quota.totals import DAY_MS, Day, over_time
 from tenuto.server.space.claims import Claims, claim_refs, claim_versions, own_contents, paths_of

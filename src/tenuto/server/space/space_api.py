@@ -1,7 +1,7 @@
 """The route by which the owner of a repo learns what uses its space."""
 
 from tenuto.server.access import Action
-from tenuto.server.exchange import Answer, Call, json_answer
+from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.routing import Route
 from tenuto.server.space.recent import recent_overview

@@ -8,7 +8,7 @@ from tenuto.core.errors import NotFoundError
 from tenuto.core.ids import RepoId
 from tenuto.server.access import Repo
 from tenuto.server.people.accounts import find_account
-from tenuto.server.repos import find_repo
+from tenuto.server.repos.rows import find_repo
 
 
 class Target(NamedTuple):

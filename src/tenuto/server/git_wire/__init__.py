@@ -1,0 +1,1 @@
+"""The protocol by which git itself fetches and pushes."""

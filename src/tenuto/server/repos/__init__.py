@@ -1,0 +1,1 @@
+"""Repos as a whole: found, described, made, dropped."""

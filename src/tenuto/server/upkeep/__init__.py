@@ -1,0 +1,1 @@
+"""What keeps a hub in order: check, collect, back up, count."""

@@ -1,0 +1,1 @@
+"""Large files in chunks: what Xet clients write and read, and what is cut afterwards."""
