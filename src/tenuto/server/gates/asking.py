@@ -57,18 +57,22 @@ class Gateway(msgspec.Struct, frozen=True, rename="camel"):
 def see_gateway(parts: Parts, call: Call) -> Gateway:
     """What is asked at the gate of a repo, and how the caller stands with it."""
     with parts.database.read() as connection:
-        book = Book(connection, call.repo.key, parts.now_ms())
-        form = form_of(GitReader(connection, call.repo.key, parts.cache))
-        own = book.of_account(call.actor.user_id) if call.actor.is_known else None
-        administers = may(call.actor, Action.ADMINISTER, call.repo)
-        counts = {one.value: count for one, count in book.counts().items()} if administers else UNSET
-    sight = _sight(call, own) if own else None
-    return Gateway(call.repo.gate.value or False, book.takes_requests, book.grant_days, form, sight, counts)
+        git = GitReader(connection, call.repo.key, parts.cache)
+        return gateway_of(parts, call, connection, form_of(git))
 
 
-def _sight(call: Call, own: Request) -> Sight:
+def gateway_of(parts: Parts, call: Call, connection: Connection, form: Form) -> Gateway:
+    """The same, where the form was read already."""
+    book = Book(connection, call.repo.key, parts.now_ms())
+    own = _sight(call, book.find(call.actor.user_id)) if call.actor.is_known else None
+    administers = may(call.actor, Action.ADMINISTER, call.repo)
+    counts = {one.value: count for one, count in book.counts().items()} if administers else UNSET
+    return Gateway(call.repo.gate.value or False, book.takes_requests, book.grant_days, form, own, counts)
+
+
+def _sight(call: Call, own: Request | None) -> Sight:
     passes = may(call.actor, Action.READ, call.repo)
-    if not own.id:
+    if own is None:
         return Sight(call.repo.standing.value or "none", passes)
     return Sight(
         state=call.repo.standing.value or own.standing.value,

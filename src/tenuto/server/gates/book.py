@@ -90,9 +90,13 @@ class Book:
         """When a grant for so many days ends that begins now."""
         return None if days is None else self.now_ms + days * _DAY_MS
 
+    def find(self, user_id: int) -> Request | None:
+        """The request that an account made, if it made one."""
+        return next(self._read(self._query().where(access_requests.c.user_id == user_id)), None)
+
     def of_account(self, user_id: int) -> Request:
-        """The request of an account that exists."""
-        found = next(self._read(self._query().where(access_requests.c.user_id == user_id)), None)
+        """The request of an account that exists, made or still to be made."""
+        found = self.find(user_id)
         if found:
             return found
         row = self._connection.execute(select(users).where(users.c.id == user_id)).one()

@@ -56,7 +56,7 @@ def blob(parts: Parts, call: Call) -> Answer:
             fault=fault,
             changed=recent.last_changes([file.name]).get(file.name),
             names=ref_names(git, file.path),
-            gate=gate_box(parts, call),
+            gate=gate_box(parts, call, page.git),
         )
 
 

@@ -56,7 +56,7 @@ class RepoPage:
         shared: dict[str, Any] = {
             "repo": self.repo,
             "rights": self.rights,
-            "likes": like_count_of(self.git),
+            "likes": values.pop("likes") if "likes" in values else like_count_of(self.git),
             "kind_word": _WORDS[self.repo.id.kind],
             "insights_word": _INSIGHTS[self.repo.id.kind],
             "section": self.repo.id.kind.plural,

@@ -3,7 +3,10 @@
 from typing import NamedTuple
 
 from tenuto.server.access import Gate
-from tenuto.server.gates.asking import Gateway, see_gateway
+from tenuto.server.gates.asking import Gateway, gateway_of
+from tenuto.server.gates.form import Form
+from tenuto.server.gates.terms import form_of
+from tenuto.server.git.objects import GitReader
 from tenuto.server.http.exchange import Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import rights_of
@@ -32,11 +35,11 @@ def _prompt(parts: Parts, call: Call, text: str) -> Html | None:
     return parts.remembered.once(key, lambda: whole_html(text, call.repo.id, "main")) if text else None
 
 
-def gate_box(parts: Parts, call: Call) -> GateBox | None:
-    """What a caller sees who may not read the files; None for those who may."""
+def gate_box(parts: Parts, call: Call, git: GitReader, form: Form | None = None) -> GateBox | None:
+    """What a caller sees who may not read the files; None for those who may. `form` is that of the repo, if it was read already."""
     if call.repo.gate is Gate.OPEN or rights_of(call).reads:
         return None
-    gateway = see_gateway(parts, call)
+    gateway = gateway_of(parts, call, git.connection, form_of(git) if form is None else form)
     state = gateway.own.state if gateway.own else "none"
     is_manual = call.repo.gate is Gate.MANUAL
     asks = state in _ASKS or (state == "pending" and not is_manual)

@@ -33,7 +33,7 @@ def insights(parts: Parts, call: Call) -> Answer:
         page = RepoPage(call, git)
         commit = page.commit()
         if not page.rights.reads:
-            return page.render("insights.html", "insights", gate=gate_box(parts, call), view="")
+            return page.render("insights.html", "insights", gate=gate_box(parts, call, git), view="")
         if call.repo.id.kind is RepoKind.DATASET:
             return _data(parts, page, commit)
         return _training(parts, page, commit)

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from tenuto.core.ids import RepoKind
 from tenuto.server.access import Gate
+from tenuto.server.gates.form import Form
 from tenuto.server.gates.terms import form_in
 from tenuto.server.git.objects import CommitFacts, GitReader
 from tenuto.server.http.exchange import Answer, Call
@@ -20,7 +21,7 @@ from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import snippets
 from tenuto.server.repos.card import CardError, front_matter
 from tenuto.server.repos.cards import Card, parse_card, readme_of, tags_of
-from tenuto.server.schema import lfs_objects
+from tenuto.server.schema import lfs_objects, likes
 
 GATED_CARD_BYTES = 20_000
 """What is left for a card below terms, which are always shown as a whole."""
@@ -60,7 +61,9 @@ def overview(parts: Parts, call: Call) -> Answer:
         readme, totals = readme_of(git, head) if head else None, _totals(parts, git, head)
         card = parse_card(readme or b"") or {}
         adapter = _adapter(parts, page, head)
-        gate = gate_box(parts, call)
+        form = Form() if call.repo.gate is Gate.OPEN else form_in(readme)
+        gate = gate_box(parts, call, git, form)
+        stored_bytes, like_count = _counts(git)
         room = GATED_CARD_BYTES if gate else PAGE_BYTES
         lines = snippets(call.repo.id, call.base_url, base_model=adapter.base_model if adapter else "")
         return page.render(
@@ -68,14 +71,15 @@ def overview(parts: Parts, call: Call) -> Answer:
             "card",
             head=head,
             totals=totals,
-            stored_bytes=_stored_bytes(git),
+            stored_bytes=stored_bytes,
+            likes=like_count,
             text=None if readme is None else _card_html(readme, page, room),
             facts=_facts(card),
             tags=[tag for tag in tags_of(call.repo.id.kind, card) if ":" not in tag][:_MOST_TAGS],
             adapter=adapter,
             snippets=lines,
             gate=gate,
-            terms_fault=form_in(readme).fault if call.repo.gate is not Gate.OPEN and page.rights.administers else "",
+            terms_fault=form.fault if page.rights.administers else "",
         )
 
 
@@ -94,10 +98,12 @@ def _count(git: GitReader, head: CommitFacts) -> Totals:
     return Totals(len(files), size, is_all, shown)
 
 
-def _stored_bytes(git: GitReader) -> int:
-    """What all large files of all versions take up."""
+def _counts(git: GitReader) -> tuple[int, int]:
+    """What all large files of all versions take up, in bytes, and how many users like the repo."""
     total = select(func.coalesce(func.sum(lfs_objects.c.size), 0)).where(lfs_objects.c.repo_id == git.repo_key)
-    return int(git.connection.execute(total).scalar_one())
+    liked = select(func.count()).select_from(likes).where(likes.c.repo_id == git.repo_key)
+    size, count = git.connection.execute(select(total.scalar_subquery(), liked.scalar_subquery())).one()
+    return int(size), int(count)
 
 
 def _adapter(parts: Parts, page: RepoPage, head: CommitFacts | None) -> Adapter | None:

@@ -68,7 +68,7 @@ def tree(parts: Parts, call: Call) -> Answer:
             adapter=adapter,
             training=_training(page, path, files),
             snippets=_snippets(page, path, adapter),
-            gate=gate_box(parts, call),
+            gate=gate_box(parts, call, git),
         )
 
 
