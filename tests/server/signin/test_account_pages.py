@@ -324,3 +324,18 @@ def test_pages_are_small_and_ask_little_of_the_database(hub: LiveHub, browser: W
             assert count < 15, place
     finally:
         event.remove(engine, "before_cursor_execute", counted)
+
+
+def test_who_cannot_leave_or_end_something_is_told_so_on_the_page_of_the_form(browser: Window, someone: str) -> None:
+    house = f"{someone}-house"
+    browser.send("/organizations/new", {"name": house})
+    kept = browser.send("/settings", {}, f"/organizations/{house}/leave")
+    assert kept.status_code == 409
+    assert 'role="alert"' in kept.text
+    assert f"/organizations/{house}/leave" in kept.text
+    for page, form, fields in (
+        ("/settings", "/settings/sessions", {"session": "123456"}),
+        ("/settings/tokens", "/settings/tokens/revoke", {"token": "123456"}),
+    ):
+        answer = browser.send(page, fields, form)
+        assert (answer.status_code, 'role="alert"' in answer.text) == (404, True)

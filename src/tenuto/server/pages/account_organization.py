@@ -6,6 +6,7 @@ from tenuto.core.errors import TenutoError
 from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
+from tenuto.server.pages.account_settings import settings_page
 from tenuto.server.pages.render import redirect, render
 from tenuto.server.people.accounts import Kind, find_account, right_named
 from tenuto.server.people.change import changing
@@ -96,9 +97,12 @@ def save_member(parts: Parts, call: Call) -> Answer:
 
 def leave(parts: Parts, call: Call) -> Answer:
     """The caller belongs to the organization no longer."""
-    with changing(parts, call.origin) as change:
-        organization = find_account(change.connection, call.params["organization"], Kind.ORGANIZATION)
-        remove_member(change, organization, find_account(change.connection, call.actor.name))
+    try:
+        with changing(parts, call.origin) as change:
+            organization = find_account(change.connection, call.params["organization"], Kind.ORGANIZATION)
+            remove_member(change, organization, find_account(change.connection, call.actor.name))
+    except TenutoError as error:
+        return settings_page(parts, call, error)
     return redirect("/settings")
 
 

@@ -7,7 +7,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.pages.account import NO_STORE
 from tenuto.server.pages.render import redirect, render
 from tenuto.server.people.accounts import Kind, end_sessions, find_account, set_full_name
-from tenuto.server.people.change import changing
+from tenuto.server.people.change import Change, changing
 from tenuto.server.people.organizations import memberships_of
 from tenuto.server.people.token_api import issue
 from tenuto.server.people.tokens import ScopeWish, TokenWish, list_tokens, revoke_token
@@ -23,10 +23,11 @@ _MOST_SCOPES = 3
 
 def settings(parts: Parts, call: Call) -> Answer:
     """One's own name, password, browsers and organizations."""
-    return _settings_page(parts, call)
+    return settings_page(parts, call)
 
 
-def _settings_page(parts: Parts, call: Call, fault: TenutoError | None = None) -> Answer:
+def settings_page(parts: Parts, call: Call, fault: TenutoError | None = None) -> Answer:
+    """The same page, above which stands what went wrong."""
     with parts.database.read() as connection:
         account = find_account(connection, call.actor.name)
         values = {
@@ -47,7 +48,7 @@ def save_profile(parts: Parts, call: Call) -> Answer:
         with changing(parts, call.origin) as change:
             set_full_name(change, find_account(change.connection, call.actor.name), call.form().get("full_name", ""))
     except UsageError as error:
-        return _settings_page(parts, call, error)
+        return settings_page(parts, call, error)
     return redirect(PLACE)
 
 
@@ -67,20 +68,27 @@ def save_password(parts: Parts, call: Call) -> Answer:
                 )
             keep_password(change, account, text, call.actor.token_id)
     except TenutoError as error:
-        return _settings_page(parts, call, error)
+        return settings_page(parts, call, error)
     return redirect(PLACE)
 
 
 def end_sessions_of(parts: Parts, call: Call) -> Answer:
     """Sign one browser out, or with `others` all but this one."""
     number = call.form().get("session", "")
-    with changing(parts, call.origin) as change:
-        if number == "others":
-            if count := end_sessions(change, call.actor.user_id, but=call.actor.token_id):
-                change.record(Deed.SIGN_OUT, call.actor.name, tokens=count)
-        elif not is_number(number) or not end_session_by_id(change, call.actor.user_id, call.actor.name, int(number)):
-            raise NotFoundError("this browser is signed in no longer", code="UserNotFound", hint="load the page anew")
+    try:
+        with changing(parts, call.origin) as change:
+            _end_sessions(change, call, number)
+    except NotFoundError as error:
+        return settings_page(parts, call, error)
     return redirect(PLACE)
+
+
+def _end_sessions(change: Change, call: Call, number: str) -> None:
+    if number == "others":
+        if count := end_sessions(change, call.actor.user_id, but=call.actor.token_id):
+            change.record(Deed.SIGN_OUT, call.actor.name, tokens=count)
+    elif not is_number(number) or not end_session_by_id(change, call.actor.user_id, call.actor.name, int(number)):
+        raise NotFoundError("this browser is signed in no longer", code="UserNotFound")
 
 
 def drop_way(parts: Parts, call: Call) -> Answer:
@@ -89,7 +97,7 @@ def drop_way(parts: Parts, call: Call) -> Answer:
         with changing(parts, call.origin) as change:
             unlink(change, find_account(change.connection, call.actor.name, Kind.USER))
     except TenutoError as error:
-        return _settings_page(parts, call, error)
+        return settings_page(parts, call, error)
     return redirect(PLACE)
 
 
@@ -141,8 +149,11 @@ def wish_of(call: Call) -> TokenWish:
 def drop_token(parts: Parts, call: Call) -> Answer:
     """Revoke a token of one's own."""
     number = call.form().get("token", "")
-    with changing(parts, call.origin) as change:
-        account = find_account(change.connection, call.actor.name)
-        if not is_number(number) or not revoke_token(change, account, int(number)):
-            raise NotFoundError("this token is not good any more", code="UserNotFound", hint="load the page anew")
+    try:
+        with changing(parts, call.origin) as change:
+            account = find_account(change.connection, call.actor.name)
+            if not is_number(number) or not revoke_token(change, account, int(number)):
+                raise NotFoundError("this token is not good any more", code="UserNotFound")
+    except NotFoundError as error:
+        return _tokens_page(parts, call, fault=error)
     return redirect(TOKENS_PLACE)

@@ -1,13 +1,13 @@
 """What a browser shows when a page is refused or is not there: what happened, and what to do."""
 
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from tenuto.core.errors import TenutoError
 from tenuto.core.ids import RepoId, RepoKind
 from tenuto.core.wire import error_headers
 from tenuto.server.http.exchange import Answer, Call
-from tenuto.server.pages.render import render, repo_url
+from tenuto.server.pages.render import own_place, render, repo_url
 
 LOGIN = "/login"
 
@@ -84,7 +84,8 @@ def failure_page(call: Call, error: TenutoError, status: int) -> Answer:
         "message": "" if error.code == "NoToken" else error.message,  # the heading says it to people
         "help": advice.text if advice.signs_in else error.hint or advice.text,
         "sign_in": _sign_in(call) if advice.signs_in and not call.actor.is_known else "",
-        "repo_page": _repo_page(call) if error.code == "GatedRepo" else "",
+        "repo_page": _repo_page(call) if error.code == "GatedRepo" or _is_in_repo(call) else "",
+        "back": _form_page(call),
         "code": status,
     }
     return render("failure.html", call, status=status, headers=error_headers(error), **values)
@@ -94,6 +95,19 @@ def _sign_in(call: Call) -> str:
     """Where to sign in, to be led back here afterwards, unless this is a form that was sent, or a part of signing in."""
     leads_back = call.method in {"GET", "HEAD"} and not call.raw_path.startswith(LOGIN)
     return f"{LOGIN}?next={quote(call.place, safe='')}" if leads_back else LOGIN
+
+
+def _form_page(call: Call) -> str:
+    """Where the form stood that was sent, as far as the browser says; nothing for what is no form of this hub."""
+    came = urlsplit(call.headers.get("referer", ""))
+    if call.method != "POST" or not came.netloc or came.netloc != call.headers.get("host"):
+        return ""
+    return own_place(f"{came.path}?{came.query}" if came.query else came.path)
+
+
+def _is_in_repo(call: Call) -> bool:
+    """Whether this is about a repo that the caller was let into."""
+    return call.target is not None and "kind" in call.params
 
 
 def _repo_page(call: Call) -> str:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from tenuto.core.errors import ConflictError, UsageError
+from tenuto.core.errors import ConflictError, TenutoError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
 from tenuto.server.access import Action, Repo, any_in, may
 from tenuto.server.api.moves import move_repo
@@ -52,14 +52,28 @@ def make(parts: Parts, call: Call) -> Answer:
 
 def settings(parts: Parts, call: Call) -> Answer:
     """The forms by which a repo is shown, hidden, named anew and deleted."""
+    return _settings_page(parts, call, {})
+
+
+def _settings_page(parts: Parts, call: Call, form: dict[str, str], fault: TenutoError | None = None) -> Answer:
     with parts.database.read() as connection:
         page = RepoPage(call, GitReader(connection, call.repo.key, parts.cache))
-        return page.render("repo_settings.html", "settings", told=told(parts, call))
+        status = fault.http_status if fault else 200
+        values = {"told": told(parts, call), "form": form, "fault": fault}
+        return page.render("repo_settings.html", "settings", status=status, **values)
 
 
 def save(parts: Parts, call: Call) -> Answer:
-    """Take in one of these forms."""
-    form, place = call.form(), f"{repo_url(call.repo.id)}/settings"
+    """Take in one of these forms; what cannot be done is said above them, and what was typed stays."""
+    form = call.form()
+    try:
+        return _do(parts, call, form)
+    except TenutoError as error:
+        return _settings_page(parts, call, form, error)
+
+
+def _do(parts: Parts, call: Call, form: dict[str, str]) -> Answer:
+    place = f"{repo_url(call.repo.id)}/settings"
     match form.get("deed"):
         case "visibility" if form.get("private") in {"true", "false"}:
             change_settings(parts, call, SettingsRequest(private=form["private"] == "true"))
