@@ -23,6 +23,8 @@ if (
 ):  # a job in the background hands this on, and we interrupt what we start
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_NOBODY = str(Path(__file__).with_name("nobody.pem"))
+"""The certificate of an authority whose key is gone: nobody is vouched for."""
 _FOREIGN = ("TENUTO_", "HF_", "HUGGING", "GIT_", "XDG_")
 
 
@@ -33,5 +35,9 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.delenv(variable)
     home: Path = tmp_path_factory.getbasetemp() / "home"
     home.mkdir(exist_ok=True)
+    if authorities := os.environ.get("SSL_CERT_FILE"):  # pip alone talks to anybody outside
+        monkeypatch.setenv("PIP_CERT", os.environ.get("PIP_CERT", authorities))
+    # On loopback nobody shows a certificate, and each client would read all those of the system first, for 30 ms.
+    monkeypatch.setenv("SSL_CERT_FILE", _NOBODY)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")

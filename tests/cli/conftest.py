@@ -63,7 +63,7 @@ class Shell:
         self.project = folder / "project"
         for made in (self.home, self.project):
             made.mkdir()
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SSL_CERT_FILE") if name in os.environ}
         self.environment = {**kept, "HOME": str(self.home), "NO_COLOR": "1", "PYTHONWARNINGS": "error", **environment}
         self.filters = {str(self.project): "[PROJECT]", str(self.home): "[HOME]", str(folder): "[FOLDER]"}
 

@@ -81,6 +81,7 @@ class Clone:
         self.environment = {
             "HOME": os.environ["HOME"],
             "PATH": os.environ["PATH"],
+            "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
             "TENUTO_ENDPOINT": endpoint,
             "TENUTO_CACHE": str(self.store),
             "TENUTO_CONFIG": str(folder.with_name(f"{folder.name}-config")),

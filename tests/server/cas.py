@@ -25,7 +25,7 @@ class Cas:
     def send(self, method: str, path: str, content: bytes = b"", **headers: str) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {self.token}", **headers}
         return httpx2.request(
-            method, f"{self.base}/{path}", content=content, headers=headers, trust_env=False, timeout=30
+            method, f"{self.base}/{path}", content=content, headers=headers, trust_env=False, verify=False, timeout=30
         )
 
     def put_xorb(self, xorb: Xorb, body: bytes | None = None) -> httpx2.Response:

@@ -13,7 +13,7 @@ class Talk:
 
     def __init__(self, url: str, token: str | None) -> None:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self.client = httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+        self.client = httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False, verify=False)
 
     def close(self) -> None:
         self.client.close()

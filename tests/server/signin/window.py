@@ -14,7 +14,7 @@ class Window:
 
     def __init__(self, url: str) -> None:
         headers = {"Accept": "text/html", "Origin": url, "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0"}
-        self.client = httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False)
+        self.client = httpx2.Client(base_url=url, headers=headers, timeout=30, trust_env=False, verify=False)
         self.url = url
 
     def close(self) -> None:
