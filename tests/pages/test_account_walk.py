@@ -72,7 +72,7 @@ def test_out_and_in_again_and_what_administrators_see(hub: LiveHub, visit: Calla
     page.goto(f"{hub.url}/settings")
     page.get_by_role("main").get_by_role("link", name="Sign in").click()
     sign_in(page, "bea", "not this one")
-    expect(page.get_by_role("alert")).to_contain_text("the name or the password is wrong")
+    expect(page.get_by_role("alert")).to_contain_text("The name or the password is wrong.")
     sign_in(page, "bea", PASSWORD)
     assert page.url == f"{hub.url}/settings"
     with hub.hub.changing() as change:

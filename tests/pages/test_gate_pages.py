@@ -174,7 +174,7 @@ def test_nothing_chosen_and_nobody_known(gated: Gated) -> None:
         ({"deed": "accept"}, "Nobody was chosen."),
         ({"deed": "accept", "all": "true"}, "Nobody is waiting."),
         ({"deed": "accept", "request-999": "on"}, "999: there is no access request of 999."),
-        ({"deed": "grant", "user": "nobody-at-all"}, "there is no"),
+        ({"deed": "grant", "user": "nobody-at-all"}, "There is no"),
     ):
         sent = gated.talk.client.post(f"/{gated.repo}/access", data=form, follow_redirects=True)
         assert re.search(f'role="alert">[^<]*{re.escape(text)}', sent.text), form

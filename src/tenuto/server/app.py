@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, TypeAlias, TypeVar
 import msgspec
 
 from tenuto.core.errors import InternalError, NotFoundError, TenutoError, UsageError
+from tenuto.core.human import size_text
 from tenuto.core.pack import FEATURE_HEADER, FEATURE_VERSION
 from tenuto.core.wire import REQUEST_ID, error_from_answer
 from tenuto.server.forgery import check_form
@@ -427,4 +428,4 @@ class Exchange:
 
 
 def _too_large(limit: int) -> UsageError:
-    return UsageError(f"the body of the request is larger than {limit} bytes", code="TooLarge")
+    return UsageError(f"the body of the request is larger than {size_text(limit)}", code="TooLarge")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO, Literal
 
 from tenuto.core.errors import AccessDeniedError, IntegrityError, TenutoError, UsageError
+from tenuto.core.human import size_text
 from tenuto.server.access import Action, check
 from tenuto.server.git.objects import DEFAULT_BRANCH, HEADS, GitReader, Ref
 from tenuto.server.git_wire.answer import Fetch
@@ -119,7 +120,7 @@ class BodySink(Sink):
             data = self._unzip.unconsumed_tail
             self._size += len(piece)
             if self._size > self.max_bytes:
-                raise UsageError(f"the body of the request is larger than {self.max_bytes} bytes", code="TooLarge")
+                raise UsageError(f"the body of the request is larger than {size_text(self.max_bytes)}", code="TooLarge")
             self.file.write(piece)
 
     def rewind(self) -> BinaryIO:

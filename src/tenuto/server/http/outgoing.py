@@ -69,9 +69,23 @@ def fetch(
         with connection.getresponse() as answer:
             return _read(answer, url, deadline)
     except (OSError, HTTPException) as error:
-        raise UnavailableError(f"{parts.hostname} does not answer: {type(error).__name__}") from error
+        raise UnavailableError(f"{parts.hostname} does not answer: {_reason(error)}") from error
     finally:
         connection.close()
+
+
+def _reason(error: Exception) -> str:
+    """Why a host does not answer, in a few words."""
+    match error:
+        case socket.gaierror():
+            return "its name is not known"
+        case ssl.SSLError():
+            return "its certificate is not good, or it does not speak TLS"
+        case ConnectionRefusedError():
+            return "it takes no connections"
+        case TimeoutError():
+            return "it takes too long"
+    return type(error).__name__
 
 
 def _connect(parts: SplitResult, is_trusted: bool, timeout_s: float) -> socket.socket:

@@ -36,7 +36,14 @@ class Rate(NamedTuple):
 
 def too_many(what: str, wait_s: int) -> UnavailableError:
     """The failure to raise for somebody who has to wait."""
-    return UnavailableError(f"too many {what}", code="RateLimited", hint=f"try again in {wait_s} seconds")
+    return UnavailableError(f"too many {what}", code="RateLimited", hint=f"try again in {_wait_text(wait_s)}")
+
+
+def _wait_text(wait_s: int) -> str:
+    if wait_s < 120:
+        return "a second" if wait_s <= 1 else f"{wait_s} seconds"
+    minutes = -(-wait_s // 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{-(-minutes // 60)} hours"
 
 
 def network_of(address: str) -> str:

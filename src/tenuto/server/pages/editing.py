@@ -14,7 +14,7 @@ from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.markdown import markdown_html
 from tenuto.server.pages.overview import without_front_matter
 from tenuto.server.pages.putting import NewFile, put
-from tenuto.server.pages.render import Html, place_url, redirect, repo_url, weight
+from tenuto.server.pages.render import Html, place_url, redirect, repo_url, size_text, weight
 
 EDIT_BYTES = 48 << 10
 _PAGE_BYTES = 75_000
@@ -73,7 +73,7 @@ def save(parts: Parts, call: Call) -> Answer:
     draft = Draft(form["text"].replace("\r\n", "\n"), form.get("parent", ""), form.get("summary", ""))
     path, revision = call.params["path"], call.params["rev"]
     if len(draft.text.encode()) > EDIT_BYTES:
-        raise UsageError(f"a text that is written here may have {EDIT_BYTES} bytes", code="TooLarge")
+        raise UsageError(f"a text that is written here may have {size_text(EDIT_BYTES)}", code="TooLarge")
     checked = _checked(parts, call, path, draft.text)
     if form.get("deed") == "preview":
         seen = draft._replace(preview=_preview(call, draft.text), access=preview_form(call, checked.form))

@@ -8,6 +8,7 @@ from tenuto.core.ids import RepoId, RepoKind
 from tenuto.core.wire import error_headers
 from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.pages.render import own_place, render, repo_url
+from tenuto.server.pages.words import said_of, sentence
 
 LOGIN = "/login"
 
@@ -81,8 +82,8 @@ def failure_page(call: Call, error: TenutoError, status: int) -> Answer:
     advice = _ADVICE.get(error.code, _OTHERWISE)
     values = {
         "heading": advice.heading,
-        "message": "" if error.code == "NoToken" else error.message,  # the heading says it to people
-        "help": advice.text if advice.signs_in else error.hint or advice.text,
+        "message": said_of(error),
+        "help": advice.text if advice.signs_in else sentence(error.hint or advice.text),
         "sign_in": _sign_in(call) if advice.signs_in and not call.actor.is_known else "",
         "repo_page": _repo_page(call) if error.code == "GatedRepo" or _is_in_repo(call) else "",
         "back": _form_page(call),

@@ -13,6 +13,7 @@ from tenuto.core.ids import RepoId
 from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.pages.assets import asset_path
 from tenuto.server.pages.forms import CSRF_FIELD, csrf_token
+from tenuto.server.pages.words import sentence
 
 Html: TypeAlias = Markup
 """HTML that is shown as it is."""
@@ -68,7 +69,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"size": size_text, "day": day_text, "moment": moment_text, "count": count_text}
+    environment.filters |= {
+        "size": size_text,
+        "day": day_text,
+        "moment": moment_text,
+        "count": count_text,
+        "sentence": sentence,
+    }
     environment.globals |= {"asset": asset_path, "repo_url": repo_url, "place_url": place_url, "with_query": with_query}
     return environment
 
