@@ -1,5 +1,7 @@
 """The right by which something goes on: looked at again, since it may have ended while bytes were on their way."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -78,10 +80,23 @@ def check_again(parts: Parts, connection: Connection, call: Call, action: Action
 
     A handler that decides something asks this inside its transaction: whoever was let in may have lost the right since.
     """
-    facts = _read(parts, connection, call.actor.token_id, call.repo.key)
+    return check_still(parts, connection, call.actor, call.repo, action)
+
+
+def check_still(parts: Parts, connection: Connection, actor: Actor, repo: Repo, action: Action) -> Repo:
+    """The same, of an actor and a repo as they were when the actor was let in."""
+    facts = _read(parts, connection, actor.token_id, repo.key)
     check(facts.actor, action, facts.repo)
     assert facts.repo is not None, "the policy lets nobody act on a repo that is not there"
     return facts.repo
+
+
+@contextmanager
+def writing(parts: Parts, call: Call, action: Action) -> Iterator[Connection]:
+    """A transaction that writes, and begins with another look at the right of the caller; raises what `check_again` does."""
+    with parts.database.write() as connection:
+        check_again(parts, connection, call, action)
+        yield connection
 
 
 def check_unchanged(connection: Connection, actor: Actor, now_ms: int) -> None:

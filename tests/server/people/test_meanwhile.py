@@ -8,13 +8,15 @@ from typing import NamedTuple
 import httpx2
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from tenuto.server.access import Right
 from tenuto.server.audit.reading import Wanted, entries
 from tenuto.server.people.accounts import end_sessions, find_account, set_admin, set_disabled
 from tenuto.server.people.change import Change
-from tenuto.server.people.organizations import set_member
+from tenuto.server.people.organizations import remove_member, set_member
 from tenuto.server.people.tokens import list_tokens, revoke_token
+from tenuto.server.schema import discussions, file_locks, git_refs
 from tenuto.server.signin.passwords import set_password
 from tenuto.testing.live_hub import LiveHub
 from tests.faults.test_decisions import Turn
@@ -63,6 +65,10 @@ def house(hub: LiveHub, speak: Callable[..., Talk]) -> House:
 
 def demoted(change: Change, house: House) -> None:
     set_member(change, house.of(change, house.name), house.of(change, house.boss), Right.READ)
+
+
+def expelled(change: Change, house: House) -> None:
+    remove_member(change, house.of(change, house.name), house.of(change, house.boss))
 
 
 def no_administrator(change: Change, house: House) -> None:
@@ -153,6 +159,49 @@ def test_who_lost_a_right_destroys_nothing(house: House, monkeypatch, method, pa
     while_waiting(house, monkeypatch, send, then)
     assert said[0].status_code in {401, 403, 409}, said[0].text
     assert house.last_deed() == seen[0]
+
+
+WRITTEN = [
+    (
+        "POST",
+        "/api/models/{repo}/commit/main",
+        b'{"key":"header","value":{"summary":"x"}}\n{"key":"deletedFile","value":{"path":"m.bin"}}',
+    ),
+    (
+        "POST",
+        "/api/models/{repo}/commit/main?create_pr=1",
+        b'{"key":"header","value":{"summary":"x"}}\n{"key":"deletedFile","value":{"path":"m.bin"}}',
+    ),
+    ("POST", "/api/models/{repo}/branch/side", b"{}"),
+    ("POST", "/api/models/{repo}/tag/main", b'{"tag":"v1"}'),
+    ("POST", "/{repo}.git/info/lfs/locks", b'{"path":"m.bin"}'),
+    ("POST", "/api/models/{repo}/discussions", b'{"title":"a title"}'),
+    ("POST", "/{repo}/upload/main", None),
+]
+
+
+@pytest.mark.parametrize("meanwhile", [expelled, closed, without_token])
+@pytest.mark.parametrize(("method", "path", "body"), WRITTEN, ids=[one[1] for one in WRITTEN])
+def test_who_lost_a_right_writes_nothing(house: House, monkeypatch, method, path, body, meanwhile) -> None:
+    repo = f"{house.name}/repo"
+    house.talk.create(repo, private=True).raise_for_status()
+    house.talk.commit(repo, large("m.bin", house.talk.put_large(repo, b"large" * 500))).raise_for_status()
+    with house.hub.hub.changing() as change:
+        set_admin(change, house.of(change, house.boss), False)
+    assert house.talk.get("/api/whoami-v2").status_code == 200, "its token was used lately"
+    before = kept(house)
+    said: list[httpx2.Response] = []
+    sent = {"files": {"files": ("x.txt", b"x")}} if body is None else {"content": body}
+    send = lambda: said.append(house.talk.client.request(method, path.format(repo=repo), **sent))  # noqa: E731
+    while_waiting(house, monkeypatch, send, lambda change: meanwhile(change, house))
+    assert said[0].status_code in {401, 403, 404}, said[0].text
+    assert kept(house) == before
+
+
+def kept(house: House) -> list[object]:
+    """Refs, locks and discussions of all repos."""
+    with house.hub.hub.parts.database.read() as connection:
+        return [connection.execute(select(table)).all() for table in (git_refs, file_locks, discussions)]
 
 
 def test_of_two_who_change_a_password_the_first_signs_the_other_out(house: House, monkeypatch) -> None:

@@ -19,6 +19,7 @@ from tenuto.core.wire import (
     PreuploadRequest,
     PreuploadResult,
 )
+from tenuto.server.access import Action
 from tenuto.server.audit import Deed, record
 from tenuto.server.community.discussions import PULL_REQUESTS
 from tenuto.server.community.proposals import Opening, continue_proposal
@@ -39,6 +40,7 @@ from tenuto.server.git.patterns import IgnoreRules, LargeFileRules
 from tenuto.server.holdings.chunks import chunk_knowledge
 from tenuto.server.http.exchange import Answer, Call, Sink, json_answer
 from tenuto.server.hub import Parts
+from tenuto.server.permit import writing
 from tenuto.server.quota import check_room
 from tenuto.server.repos.card import CardError, read_card
 
@@ -142,12 +144,13 @@ class CommitSink(Sink):
         self._file.seek(0)
         if call.flag("create_pr"):
             opening = Opening(self._parts, call.repo, call.origin, revision)
-            oid = commit(self._parts, call.repo, call.origin, opening, self._file)
+            oid = commit(self._parts, call.repo, call.origin, opening, self._file, Action.PROPOSE)
             answer = {"success": True, "commitOid": oid, "commitUrl": f"{page}/commit/{oid}", "hookOutput": ""}
             return json_answer({**answer, "pullRequestUrl": f"{page}/discussions/{opening.number}"})
         is_proposal = revision.startswith(PULL_REQUESTS)
         place = continue_proposal(call.repo, call.actor, revision) if is_proposal else revision
-        oid = commit(self._parts, call.repo, call.origin, place, self._file)
+        action = Action.PROPOSE if is_proposal else Action.WRITE
+        oid = commit(self._parts, call.repo, call.origin, place, self._file, action)
         return json_answer(CommitResult(oid, f"{page}/commit/{oid}"))
 
     def close(self) -> None:
@@ -164,7 +167,7 @@ def create_branch(parts: Parts, call: Call) -> Answer:
     """Make a branch at a revision."""
     name = _ref_name(call.params["branch"])
     start = call.json(BranchRequest).start or DEFAULT_BRANCH
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.WRITE) as connection:
         git = GitReader(connection, call.repo.key, parts.cache)
         _refuse_existing(git, HEADS + name)
         oid = git.resolve(start).oid
@@ -191,7 +194,7 @@ def create_tag(parts: Parts, call: Call) -> Answer:
     """Make a tag at a revision."""
     request = call.json(TagRequest)
     name = _ref_name(request.tag)
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.WRITE) as connection:
         git = GitReader(connection, call.repo.key, parts.cache)
         _refuse_existing(git, TAGS + name)
         oid = target = git.resolve(call.params["rev"]).oid
@@ -231,7 +234,7 @@ def _refuse_existing(git: GitReader, ref: str) -> None:
 
 
 def _delete(parts: Parts, call: Call, prefix: str, name: str) -> Answer:
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.WRITE) as connection:
         old = GitReader(connection, call.repo.key, parts.cache).branch_head(prefix + name)
         if not delete_ref(connection, call.repo.key, prefix + name):
             raise NotFoundError(f"there is no {prefix}{name[:250]}", code="RevisionNotFound")

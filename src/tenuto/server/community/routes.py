@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from tenuto.core.errors import AccessDeniedError, NotFoundError, UsageError
-from tenuto.server.access import Action, check, may, may_steer
+from tenuto.server.access import Action, may, may_steer
 from tenuto.server.community.differences import diff_text
 from tenuto.server.community.discussions import (
     CommentData,
@@ -24,6 +24,7 @@ from tenuto.server.community.proposals import BASE, commits_of, find_proposal, m
 from tenuto.server.git.objects import GitReader
 from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
+from tenuto.server.permit import writing
 
 _PAGE = 50
 _COMMENT = re.compile(r"0{9}[0-9a-f]{15}")
@@ -42,9 +43,8 @@ def create(parts: Parts, call: Call) -> Answer:
     """Open a discussion, or a pull request as a draft whose branch begins at the head of `main`."""
     request, now_ms = call.json(OpenRequest), parts.now_ms()
     title = check_title(request.title)
-    if request.pull_request:
-        check(call.actor, Action.PROPOSE, call.repo)
-    with parts.database.write() as connection:
+    action = Action.PROPOSE if request.pull_request else Action.DISCUSS
+    with writing(parts, call, action) as connection:
         thread = Thread(connection, call.repo)
         if request.pull_request:
             git = GitReader(connection, call.repo.key, parts.cache)
@@ -121,7 +121,7 @@ class CommentRequest(msgspec.Struct, frozen=True):
 def add_comment(parts: Parts, call: Call) -> Answer:
     """Say something in a discussion."""
     text = call.json(CommentRequest).comment
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.DISCUSS) as connection:
         thread = Thread(connection, call.repo)
         event = thread.comment(thread.find(call.params["num"]).number, call.actor, text, parts.now_ms())
     return json_answer({"newMessage": event.shown()})
@@ -145,7 +145,7 @@ class TitleRequest(msgspec.Struct, frozen=True):
 def rename(parts: Parts, call: Call) -> Answer:
     """Give a discussion another title."""
     title = check_title(call.json(TitleRequest).title)
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.DISCUSS) as connection:
         thread, found = _steered(connection, call)
         thread.change(found.number, title=title)
         data = {"from": found.title, "to": title}
@@ -163,7 +163,7 @@ class StatusRequest(msgspec.Struct, frozen=True):
 def change_status(parts: Parts, call: Call) -> Answer:
     """Open or close a discussion. What is merged stays merged."""
     request, now_ms = call.json(StatusRequest), parts.now_ms()
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.DISCUSS) as connection:
         thread, found = _steered(connection, call)
         if found.status in {"merged", request.status}:
             raise UsageError(f"discussion {found.number} is {found.status} already")
@@ -183,7 +183,7 @@ class MergeRequest(msgspec.Struct, frozen=True):
 def merge_proposal(parts: Parts, call: Call) -> Answer:
     """Merge a pull request into `main`."""
     comment, now_ms = (call.json(MergeRequest | None) or MergeRequest()).comment, parts.now_ms()  # type: ignore[arg-type]
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.WRITE) as connection:
         thread = Thread(connection, call.repo)
         found = thread.find(call.params["num"])
         if not found.is_pull_request:
@@ -206,7 +206,7 @@ class EditRequest(msgspec.Struct, frozen=True):
 def edit_comment(parts: Parts, call: Call) -> Answer:
     """Rewrite a comment of one's own; its older versions stay readable."""
     text, now_ms = check_comment(call.json(EditRequest).content), parts.now_ms()
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.DISCUSS) as connection:
         thread, event, data = _comment(connection, call)
         if event.author_id != call.actor.user_id or data.hidden:
             raise AccessDeniedError("only its author may edit a comment, and only until it is hidden")
@@ -217,7 +217,7 @@ def edit_comment(parts: Parts, call: Call) -> Answer:
 
 def hide_comment(parts: Parts, call: Call) -> Answer:
     """Take the text of a comment away for good."""
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.DISCUSS) as connection:
         thread, event, _ = _comment(connection, call)
         if not may_steer(call.actor, call.repo, event.author_id):
             raise AccessDeniedError("this comment was written by somebody else", hint="ask the owner of the repo")

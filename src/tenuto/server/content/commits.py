@@ -14,7 +14,7 @@ from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.core.gitobj import FILE_MODE, Commit, Pointer, TreeItem, blob_id, encode_tree, object_id
 from tenuto.core.ids import check_sha256
 from tenuto.core.paths import check_path
-from tenuto.server.access import Actor, Repo
+from tenuto.server.access import Action, Actor, Repo
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.content.staging import Stage
 from tenuto.server.db import chunks
@@ -35,8 +35,8 @@ from tenuto.server.git.objects import (
 from tenuto.server.git.patterns import default_attributes
 from tenuto.server.git.trees import TreeEditor
 from tenuto.server.hub import Parts
+from tenuto.server.permit import check_still
 from tenuto.server.quota import guard
-from tenuto.server.repos.rows import find_repo_by_key
 from tenuto.server.schema import lfs_objects
 
 MESSAGE_BYTES = 1 << 16
@@ -261,8 +261,12 @@ Enter: TypeAlias = Callable[[GitReader, HeaderValue], str]
 """Says inside the transaction of a commit to which branch it goes; may make the branch, or refuse."""
 
 
-def commit(parts: Parts, repo: Repo, origin: Origin, revision: str | Enter, file: BinaryIO) -> str:
+def commit(
+    parts: Parts, repo: Repo, origin: Origin, revision: str | Enter, file: BinaryIO, action: Action = Action.WRITE
+) -> str:
     """Apply the lines in `file` to a branch and return its head afterwards; no change makes no commit.
+
+    The actor is asked for the right to `action` once more when the head moves.
 
     All or nothing. Raises ConflictError (StaleParent) if the head is not the one that the caller built on, StorageError (QuotaExceeded),
     NotFoundError (RevisionNotFound, EntryNotFound, RepoNotFound), UsageError (BadRequest, BadPath, TooLarge).
@@ -271,6 +275,7 @@ def commit(parts: Parts, repo: Repo, origin: Origin, revision: str | Enter, file
     try:
         reader.read(file)
         with parts.database.write() as connection, guard(connection, repo.key, parts.now_ms()):
+            check_still(parts, connection, origin.actor, repo, action)
             return _apply(parts, repo, origin, revision, reader, connection)
     except RowRefused as error:  # the repo was deleted meanwhile
         raise _repo_is_gone() from error
@@ -285,8 +290,6 @@ def _repo_is_gone() -> NotFoundError:
 def _apply(
     parts: Parts, repo: Repo, origin: Origin, place: str | Enter, reader: CommitReader, connection: Connection
 ) -> str:
-    if find_repo_by_key(connection, repo.key) is None:
-        raise _repo_is_gone()
     git = GitReader(connection, repo.key, parts.cache)
     revision = place if isinstance(place, str) else place(git, reader.header)
     ref, head = find_branch(git, revision)

@@ -16,6 +16,7 @@ from tenuto.server.access import Action, Actor, may
 from tenuto.server.audit import Deed, record
 from tenuto.server.http.exchange import Answer, Call, json_answer
 from tenuto.server.hub import Parts
+from tenuto.server.permit import writing
 from tenuto.server.schema import file_locks, users
 
 PAGE_LOCKS = 100
@@ -118,7 +119,7 @@ def verify_locks(parts: Parts, call: Call) -> Answer:
 def create_lock(parts: Parts, call: Call) -> Answer:
     """Lock a file; a file that is locked is answered with that lock and 409."""
     path = check_path(call.json(LockRequest).path)
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.WRITE) as connection:
         query = _query(call.repo.key).where(file_locks.c.path == path)
         found = connection.execute(query).first()
         if found:
@@ -133,7 +134,7 @@ def create_lock(parts: Parts, call: Call) -> Answer:
 def unlock(parts: Parts, call: Call) -> Answer:
     """Release a lock: one's own, or with `force` and the right to administer the repo that of somebody else."""
     request, lock_id = call.json(UnlockRequest), _lock_id(call.params["lock"])
-    with parts.database.write() as connection:
+    with writing(parts, call, Action.WRITE) as connection:
         found = connection.execute(_query(call.repo.key).where(file_locks.c.id == lock_id)).first()
         if found is None:
             raise NotFoundError(f"there is no lock {lock_id} here", code="ObjectNotFound")

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from tenuto.core.errors import ConflictError, NotFoundError
+from tenuto.core.errors import ConflictError
 from tenuto.core.gitobj import Commit
-from tenuto.server.access import Repo
+from tenuto.server.access import Action, Repo
 from tenuto.server.audit import Deed, Origin, record
 from tenuto.server.content.commits import held_sizes
 from tenuto.server.gates.terms import note_change
@@ -26,8 +26,8 @@ from tenuto.server.git_wire.pack import Pack
 from tenuto.server.git_wire.protocol import ZERO_ID, Update
 from tenuto.server.git_wire.rows import GitRows
 from tenuto.server.hub import MIB, Parts
+from tenuto.server.permit import check_still
 from tenuto.server.quota import guard, is_limited
-from tenuto.server.repos.rows import find_repo_by_key
 
 _BATCH_BYTES = 16 * MIB
 _BATCH_ROWS = 10_000
@@ -74,6 +74,7 @@ def land(
     faults: dict[str, str] = {}
     try:
         with parts.database.write() as connection, guard(connection, repo.key, parts.now_ms()):
+            check_still(parts, connection, origin.actor, repo, Action.WRITE)
             _check_ground(connection, repo, passed)
             for batch in batches:
                 _store(parts, connection, repo, batch)
@@ -113,8 +114,6 @@ def _record(connection: Connection, origin: Origin, repo: Repo, update: Update, 
 
 
 def _check_ground(connection: Connection, repo: Repo, passed: Passed) -> None:
-    if find_repo_by_key(connection, repo.key) is None:
-        raise NotFoundError("Repository not found", code="RepoNotFound")
     here = GitRows(connection, repo.key).kinds(passed.anchors)
     held = held_sizes(connection, repo.key, passed.pointers)
     if len(here) < len(passed.anchors) or len(held) < len(passed.pointers):
