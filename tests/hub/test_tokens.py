@@ -4,6 +4,7 @@ import os
 import stat
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,16 @@ class TestLogins:
         home.log_in(HUB, "hf_two")
         assert find_token(home.settings("manifest", HUB)).token == "hf_two"
         assert find_token(home.settings("manifest", "http://other.test")).token == "hf_other"
+
+    def test_of_many_at_once_none_is_lost(self, home: Home) -> None:
+        hubs = [f"https://hub{number}.test" for number in range(40)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(home.log_in, hubs))
+        assert all(find_token(home.settings("manifest", hub)).token == LOGIN for hub in hubs)
+
+    def test_a_folder_that_is_a_file_holds_none(self, home: Home) -> None:
+        (home.folder / "config").write_text("")
+        assert find_token(home.settings("flag", HUB)).token is None
 
     def test_the_public_hub_shares_its_token_with_hf(self, home: Home) -> None:
         home.log_in(PUBLIC_HUB)

@@ -4,7 +4,10 @@ A token from the environment or from `hf` goes to a hub that the user named; a h
 `tenuto login` to that very hub, or none: a cloned repository must not be able to collect tokens.
 """
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -53,8 +56,8 @@ def save_login(settings: Settings, token: str) -> str:
     """
     if settings.endpoint == PUBLIC_HUB:
         return _write_private(_hf_token_file(settings), f"{token}\n".encode())
-    logins = {**_logins(settings), settings.endpoint: token}
-    return _write_private(_logins_file(settings), msgspec.json.format(msgspec.json.encode(logins), indent=2) + b"\n")
+    with _alone(_logins_file(settings)):
+        return _write_logins(settings, {**_logins(settings), settings.endpoint: token})
 
 
 def forget_login(settings: Settings) -> bool:
@@ -66,11 +69,12 @@ def forget_login(settings: Settings) -> bool:
             if found:
                 os.unlink(file)
         return found
-    logins = _logins(settings)
-    found = logins.pop(settings.endpoint, None) is not None
-    if found:
-        _write_private(_logins_file(settings), msgspec.json.format(msgspec.json.encode(logins), indent=2) + b"\n")
-    return found
+    with _alone(_logins_file(settings)):
+        logins = _logins(settings)
+        found = logins.pop(settings.endpoint, None) is not None
+        if found:
+            _write_logins(settings, logins)
+        return found
 
 
 class Connector:
@@ -112,10 +116,9 @@ def _hf_token_file(settings: Settings) -> str:
 
 def _logins(settings: Settings) -> dict[str, str]:
     file = _logins_file(settings)
-    if not os.path.exists(file):
+    content = _read(file)
+    if content is None:
         return {}
-    with disk_errors(file), open(file, "rb") as opened:
-        content = opened.read()
     try:
         return msgspec.json.decode(content, type=dict[str, str])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -124,14 +127,42 @@ def _logins(settings: Settings) -> dict[str, str]:
 
 def _hf_token(settings: Settings) -> str | None:
     file = _hf_token_file(settings)
-    if not os.path.exists(file):
+    content = _read(file)
+    if content is None:
         return None
-    with disk_errors(file), open(file, "rb") as opened:
-        content = opened.read()
     try:
         return content.decode("ascii").strip() or None
     except UnicodeDecodeError as error:
         raise StorageError(f"{file} is not valid", hint="remove it and log in again") from error
+
+
+def _read(file: str) -> bytes | None:
+    """What a file holds, None if it is not there; raises StorageError where that cannot be known."""
+    with disk_errors(file):
+        try:
+            with open(file, "rb") as opened:
+                return opened.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+
+@contextlib.contextmanager
+def _alone(file: str) -> Iterator[None]:
+    """Of several that read a file and write it anew, one at a time does; its folder is there."""
+    folder = os.path.dirname(file)
+    with disk_errors(folder):
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # not every disk has locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _write_logins(settings: Settings, logins: dict[str, str]) -> str:
+    return _write_private(_logins_file(settings), msgspec.json.format(msgspec.json.encode(logins), indent=2) + b"\n")
 
 
 def _write_private(file: str, content: bytes) -> str:
