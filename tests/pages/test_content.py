@@ -98,6 +98,15 @@ def test_what_a_file_is_shows_without_running_it(owner: Owner) -> None:
     assert "parquet" in owner.talk.get(f"/{owner.repo}/blob/main/y.parquet", headers=HTML).text
 
 
+def test_values_that_are_all_the_same_are_one_narrow_bar_with_its_count() -> None:
+    found = histogram([1.5] * 9)
+    (bar,) = found.bars
+    assert (bar.label, bar.value, [tick.label for tick in found.up]) == ("1.5", 9, ["0", "9"])
+    assert bar.width < WIDTH / 10
+    (tick,) = found.ticks
+    assert bar.x < tick.at < bar.x + bar.width
+
+
 @given(st.lists(numbers, min_size=1, max_size=60))
 def test_a_histogram_counts_everything_once_and_stays_in_its_frame(values: list[float]) -> None:
     found = histogram(values)

@@ -38,6 +38,7 @@ class Histogram(NamedTuple):
 
     bars: list[Bar]
     ticks: list[Tick]
+    up: list[Tick]
     smallest: float
     median: float
     largest: float
@@ -72,14 +73,15 @@ def histogram(values: Sequence[float]) -> Histogram:
     counts = [0] * bins
     for value in ordered:
         counts[min(int((value - low) / step), bins - 1)] += 1
-    wide, most = (WIDTH - _LEFT - _RIGHT) / bins, max(counts)
+    wide, most = (WIDTH - _LEFT - _RIGHT) / _BINS, max(counts)
+    first = _along(0) if bins > 1 else _along(0.5) - wide / 2  # what is all the same stands in the middle
     bars = [
         Bar(
-            x=round(_LEFT + index * wide + 1, 1),
+            x=round(first + index * wide + 1, 1),
             y=round(_down(count / most), 1),
             width=round(wide - 2, 1),
             height=round(HEIGHT - _BOTTOM - _down(count / most), 1),
-            label=f"{short(low + index * step)} to {short(low + (index + 1) * step)}",
+            label=f"{short(low + index * step)} to {short(low + (index + 1) * step)}" if bins > 1 else short(low),
             value=count,
         )
         for index, count in enumerate(counts)
@@ -87,7 +89,9 @@ def histogram(values: Sequence[float]) -> Histogram:
     ticks = [
         Tick(round(_along(part / _TICKS), 1), short(low + part / _TICKS * (high - low))) for part in range(_TICKS + 1)
     ]
-    return Histogram(bars, ticks if bins > 1 else ticks[:1], low, ordered[len(ordered) // 2], high, math.fsum(ordered))
+    below = ticks if bins > 1 else [Tick(round(_along(0.5), 1), short(low))]
+    up = [Tick(round(_down(0), 1), "0"), Tick(round(_down(1), 1), f"{most:,}")]
+    return Histogram(bars, below, up, low, ordered[len(ordered) // 2], high, math.fsum(ordered))
 
 
 def curves(series: Mapping[str, Sequence[Point]], across: Label | None = None, up: Label | None = None) -> Curves:
