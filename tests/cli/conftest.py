@@ -3,8 +3,6 @@
 import os
 import re
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,10 @@ import msgspec
 import pytest
 
 from tenuto.testing.live_hub import LiveHub
+from tests.cli.program import PROGRAM, run
 
-PROGRAM = [sys.executable, "-m", "tenuto"]
+__all__ = ["PROGRAM", "run"]
+
 CANARY = "hf_CanaryNeverToBeSeen"
 
 
@@ -68,20 +68,11 @@ class Shell:
         self.filters = {str(self.project): "[PROJECT]", str(self.home): "[HOME]", str(folder): "[FOLDER]"}
 
     def __call__(self, *arguments: str, stdin: str = "", cwd: Path | None = None, **environment: str) -> Done:
-        done = subprocess.run(
-            [*PROGRAM, *arguments],
-            cwd=cwd or self.project,
-            env={**self.environment, **environment},
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        for text in (done.stdout, done.stderr):
+        status, out, err = run([*arguments], cwd or self.project, {**self.environment, **environment}, stdin)
+        for text in (out, err):
             assert CANARY not in text
             assert "Traceback" not in text
-        return Done(done.returncode, done.stdout, done.stderr, self.filters)
+        return Done(status, out, err, self.filters)
 
     def write(self, path: str, content: bytes | str) -> Path:
         """Put a file into the project."""
