@@ -14,6 +14,9 @@ from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
 from tests.server.talk import Talk, large, small
 
+CROWDS = pytest.mark.parametrize("count", [THREADS + 4, pytest.param(50, marks=pytest.mark.slow)])
+"""More than the hub has threads for."""
+
 
 def at_once(hub: LiveHub, token: str, count: int, work: Callable[[Talk, int], object]) -> list:
     """Run `work` in that many threads, begun together, each with a connection of its own."""
@@ -31,17 +34,18 @@ def at_once(hub: LiveHub, token: str, count: int, work: Callable[[Talk, int], ob
         return list(pool.map(run, range(count)))
 
 
-def test_fifty_commit_to_one_branch_and_all_is_kept(hub: LiveHub, owner: Owner) -> None:
+@CROWDS
+def test_many_commit_to_one_branch_and_all_is_kept(hub: LiveHub, owner: Owner, count: int) -> None:
     def work(talk: Talk, number: int) -> list[int]:
         return [talk.commit(owner.repo, small(f"t{number}/f{turn}", b"x")).status_code for turn in range(3)]
 
-    assert at_once(hub, owner.token, 50, work) == [[200] * 3] * 50
-    assert len(owner.talk.listing(owner.repo)) == 151
+    assert at_once(hub, owner.token, count, work) == [[200] * 3] * count
+    assert len(owner.talk.listing(owner.repo)) == 3 * count + 1
     history = owner.talk.get(f"/api/models/{owner.repo}/commits/main?limit=1000").json()
-    assert len({one["id"] for one in history}) == 151
+    assert len({one["id"] for one in history}) == 3 * count + 1
 
 
-@pytest.mark.parametrize("count", [2, 50])
+@pytest.mark.parametrize("count", [2, 20, pytest.param(50, marks=pytest.mark.slow)])
 def test_of_commits_with_one_parent_one_wins(hub: LiveHub, owner: Owner, count: int) -> None:
     head = owner.talk.head(owner.repo)
     answers = at_once(
@@ -55,7 +59,8 @@ def test_of_commits_with_one_parent_one_wins(hub: LiveHub, owner: Owner, count: 
     assert len(owner.talk.get(f"/api/models/{owner.repo}/commits/main").json()) == 2
 
 
-def test_fifty_that_try_again_on_412_lose_nothing(hub: LiveHub, owner: Owner) -> None:
+@CROWDS
+def test_many_that_try_again_on_412_lose_nothing(hub: LiveHub, owner: Owner, count: int) -> None:
     def work(talk: Talk, number: int) -> str:
         while True:
             answer = talk.commit(owner.repo, small(f"f{number}", b"x"), parent=talk.head(owner.repo))
@@ -63,10 +68,10 @@ def test_fifty_that_try_again_on_412_lose_nothing(hub: LiveHub, owner: Owner) ->
                 return str(answer.json()["commitOid"])
             assert answer.status_code == 412
 
-    made = at_once(hub, owner.token, 50, work)
-    assert {f"f{number}" for number in range(50)} <= owner.talk.listing(owner.repo).keys()
+    made = at_once(hub, owner.token, count, work)
+    assert {f"f{number}" for number in range(count)} <= owner.talk.listing(owner.repo).keys()
     line = owner.talk.get(f"/api/models/{owner.repo}/commits/main?limit=1000").json()
-    assert len(line) == 51, "each of them is there once, in one line"
+    assert len(line) == count + 1, "each of them is there once, in one line"
     assert {one["id"] for one in line[:-1]} == set(made)
 
 
@@ -89,13 +94,14 @@ def test_the_same_object_from_many_sides(hub: LiveHub, owner: Owner) -> None:
     assert owner.talk.read(owner.repo, "x").content == data
 
 
-def test_many_objects_at_once(hub: LiveHub, owner: Owner) -> None:
+@pytest.mark.parametrize("turns", [4, pytest.param(15, marks=pytest.mark.slow)])
+def test_many_objects_at_once(hub: LiveHub, owner: Owner, turns: int) -> None:
     def work(talk: Talk, number: int) -> list[str]:
-        return [talk.put_large(owner.repo, b"%d-%d" % (number, turn)) for turn in range(15)]
+        return [talk.put_large(owner.repo, b"%d-%d" % (number, turn)) for turn in range(turns)]
 
     oids = [oid for some in at_once(hub, owner.token, 12, work) for oid in some]
     owner.talk.commit(owner.repo, *[large(f"f{index}", oid) for index, oid in enumerate(oids)]).raise_for_status()
-    assert len(owner.talk.listing(owner.repo)) == 181
+    assert len(owner.talk.listing(owner.repo)) == 12 * turns + 1
 
 
 def test_deleting_a_repo_while_others_write_to_it(hub: LiveHub, owner: Owner) -> None:

@@ -82,8 +82,8 @@ def small_files(count: int) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("client", "count"),
     [
-        (Make("hub-2.4", True), 2000),
-        pytest.param(Make("hub-0.36", True), 2000, marks=pytest.mark.slow),
+        (Make("hub-2.4", True), 300),
+        *(pytest.param(Make(hub, True), 2000, marks=pytest.mark.slow) for hub in ("hub-2.4", "hub-0.36")),
         *(pytest.param(Make(hub, True), 20_000, marks=pytest.mark.slow) for hub in ("hub-2.4", "hub-1.33", "hub-0.36")),
     ],
     indirect=["client"],

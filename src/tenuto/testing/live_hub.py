@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import secrets
@@ -17,8 +18,10 @@ from types import TracebackType
 from typing import IO, Self
 from urllib.request import urlopen
 
+from tenuto.server.db import Database
 from tenuto.server.http.serving import Service
 from tenuto.server.hub import Limits
+from tenuto.server.migrate import migrate
 from tenuto.server.service import Hub, serve
 
 START_TIMEOUT_S = 30.0
@@ -34,6 +37,9 @@ class LiveHub:
         self._own = None if data_dir else tempfile.mkdtemp(prefix="live-hub-")
         self.data_dir = data_dir or os.path.join(str(self._own), "data")
         os.makedirs(self.data_dir, exist_ok=True)
+        if self._own:
+            with open(os.path.join(self.data_dir, "hub.sqlite3"), "wb") as file:
+                file.write(_empty_database())
         self.log_path = os.path.join(self.data_dir, "log.jsonl")
         self._log = open(self.log_path, "a", encoding="utf-8")  # noqa: SIM115  # closed by `stop`
         self.hub = Hub.open(self.data_dir, limits=limits, log=self._log)
@@ -161,6 +167,18 @@ class ProcessHub:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+@functools.cache
+def _empty_database() -> bytes:
+    """The file that a hub makes at its first start, before anybody is in it: to make it takes longer than all else at a start."""
+    with tempfile.TemporaryDirectory(prefix="live-hub-") as folder:
+        path = os.path.join(folder, "hub.sqlite3")
+        database = Database(f"sqlite:///{path}")
+        migrate(database)
+        database.close()
+        with open(path, "rb") as file:
+            return file.read()
 
 
 def _free_port() -> int:
