@@ -28,7 +28,6 @@ def test_a_message_becomes_a_sentence_and_a_name_stays_a_name(text: str, said: s
 
 
 def test_a_failure_is_told_without_the_words_of_programs() -> None:
-    assert said_of(NotFoundError("there is no route GET /x", code="RouteNotFound")) == ""
     gone = said_of(NotFoundError("Invalid rev id: old", code="RevisionNotFound"))
     assert gone == "This repository has no branch, tag or commit called “old”."
     assert said_of(UsageError("the body is too long")) == "The body is too long."

@@ -3,10 +3,11 @@
 from itertools import islice
 from typing import Any, NamedTuple
 
+from tenuto.core.errors import NotFoundError
 from tenuto.core.gitobj import EMPTY_TREE
 from tenuto.server.community.differences import Texts
 from tenuto.server.git.merging import Change, files_of, walk_changes
-from tenuto.server.git.objects import CommitFacts, GitReader
+from tenuto.server.git.objects import DEFAULT_BRANCH, CommitFacts, GitReader
 from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
@@ -15,6 +16,7 @@ from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.tree import ref_names
 
 _PAGE = 40
+_OFFERED, _SHORT = 20, 12
 _MOST_LISTED, _LISTED_BYTES, _NAME_BYTES = 60, 15_000, 130
 _MOST_SHOWN = 20
 _MOST_COMPARED = 10_000
@@ -53,6 +55,7 @@ def commits(parts: Parts, call: Call) -> Answer:
             commits=line[:_PAGE],
             after=line[_PAGE].oid if len(line) > _PAGE else "",
             names=ref_names(git),
+            head=start if not call.text("from") else git.resolve(page.revision),
         )
 
 
@@ -67,13 +70,26 @@ def commit(parts: Parts, call: Call) -> Answer:
 
 
 def compare(parts: Parts, call: Call) -> Answer:
-    """How two revisions differ: `from` and `to` of the query."""
+    """How two revisions differ: `from` and `to` of the query, else the last change."""
     with parts.database.read() as connection:
         git = GitReader(connection, call.repo.key, parts.cache)
         page = RepoPage(call, git)
-        base, other = call.text("from") or "main", call.text("to") or "main"
-        values: dict[str, Any] = {"base": base, "other": other, "names": ref_names(git)}
-        return _difference(parts, page, "compare.html", git.resolve(base), git.resolve(other), **values)
+        head = page.head()
+        recent = git.history(head.oid, _OFFERED) if head else []
+        before = recent[1].oid[:_SHORT] if len(recent) > 1 else DEFAULT_BRANCH
+        base, other = call.text("from") or before, call.text("to") or DEFAULT_BRANCH
+        values: dict[str, Any] = {
+            "base": base,
+            "other": other,
+            "names": ref_names(git),
+            "recent": recent,
+            "fault": None,
+        }
+        try:
+            old, new = git.resolve(base), git.resolve(other)
+        except NotFoundError as error:
+            return page.render("compare.html", "history", status=error.http_status, **values | {"fault": error})
+        return _difference(parts, page, "compare.html", old, new, **values)
 
 
 def _difference(

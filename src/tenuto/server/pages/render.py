@@ -13,7 +13,7 @@ from tenuto.core.ids import RepoId
 from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.pages.assets import asset_path
 from tenuto.server.pages.forms import CSRF_FIELD, csrf_token
-from tenuto.server.pages.words import sentence
+from tenuto.server.pages.words import said_of, sentence
 
 Html: TypeAlias = Markup
 """HTML that is shown as it is."""
@@ -75,6 +75,7 @@ def _environment() -> Environment:
         "moment": moment_text,
         "count": count_text,
         "sentence": sentence,
+        "said": said_of,
     }
     environment.globals |= {"asset": asset_path, "repo_url": repo_url, "place_url": place_url, "with_query": with_query}
     return environment

@@ -9,7 +9,6 @@ _OPENER = re.compile(
     "|open|say|sign|somebody|take|tell|that|the|there|these|this|those|too|try|type|use|wait|was|what|whoever|write|you|your)(?=[ ,])"
 )
 """Words that a message may begin with; anything else there is the name of somebody or something, and stays as it is."""
-_SILENT = frozenset(("NoToken", "RouteNotFound"))
 
 
 def sentence(text: str) -> str:
@@ -21,10 +20,8 @@ def sentence(text: str) -> str:
 
 
 def said_of(error: TenutoError) -> str:
-    """What a page says of a failure below its heading; nothing where the heading says it all."""
-    if error.code in _SILENT:
-        return ""
+    """What a page says of a failure."""
     if error.code == "RevisionNotFound":
         name = error.message.partition(": ")[2]
-        return f"This repository has no branch, tag or commit called “{name}”." if name else ""
+        return f"This repository has no branch, tag or commit called “{name}”." if name else sentence(error.message)
     return sentence(error.message)
