@@ -3,7 +3,6 @@
 import hashlib
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from tenuto.testing.lies import (
     rate_limited,
     unavailable,
 )
+from tests.cli import program
 from tests.hub.place import Place, check_whole, noise, sha256_of
 
 SIZE = 300_000
@@ -338,14 +338,7 @@ def environment(place: Place, endpoint: str, cache: Path) -> dict[str, str]:
 
 
 def run(project: Path, variables: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tenuto", *command],
-        cwd=project,
-        env=variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return subprocess.CompletedProcess(command, *program.run([*command], project, variables))
 
 
 def tenuto(project: Path, variables: dict[str, str], *command: str) -> None:

@@ -12,6 +12,7 @@ from tenuto.testing.lies import Lie, Stall, Status, captive_portal
 from tenuto.testing.live_hub import LiveHub
 from tenuto.testing.lying_hub import LyingHub
 from tests.cli.conftest import PROGRAM, Desk
+from tests.cli.program import run
 
 FILES = {"a.txt": b"first\n", "b.bin": bytes(range(256)) * 2_000}
 
@@ -47,15 +48,8 @@ def seen_in(token: str, *folders: Path) -> list[str]:
 
 def output_of(desk: Desk, command: list[str], **environment: str) -> str:
     """All that a command prints, be it a whole trace."""
-    done = subprocess.run(
-        [*PROGRAM, *command],
-        cwd=desk.project,
-        env={**desk.environment, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout + done.stderr
+    _, out, err = run(command, desk.project, {**desk.environment, **environment})
+    return out + err
 
 
 def unfetch(desk: Desk) -> dict[str, str]:

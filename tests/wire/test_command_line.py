@@ -6,11 +6,24 @@ from pathlib import Path
 import pytest
 
 from tests.wire.client import Make
-from tests.wire.conftest import MAKES, OWNER, Repo
+from tests.wire.conftest import MAKES, OWNER, PLACES, Repo
 from tests.wire.content import NAMES, SMALL, mixed, read, write
 
 pytestmark = pytest.mark.wire
 FILES = {**SMALL, **{name: name.encode() for name in NAMES}, "model.safetensors": mixed(1_000_000)}
+
+
+EACH = pytest.mark.parametrize(
+    ("client", "repo"),
+    [
+        pytest.param(make, place, marks=[pytest.mark.slow] if (number + number // 2) % 2 == turn else [])
+        for number, make in enumerate(MAKES)
+        for turn, place in enumerate(PLACES)
+    ],
+    indirect=True,
+    ids=str,
+)
+"""Each kind of client at one place, and at the others for who has time."""
 
 
 def run(repo: Repo, *words: str, program: str = "hf") -> str:
@@ -24,6 +37,7 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "folder", FILES)
 
 
+@EACH
 def test_a_folder_to_a_new_branch_and_back(repo: Repo, folder: Path, tmp_path: Path) -> None:
     kind = ("--repo-type", repo.kind)
     run(repo, "upload", repo.name, str(folder), *kind, "--revision", "dev")
@@ -32,6 +46,7 @@ def test_a_folder_to_a_new_branch_and_back(repo: Repo, folder: Path, tmp_path: P
     assert repo.files() == set()
 
 
+@EACH
 def test_a_file_to_a_repo_that_is_made_by_it(repo: Repo, folder: Path, tmp_path: Path) -> None:
     made = Repo(repo.client, f"{repo.name}-made", repo.kind, repo.private)
     more = ("--private",) if repo.private else ()
