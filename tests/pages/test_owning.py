@@ -1,12 +1,17 @@
 """Making, hiding, naming anew and deleting a repo in a browser, and the log of it."""
 
+import datetime
+import html
 from collections.abc import Callable
 
+from huggingface_hub import HfApi
 from playwright.sync_api import BrowserContext, expect
 
+from tenuto.core.ids import RepoId
+from tenuto.server.pages.snippets import freeing
 from tenuto.testing.live_hub import LiveHub
 from tests.server.conftest import Owner
-from tests.server.talk import small
+from tests.server.talk import large, small
 
 HTML = {"Accept": "text/html"}
 
@@ -82,3 +87,26 @@ def test_what_uses_the_space_is_told(owner: Owner, make_owner) -> None:
     assert "in 1 repository" in own
     other = make_owner()
     assert other.talk.get(f"/settings/storage?owner={owner.name}", headers=HTML).status_code == 404
+
+
+def test_the_lines_that_free_space_do_what_they_say(hub: LiveHub, owner: Owner) -> None:
+    owner.talk.create(owner.repo, kind="dataset").raise_for_status()
+    sha256 = owner.talk.put_large(f"datasets/{owner.repo}", b"large" * 1000)
+    owner.talk.commit(owner.repo, large("big.bin", sha256), kind="datasets").raise_for_status()
+    page = owner.talk.get(f"/datasets/{owner.repo}/storage", headers=HTML).text
+    assert "How to free space" in page
+    today = datetime.datetime.now(datetime.UTC)
+    assert f">{today.day} {today:%b %Y}</time>" in page
+    api = HfApi(endpoint=hub.url, token=owner.token)
+    api.create_branch(owner.repo, branch="NAME", repo_type="dataset")
+    api.create_tag(owner.repo, tag="NAME", repo_type="dataset")
+    ends, squash, purge = (
+        one.text.partition("\n\n")[2] for one in freeing(RepoId.parse(f"datasets/{owner.repo}"), hub.url)
+    )
+    assert html.escape(squash, quote=True).replace("&#x27;", "&#39;") in page
+    for lines in (ends, squash, purge.replace("PATH", "big.bin")):
+        exec(lines.partition("\n")[2], {"api": api})
+    refs = api.list_repo_refs(owner.repo, repo_type="dataset")
+    assert ([one.name for one in refs.branches], refs.tags) == (["main"], [])
+    assert len(api.list_repo_commits(owner.repo, repo_type="dataset")) == 1
+    assert list(api.list_lfs_files(owner.repo, repo_type="dataset")) == []

@@ -92,3 +92,14 @@ def test_names_from_other_systems_lose_their_folders(owner: Owner) -> None:
 def test_a_form_without_files_says_so(owner: Owner) -> None:
     send(owner, "/upload/main", {"folder": "x"}, 400)
     upload(owner, [], {"folder": "x"}, 400)
+
+
+def test_an_upload_says_what_it_replaced(owner: Owner) -> None:
+    first = upload(owner, [("a.txt", b"1"), ("b.txt", b"2")])
+    page = owner.talk.get(first.headers["Location"], headers=HTML).text
+    assert "Uploaded 2 files." in page
+    assert "Replaced" not in page
+    second = upload(owner, [("b.txt", b"3"), ("c.txt", b"4")])
+    page = owner.talk.get(second.headers["Location"], headers=HTML).text
+    assert "Replaced what was there: b.txt. The history keeps it." in page
+    assert "Uploaded" not in owner.talk.get(f"/{owner.repo}/tree/main", headers=HTML).text

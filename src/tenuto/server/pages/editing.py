@@ -14,12 +14,14 @@ from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.markdown import markdown_html
 from tenuto.server.pages.overview import without_front_matter
 from tenuto.server.pages.putting import NewFile, put
-from tenuto.server.pages.render import Html, place_url, redirect, repo_url, size_text, weight
+from tenuto.server.pages.render import Html, count_text, place_url, redirect, repo_url, size_text, weight
+from tenuto.server.pages.telling import Told, telling
 
 EDIT_BYTES = 48 << 10
 _PAGE_BYTES = 75_000
 FORM_BYTES = 1 << 20
 UPLOAD_BYTES = 24 << 20
+_MOST_NAMED = 3
 
 
 class Draft(NamedTuple):
@@ -151,8 +153,27 @@ def upload(parts: Parts, call: Call) -> Answer:
         if fault := _checked(parts, call, README, card.content.decode(errors="replace")).fault:
             raise UsageError(f"{README}: {fault}", hint="mend it, then upload it again")
     words = f"Upload {files[0].path}" if len(files) == 1 else f"Upload {len(files)} files"
+    replaced = _there(parts, call, files)
     put(parts, call, call.params["rev"], files, form.fields.get("summary", "").strip() or words)
-    return redirect(place_url(call.repo.id, "tree", call.params["rev"], folder))
+    place = place_url(call.repo.id, "tree", call.params["rev"], folder)
+    return redirect(telling(parts, call, place, Told(_uploaded(files, replaced))))
+
+
+def _there(parts: Parts, call: Call, files: list[NewFile]) -> list[str]:
+    """Which of these paths hold something already."""
+    with parts.database.read() as connection:
+        git = GitReader(connection, call.repo.key, parts.cache)
+        _, head = find_branch(git, call.params["rev"])
+        return [one.path for one in files if git.find(head.tree, one.path)]
+
+
+def _uploaded(files: list[NewFile], replaced: list[str]) -> str:
+    """What is said of an upload."""
+    done = f"Uploaded {count_text(len(files), 'file')}."
+    if not replaced:
+        return done
+    named, more = ", ".join(path[:80] for path in replaced[:_MOST_NAMED]), len(replaced) - _MOST_NAMED
+    return f"{done} Replaced what was there: {named}{f' and {more} more' if more > 0 else ''}. The history keeps it."
 
 
 def _base(name: str) -> str:

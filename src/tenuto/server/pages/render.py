@@ -127,8 +127,12 @@ def _time(time_ms: int) -> datetime.datetime:
 
 def day_text(time_ms: int) -> str:
     """The day of a time, as `3 Mar 2026`."""
-    time = _time(time_ms)
-    return f"{time.day} {time:%b %Y}"
+    return date_text(_time(time_ms))
+
+
+def date_text(day: datetime.date) -> str:
+    """A day as people write it."""
+    return f"{day.day} {day:%b %Y}"
 
 
 def moment_text(time_ms: int) -> str:

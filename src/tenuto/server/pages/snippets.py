@@ -29,6 +29,25 @@ def snippets(
     return found
 
 
+def freeing(repo: RepoId, base_url: str) -> list[Snippet]:
+    """Lines by which whoever administers a repo frees space in it."""
+    kind = "" if repo.kind is RepoKind.MODEL else f", repo_type={repo.kind.value!r}"
+    name = f"{repo.full_name!r}"
+    begin = f"from huggingface_hub import HfApi\n\napi = HfApi(endpoint={base_url!r})\n"
+    ends = f"api.delete_branch({name}, branch='NAME'{kind})\napi.delete_tag({name}, tag='NAME'{kind})"
+    squash = f"api.super_squash_history({name}, branch='main'{kind})"
+    purge = (
+        f"files = [file for file in api.list_lfs_files({name}{kind})\n         if file.filename == 'PATH']\n"
+        f"api.permanently_delete_lfs_files({name}, files{kind})"
+    )
+    named = (
+        ("Delete a branch or a tag", ends),
+        ("Make one commit of a branch", squash),
+        ("Delete large files from all versions", purge),
+    )
+    return [Snippet(title, "python", begin + lines) for title, lines in named]
+
+
 def _stock(repo: RepoId, base_url: str, revision: str | None, folder: str) -> str:
     options = [repr(repo.full_name)]
     if repo.kind is not RepoKind.MODEL:

@@ -13,9 +13,10 @@ from tenuto.server.http.exchange import Answer, Call
 from tenuto.server.hub import Parts
 from tenuto.server.pages.frame import RepoPage
 from tenuto.server.pages.plots import Curves, curves
-from tenuto.server.pages.render import render, size_text, weight
+from tenuto.server.pages.render import date_text, render, size_text, weight
 from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.samples import Share
+from tenuto.server.pages.snippets import freeing
 from tenuto.server.quota.limits import allowed_below
 from tenuto.server.quota.totals import counted_below
 from tenuto.server.repos.rows import REPO_COLUMNS, repo_of_row
@@ -42,7 +43,13 @@ def of_repo(parts: Parts, call: Call) -> Answer:
             refs=list(fitting(found.refs, _REFS_BYTES, lambda one: weight(one.ref))),
             largest=[_share(one) for one in found.files[:_DRAWN] if one.held],
             over_time=_over_time(found.days),
+            day_of=_day_of,
+            lines=freeing(call.repo.id, call.base_url),
         )
+
+
+def _day_of(time: str) -> str:
+    return date_text(datetime.date.fromisoformat(time[:10]))
 
 
 def _share(one: FileSpace) -> Share:
@@ -55,7 +62,7 @@ def _over_time(days: list[DaySpace]) -> Curves | None:
     points = [(float(datetime.date.fromisoformat(one.day).toordinal()), float(one.totals.counted)) for one in days]
     if len(points) < 2:
         return None
-    return curves({"held": points}, lambda day: datetime.date.fromordinal(round(day)).isoformat(), size_text)
+    return curves({"held": points}, lambda day: date_text(datetime.date.fromordinal(round(day))), size_text)
 
 
 class Held(NamedTuple):

@@ -18,6 +18,7 @@ from tenuto.server.pages.gate_form import gate_box
 from tenuto.server.pages.render import place_url, weight
 from tenuto.server.pages.room import fitting, link_weight
 from tenuto.server.pages.snippets import Snippet, snippets
+from tenuto.server.pages.telling import told
 from tenuto.server.pages.training import LOGS
 
 _PAGE, _PAGE_BYTES, _ENTRY_BYTES = 100, 50_000, 500
@@ -69,6 +70,7 @@ def tree(parts: Parts, call: Call) -> Answer:
             training=_training(page, path, files),
             snippets=_snippets(page, path, adapter),
             gate=gate_box(parts, call, git),
+            told=told(parts, call),
         )
 
 
