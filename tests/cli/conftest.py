@@ -13,7 +13,7 @@ import pytest
 from tenuto.testing.live_hub import LiveHub
 from tests.cli.program import PROGRAM, run
 
-__all__ = ["PROGRAM", "run"]
+__all__ = ["PROGRAM"]
 
 CANARY = "hf_CanaryNeverToBeSeen"
 
