@@ -286,3 +286,11 @@ def test_whatever_is_changed_in_a_file_there_is_a_head_or_a_word(data: bytes, ch
 @given(st.sampled_from(SAMPLES), st.integers(0, 3000))
 def test_a_file_that_was_cut_is_said_to_be(data: bytes, left: int) -> None:
     assert fault(data[: min(left, len(data) - 1)])
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_scale_that_is_no_number(scale: bool) -> None:
+    schema: list[Fields] = [{4: b"root", 5: 1}, {1: INT64, 3: 0, 4: b"a", 6: 5, 7: scale, 8: 9}]
+    body = page(struct.pack("<9q", *range(9)), unpacked=72)
+    found = look(file(body, column(size=len(body)), schema=schema))
+    assert [str(value) for value in found.columns[0].values] == [str(number) for number in range(9)]

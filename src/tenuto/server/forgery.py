@@ -48,7 +48,8 @@ def check_origin(call: Call) -> None:
 
 def _check_own_page(call: Call) -> None:
     origin = urlsplit(call.headers.get("origin", ""))
-    if not origin.netloc or origin.netloc != call.headers.get("host"):
+    is_weaker = call.base_url.startswith("https:") and origin.scheme != "https"
+    if is_weaker or not origin.netloc or origin.netloc != call.headers.get("host"):
         raise AccessDeniedError(
             "this request does not come from a page of this hub", hint="open the page of the hub again and try there"
         )
@@ -63,8 +64,7 @@ def check_form(route: Route, call: Call) -> None:
     if call.method in _HARMLESS or call.headers.get("authorization") or route.link:
         return
     wanted = csrf_token(call)
-    is_json = call.is_json and call.headers["content-type"].startswith("application/")
-    if wanted and not is_json:
+    if wanted and not call.is_json:
         given = call.headers.get(_CSRF_HEADER) or ("" if route.streams else call.form().get(CSRF_FIELD, ""))
         if not hmac.compare_digest(given.encode(), wanted.encode()):
             raise AccessDeniedError("this form was not made for this session", hint="load the page anew and try again")

@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tenuto.core.errors import AccessDeniedError
+from tenuto.server.access import Actor, Role
 from tenuto.server.audit.reading import Entry, Wanted, entries
+from tenuto.server.forgery import check_origin
+from tenuto.server.http.exchange import Call
 from tenuto.server.people.accounts import find_account, set_admin
 from tenuto.server.signin.invitations import InvitationWish, invite
 from tenuto.testing.live_hub import LiveHub
@@ -277,6 +281,24 @@ class TestForgery:
         answer = fresh.client.post("/login", data=fields, headers={"Origin": "https://evil.example"})
         assert answer.status_code == 403
         assert "Set-Cookie" not in answer.headers
+
+    @pytest.mark.parametrize("origin", ["https://{host}", "http://{host}"])
+    def test_a_page_without_tls_is_none_of_a_hub_with_it(self, origin: str) -> None:
+        headers = {"host": "hub.test", "origin": origin.format(host="hub.test")}
+        call = Call("POST", {}, "", headers, "https://hub.test", "/settings/profile")
+        call.actor = Actor(user_id=1, name="someone", token_id=1, role=Role.SESSION)
+        if origin.startswith("https"):
+            check_origin(call)
+        else:
+            with pytest.raises(AccessDeniedError, match="does not come from a page of this hub"):
+                check_origin(call)
+
+    def test_a_form_that_calls_itself_json_in_passing_needs_the_token(self, browser: Window) -> None:
+        headers = {"Content-Type": "application/x-www-form-urlencoded; x=json"}
+        body = b"name=evil&role=write&scope=&days=1"
+        answer = browser.client.post("/settings/tokens", content=body, headers=headers)
+        assert answer.status_code == 403
+        assert b"hf_" not in answer.content
 
     @pytest.mark.parametrize("kind", ["text/plain;json", "text/json", "multipart/form-data; boundary=json", ""])
     def test_what_only_looks_like_json_needs_the_token(self, browser: Window, kind: str) -> None:

@@ -128,8 +128,8 @@ def structures(value: "Thrift | None") -> list[dict[int, Thrift]]:
 
 
 def whole(value: "Thrift | None", missing: int = -1) -> int:
-    """A whole number."""
-    return value if isinstance(value, int) else missing
+    """A whole number; true and false are none."""
+    return value if type(value) is int else missing
 
 
 def text(value: "Thrift | None") -> str:

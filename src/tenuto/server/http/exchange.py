@@ -130,7 +130,8 @@ class Call:
     @property
     def is_json(self) -> bool:
         """Whether the body is said to be JSON."""
-        return "json" in self.headers.get("content-type", "")
+        media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return media_type.startswith("application/") and media_type.endswith("json")
 
     def json(self, kind: type[T]) -> T:
         """The body as a value of `kind`; raises UsageError (BadRequest), which says what does not fit."""
