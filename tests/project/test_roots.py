@@ -111,6 +111,18 @@ def test_every_branch_and_tag_is_spared_and_those_without_a_lock_need_nothing(ke
     keep.check_spared("main", "kept", "tagged")
 
 
+def test_what_the_environment_says_of_another_repository_counts_for_no_project(
+    keep: Keep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = keep.folder / "other"
+    keep.git("init", "-q", str(other), cwd=keep.folder)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other / ".git" / "objects"))
+    monkeypatch.setenv("GIT_NAMESPACE", "other")
+    keep.check_spared("main", "kept", "tagged")
+
+
 def truncate(file: Path) -> None:
     os.truncate(file, file.stat().st_size // 2)
 

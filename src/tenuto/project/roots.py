@@ -115,7 +115,7 @@ def _own_lock(root: str) -> Iterator[str]:
 
 def _locks_in_git(root: str) -> Iterator[str]:
     """The locks at every branch and tag: another branch may need what this one does not. Raises StorageError where git does not say."""
-    listed = ask_git(root, "for-each-ref", "--format=%(objectname)", *_REFS, fetches=False)
+    listed = ask_git(root, "for-each-ref", "--format=%(objectname)", *_REFS, is_any=True)
     if listed is None or listed.returncode:
         if _is_in_git(root):
             raise _unsaid(root, "status")
@@ -157,7 +157,7 @@ def _lock_blob(root: str, commit: str) -> Iterator[str]:
 
 
 def _said(root: str, *arguments: str, stdin: bytes = b"") -> bytes:
-    done = ask_git(root, *arguments, stdin=stdin, fetches=False)
+    done = ask_git(root, *arguments, stdin=stdin, is_any=True)
     if done is None or done.returncode:
         raise _unsaid(root, *arguments)
     return done.stdout
