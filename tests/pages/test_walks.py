@@ -117,6 +117,7 @@ def test_two_versions_are_compared(hub: LiveHub, owner: Owner, visit: Visit) -> 
     page = visit().new_page()
     page.goto(f"{hub.url}/{owner.repo}/commits/main")
     page.get_by_role("link", name="Compare versions").click()
+    page.get_by_label("From", exact=True).fill("main")
     page.get_by_label("to", exact=True).fill("next/one")
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_role("heading", name="1 file differs")).to_be_visible()

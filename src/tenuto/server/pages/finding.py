@@ -9,7 +9,7 @@ from tenuto.server.repos.cards import refresh
 from tenuto.server.repos.search import find_repos
 
 _PAGE = 30
-_SORTS = {"lastModified": "Last changed", "createdAt": "Newest", "likes": "Most liked"}
+_SORTS = {"lastModified": "Last changed", "createdAt": "Newest"}
 
 
 def find_models(parts: Parts, call: Call) -> Answer:

@@ -77,7 +77,8 @@ def compare(parts: Parts, call: Call) -> Answer:
         head = page.head()
         recent = git.history(head.oid, _OFFERED) if head else []
         before = recent[1].oid[:_SHORT] if len(recent) > 1 else DEFAULT_BRANCH
-        base, other = call.text("from") or before, call.text("to") or DEFAULT_BRANCH
+        base = call.text("from") or (DEFAULT_BRANCH if call.text("to") else before)
+        other = call.text("to") or DEFAULT_BRANCH
         values: dict[str, Any] = {
             "base": base,
             "other": other,

@@ -69,6 +69,7 @@ def _training(parts: Parts, page: RepoPage, commit: CommitFacts) -> Answer:
         adapter=read_adapter(shelf, config) if config else None,
         plots=course.plots,
         fault=course.fault,
+        logged=[] if course.plots else _logged(page.git, commit),
     )
 
 
@@ -94,6 +95,14 @@ def _drawn(git: GitReader, shelf: Shelf, folder: str) -> Course:
             return Course([(name, curves(group)) for name, group in grouped(log.series)], log.fault)
         faults.append(log.fault)
     return Course([], "; ".join(filter(None, faults)))
+
+
+def _logged(git: GitReader, commit: CommitFacts) -> list[str]:
+    """Those of the topmost folders that hold a log of a training."""
+    folders = {name: item.oid for name, item in git.tree(commit.tree).items() if item.is_tree}
+    trees = git.trees(list(dict.fromkeys(folders[name] for name in list(folders)[:_MOST_FOLDERS])))
+    named = [name for name, oid in folders.items() if oid in trees and any(log in trees[oid] for log in LOGS)]
+    return list(fitting(named, _FOLDERS_BYTES, link_weight))
 
 
 def _folders(git: GitReader, commit: CommitFacts) -> list[str]:

@@ -24,6 +24,12 @@ _NODES, _TREE_BYTES, _KEY_CHARACTERS, _VALUE_CHARACTERS = 600, 45_000, 120, 200
 
 _LIMITS = Limits(content_bytes=0, text_bytes=4 << 20, items=5000, steps=100_000, listed=100, findings=20)
 _MOST_FINDINGS, _FACT_CHARACTERS = 20, 2000
+_SOUND_WORDS = {
+    "rate_hz": ("Sample rate", "Hz"),
+    "duration_s": ("Duration", "s"),
+    "bits": ("Bits per sample", ""),
+    "pcm_md5": ("MD5 of the samples", ""),
+}
 
 
 class Preview(NamedTuple):
@@ -182,7 +188,18 @@ def _node(key: str, value: object, budget: _Budget, depth: int) -> Node:
 
 def sound(source: Source, file: File, call: Call) -> Preview | None:
     """A recording that can be heard and looked at."""
-    return Preview("sound", {"facts": _facts(look_at(paced(source), file.name, _LIMITS))})
+    found = look_at(paced(source), file.name, _LIMITS)
+    return Preview("sound", {"facts": _sound_facts(found), "rate": found.facts.get("rate_hz", "")})
+
+
+def _sound_facts(found: Inspection) -> list[tuple[str, str]]:
+    """The same facts, with names and units as people write them."""
+    facts = []
+    for (key, value), (word, text) in zip(found.facts.items(), _facts(found), strict=True):
+        name, unit = _SOUND_WORDS.get(key, (word.capitalize(), ""))
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        facts.append((name, f"{value:,} {unit}".rstrip() if is_number else text))
+    return facts
 
 
 def picture(source: Source, file: File, call: Call) -> Preview | None:

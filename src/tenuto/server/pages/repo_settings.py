@@ -1,10 +1,12 @@
 """Make a repo in the browser; show or hide it, give it another name, delete it."""
 
+from typing import Any
+
 from sqlalchemy import Connection
 
 from tenuto.core.errors import ConflictError, TenutoError, UsageError
 from tenuto.core.ids import RepoId, RepoKind, check_name
-from tenuto.server.access import Action, Repo, any_in, may
+from tenuto.server.access import Action, Gate, Repo, any_in, may
 from tenuto.server.api.moves import move_repo
 from tenuto.server.api.repos import SettingsRequest, change_settings, delete, make_repo
 from tenuto.server.git.objects import GitReader
@@ -16,6 +18,11 @@ from tenuto.server.pages.telling import Told, telling, told
 
 FORM_BYTES = 1 << 16
 _MOST_OWNERS = 100
+_GATES = {
+    Gate.OPEN: "Everybody who sees the repository",
+    Gate.AUTO: "Whoever asks and agrees to the terms",
+    Gate.MANUAL: "Whom you accept, of those who ask",
+}
 
 
 def new(parts: Parts, call: Call) -> Answer:
@@ -27,7 +34,8 @@ def _new_form(call: Call, form: dict[str, str], fault: str) -> Answer:
     names = [call.actor.name, *sorted(call.actor.rights)][:_MOST_OWNERS]
     owners = [name for name in names if may(call.actor, Action.CREATE, any_in(name))]
     kinds = [RepoKind.MODEL.value, RepoKind.DATASET.value]
-    return render("new.html", call, status=409 if fault else 200, owners=owners, kinds=kinds, form=form, fault=fault)
+    values: dict[str, Any] = {"owners": owners, "kinds": kinds, "gates": _GATES, "form": form, "fault": fault}
+    return render("new.html", call, status=409 if fault else 200, **values)
 
 
 def repo_of_form(parts: Parts, connection: Connection, call: Call) -> Repo | None:
@@ -44,10 +52,17 @@ def make(parts: Parts, call: Call) -> Answer:
     """Make a repo, and lead to its page; if there is one of that name, the form comes back and says so."""
     form = call.form()
     try:
-        repo = make_repo(parts, call, private=form.get("private") == "true")
+        repo = make_repo(parts, call, private=form.get("private") == "true", gate=_gate_of(form))
     except ConflictError as error:
         return _new_form(call, form, error.message)
     return redirect(repo_url(repo.id))
+
+
+def _gate_of(form: dict[str, str]) -> Gate:
+    gates = {gate.value: gate for gate in _GATES}
+    if form.get("gate", "") not in gates:
+        raise UsageError("the form does not say who may read the files")
+    return gates[form.get("gate", "")]
 
 
 def settings(parts: Parts, call: Call) -> Answer:
