@@ -1,4 +1,4 @@
-"""What the locks of a project need of a store, at every branch and tag: where git does not say it, nothing is removed."""
+"""What the locks of a project need of a store, at all that its git names: where git does not say it, nothing is removed."""
 
 import contextlib
 import os
@@ -203,6 +203,57 @@ def test_a_project_below_the_top_of_its_repository(keep: Keep) -> None:
     project.mkdir(parents=True)
     keep.register(project)
     keep.check_spared("main", "kept", "tagged", "needless")
+
+
+class TestWhatNoBranchNames:
+    def test_every_stash_is_spared(self, keep: Keep) -> None:
+        """One of what was changed, and one of what git did not know yet, below another."""
+        keep.names |= {name: keep.put(name) for name in ("changed", "staged", "new")}
+        found = {name: lock(keep.names[name][0]) for name in ("changed", "staged", "new")}
+        keep.git("checkout", "-q", "before")
+        keep.write("tenuto.lock", found["new"])
+        keep.git("stash", "-qu")
+        keep.git("checkout", "-q", "main")
+        keep.write("tenuto.lock", found["staged"])
+        keep.git("add", "tenuto.lock")
+        keep.write("tenuto.lock", found["changed"])
+        keep.git("stash", "-q")
+        keep.write("README.md", "changed too")
+        keep.git("stash", "-q")
+        lost = keep.object("stash@{1}")
+        lost.rename(lost.with_suffix(".away"))
+        keep.check_refused()
+        lost.with_suffix(".away").rename(lost)
+        keep.check_spared("main", "kept", "tagged", *found)
+
+    @pytest.fixture
+    def worktree(self, keep: Keep) -> Path:
+        """A working folder, no project of its own, that stands at a commit that nothing else names."""
+        worktree = keep.folder / "worktree"
+        keep.git("worktree", "add", "-q", "--detach", str(worktree))
+        (worktree / "tenuto.lock").write_text(lock(keep.names["needless"][0]))
+        keep.git("commit", "-qam", "of nobody", cwd=worktree)
+        return worktree
+
+    @pytest.mark.usefixtures("worktree")
+    def test_where_a_working_folder_stands_is_spared(self, keep: Keep) -> None:
+        keep.check_spared("main", "kept", "tagged", "needless")
+
+    def test_where_the_project_itself_stands_is_spared(self, keep: Keep, worktree: Path) -> None:
+        keep.git("checkout", "-q", keep.git("rev-parse", "HEAD", cwd=worktree))
+        keep.git("worktree", "remove", str(worktree))
+        (keep.root / "tenuto.lock").unlink()
+        keep.check_spared("main", "kept", "tagged", "needless")
+
+    def test_one_without_a_commit_needs_nothing(self, keep: Keep, worktree: Path) -> None:
+        keep.git("checkout", "-q", "--orphan", "new", cwd=worktree)
+        keep.check_spared("main", "kept", "tagged")
+
+    @pytest.mark.parametrize("head", ["", "garbage\n", "1" * 40 + "\n"])
+    @pytest.mark.usefixtures("worktree")
+    def test_one_that_stands_nobody_knows_where_stops_a_collection(self, keep: Keep, head: str) -> None:
+        (keep.root / ".git" / "worktrees" / "worktree" / "HEAD").write_text(head)
+        keep.check_refused()
 
 
 class TestKindsOfClones:

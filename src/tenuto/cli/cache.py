@@ -95,7 +95,8 @@ def _size_lines(report: "CacheSize") -> Iterator[str]:
 def gc(dry_run: bool, keep_days: float, trash_days: float, now: bool) -> None:
     """Move what no project needs to a trash, and delete what has been there for long.
 
-    Spared is what a lock, a branch, a tag or the last sync of a project needs that has used this store.
+    Spared is what the lock or the last sync of a project needs that has used this store. In its git, the locks of branches,
+    tags, stashes and checked-out commits count as well.
     """
     from tenuto.project.cache import clear
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import NamedTuple
 
 from tenuto.core.errors import IntegrityError, StorageError, UsageError
@@ -18,7 +19,8 @@ from tenuto.store.local import LocalStore
 _FOLDER = "projects"
 _NO_STATE = {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT}
 """A state index that knows nothing yet, or nothing any more, and is made anew."""
-_REFS = ("refs/heads", "refs/tags", "refs/remotes")
+_STASH = "refs/stash"
+_REFS = ("refs/heads", "refs/tags", "refs/remotes", _STASH)
 _KINDS = {"commit", "tree", "blob"}
 _BROKEN_REF = b"ignoring broken ref"
 """What git says of a ref that it cannot read, and passes over."""
@@ -114,7 +116,10 @@ def _own_lock(root: str) -> Iterator[str]:
 
 
 def _locks_in_git(root: str) -> Iterator[str]:
-    """The locks at every branch and tag: another branch may need what this one does not. Raises StorageError where git does not say."""
+    """The locks at every branch, tag and stash, and where working folders stand: another branch may need what this one does not.
+
+    Raises StorageError where git does not say.
+    """
     listed = ask_git(root, "for-each-ref", "--format=%(objectname)", *_REFS, is_any=True)
     if listed is None or listed.returncode:
         if _is_in_git(root):
@@ -122,11 +127,32 @@ def _locks_in_git(root: str) -> Iterator[str]:
         return
     if _BROKEN_REF in listed.stderr:
         raise _unsaid(root, "for-each-ref")
-    blobs = {blob for commit in _commits(root, listed.stdout.split()) for blob in _lock_blob(root, commit)}
+    names = {*listed.stdout.split(), *_heads(root), *_stashed(root)}
+    blobs = {blob for commit in _commits(root, names) for blob in _lock_blob(root, commit)}
     for blob in sorted(blobs):
         text = _said(root, "cat-file", "blob", blob).decode("utf-8", "replace")
         if _may_need(text):
             yield text
+
+
+def _heads(root: str) -> Iterator[bytes]:
+    """The commits at which the working folders of the repository stand, on a branch or on none."""
+    for folder in _said(root, "worktree", "list", "--porcelain").split(b"\n\n"):
+        facts = dict(line.partition(b" ")[::2] for line in folder.splitlines())
+        name = facts.get(b"HEAD", b"")
+        if name.strip(b"0"):
+            yield name
+        elif name and b"branch" not in facts:  # not one without commits: what it names cannot be read
+            raise _unsaid(root, "worktree", "list")
+
+
+def _stashed(root: str) -> Iterator[bytes]:
+    """The commits of every stash: what was changed, what was staged, and what git did not know."""
+    for number in count():
+        found = ask_git(root, "rev-parse", "--verify", "--quiet", f"{_STASH}@{{{number}}}", is_any=True)
+        if found is None or found.returncode:
+            return
+        yield from _said(root, "rev-list", "--no-walk", "--parents", found.stdout.decode("ascii").strip()).split()
 
 
 def _may_need(text: str) -> bool:
