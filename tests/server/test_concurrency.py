@@ -35,7 +35,7 @@ def at_once(hub: LiveHub, token: str, count: int, work: Callable[[Talk, int], ob
 
 
 @CROWDS
-def test_many_commit_to_one_branch_and_all_is_kept(hub: LiveHub, owner: Owner, count: int) -> None:
+def test_fifty_commit_to_one_branch_and_all_is_kept(hub: LiveHub, owner: Owner, count: int) -> None:
     def work(talk: Talk, number: int) -> list[int]:
         return [talk.commit(owner.repo, small(f"t{number}/f{turn}", b"x")).status_code for turn in range(3)]
 
@@ -60,7 +60,7 @@ def test_of_commits_with_one_parent_one_wins(hub: LiveHub, owner: Owner, count: 
 
 
 @CROWDS
-def test_many_that_try_again_on_412_lose_nothing(hub: LiveHub, owner: Owner, count: int) -> None:
+def test_fifty_that_try_again_on_412_lose_nothing(hub: LiveHub, owner: Owner, count: int) -> None:
     def work(talk: Talk, number: int) -> str:
         while True:
             answer = talk.commit(owner.repo, small(f"f{number}", b"x"), parent=talk.head(owner.repo))
