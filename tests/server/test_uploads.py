@@ -1,5 +1,6 @@
 """Uploads in parts, without a network: one file for each, the later of two senders of a part counts, and what is left over is bounded."""
 
+import errno
 import hashlib
 import os
 import random
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import ConflictError, IntegrityError, InternalError
+from tenuto.core.errors import ConflictError, IntegrityError, InternalError, StorageError
 from tenuto.server.holdings.uploads import Plan, Upload, Uploads
+from tenuto.store import blocks
 from tenuto.store.local import LocalStore
 from tenuto.testing.stores import MemoryStore
 
@@ -103,6 +105,33 @@ def test_wrong_parts_are_forgotten_and_may_be_sent_again(uploads: Uploads, store
         tags = [send(upload, number) for number in range(6)]
         store.publish([upload.seal(tags, SHA256)])
     assert store.read(SHA256) == CONTENT
+
+
+def test_parts_that_the_disk_lost_are_sent_again_to_a_new_file(
+    uploads: Uploads, store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sync(descriptor: int) -> None:
+        os.pwrite(descriptor, bytes(2 * PART), 0)
+        raise OSError(errno.EIO, "Input/output error")
+
+    with uploads.at(PLAN) as before:
+        tags = [send(before, number) for number in range(6)]
+        with monkeypatch.context() as patch:
+            patch.setattr(blocks, "_sync", sync)
+            with pytest.raises(StorageError):
+                send(before, 5)
+        with uploads.at(PLAN) as upload:
+            again = send(upload, 5)
+            for sender in (before, upload):
+                with pytest.raises(ConflictError, match="part 1"):
+                    sender.seal([*tags[:5], again], SHA256)
+    open_files = [os.readlink(link) for link in Path("/proc/self/fd").iterdir() if link.exists()]
+    assert not [file for file in open_files if file.endswith(" (deleted)") and store.spool in file]
+    with uploads.at(PLAN) as upload:
+        tags = [send(upload, number) for number in range(6)]
+        store.publish([upload.seal(tags, SHA256)])
+    assert store.read(SHA256) == CONTENT
+    assert spool(store) == []
 
 
 def test_two_uploads_of_one_object_do_not_meet(uploads: Uploads, store: LocalStore) -> None:

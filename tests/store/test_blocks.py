@@ -1,5 +1,7 @@
 """Objects that come in by blocks: in any order, from many threads, on from what a killed process left, and never claimed too soon."""
 
+import ctypes
+import errno
 import hashlib
 import os
 import random
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tenuto.core.errors import IntegrityError, InternalError, UsageError
+from tenuto.core.errors import IntegrityError, InternalError, StorageError, UsageError
+from tenuto.store import blocks, disk
 from tenuto.store.blocks import BlockFile
 from tenuto.store.local import LocalStore
 from tenuto.testing.stores import MemoryStore
@@ -166,6 +169,98 @@ def test_written_in_any_pieces_and_over_again(store: LocalStore, seed: int) -> N
                     incoming.reopen(again)
                     ends[again] = 0
         store.publish([incoming.seal(sha256=SHA256)])
+
+
+def assert_lost(store: LocalStore, incoming: BlockFile) -> None:
+    """No block counts, nothing can be done with it, and the next one of its key begins anew, beside it and after it."""
+    assert incoming.is_lost
+    assert incoming.missing() == list(range(11))
+    for ask in (
+        lambda: incoming.write(5 * BLOCK, b"x"),
+        lambda: incoming.complete(5),
+        lambda: incoming.reopen(5),
+        incoming.restart,
+        incoming.seal,
+    ):
+        with pytest.raises(StorageError):
+            ask()
+    with begin(store) as fresh:
+        fill(fresh, 0)
+        incoming.close()
+    with begin(store) as fresh:
+        assert fresh.missing() == list(range(1, 11))
+        fill(fresh, *fresh.missing())
+        store.publish([fresh.seal(sha256=SHA256)])
+    assert store.read(SHA256) == CONTENT
+    assert spool(store) == []
+
+
+def test_a_sync_that_fails_takes_every_block_along(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system drops the pages of whichever block it could not write, tells one thread, and syncs what is left for the next."""
+    syncs = iter([None, OSError(errno.EIO, "Input/output error")])
+
+    def sync(descriptor: int) -> None:
+        if error := next(syncs, None):
+            os.pwrite(descriptor, bytes(2 * BLOCK), 0)
+            raise error
+
+    monkeypatch.setattr(blocks, "_sync", sync)
+    incoming = begin(store)
+    fill(incoming, 3)
+    incoming.write(0, CONTENT[: 2 * BLOCK])
+    with pytest.raises(StorageError):
+        incoming.complete(1)
+    with pytest.raises(StorageError):
+        incoming.complete(0)
+    assert_lost(store, incoming)
+
+
+@pytest.mark.parametrize("work", ["complete", "reopen", "restart"])
+def test_a_map_that_cannot_be_written_takes_every_block_along(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    incoming = begin(store)
+    fill(incoming, 0, 1)
+    incoming.write(2 * BLOCK, CONTENT[2 * BLOCK : 3 * BLOCK])
+
+    def refuse(descriptor: int, data: bytes, position: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", refuse)
+        with pytest.raises(StorageError):
+            {"complete": lambda: incoming.complete(2), "reopen": lambda: incoming.reopen(1)}.get(
+                work, incoming.restart
+            )()
+    assert_lost(store, incoming)
+
+
+def test_a_disk_that_fails_early_takes_every_block_along(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, *rest: object) -> int:
+        ctypes.set_errno(errno.EIO)
+        return -1
+
+    monkeypatch.setattr(blocks, "EARLY_BYTES", BLOCK)
+    incoming = begin(store)
+    fill(incoming, 0, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "_system_call", lambda name: refuse)
+        with pytest.raises(StorageError):
+            incoming.write(2 * BLOCK, CONTENT[2 * BLOCK : 3 * BLOCK])
+    assert_lost(store, incoming)
+
+
+def test_a_seal_that_fails_takes_every_block_along(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, size: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    incoming = begin(store)
+    fill(incoming, *range(11))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", refuse)
+        with pytest.raises(StorageError):
+            incoming.seal(sha256=SHA256)
+    assert_lost(store, incoming)
 
 
 def test_an_object_of_no_bytes_has_one_block(store: LocalStore) -> None:

@@ -70,10 +70,18 @@ class IncomingBlocks(ABC):
 
     Use as a context manager. It is `size` bytes long and cut every `block_bytes`; one of no bytes has one block. Leaving it unsealed
     keeps what is complete, to go on by key.
+
+    A disk that fails may take along what was complete. Then `is_lost`, no block counts, and whatever is asked raises StorageError:
+    the object is to be received anew.
     """
 
     size: int
     block_bytes: int
+
+    @property
+    @abstractmethod
+    def is_lost(self) -> bool:
+        """Whether the disk failed so that no block counts any more."""
 
     @abstractmethod
     def missing(self) -> list[int]:

@@ -11,7 +11,7 @@ import struct
 import threading
 from collections.abc import Iterator
 
-from tenuto.core.errors import InternalError
+from tenuto.core.errors import InternalError, StorageError
 from tenuto.store.base import IncomingBlocks, Sealed, check_seal
 from tenuto.store.disk import EARLY_BYTES, disk_errors, start_writing
 from tenuto.store.spool import open_spool_file, rename_sealed
@@ -33,7 +33,8 @@ class BlockFile(IncomingBlocks):
     def __init__(self, spool: str, key: str, size: int, block_bytes: int) -> None:
         self.size, self.block_bytes = size, block_bytes
         self._count = max(-(-size // block_bytes), 1)
-        self._hashing = threading.Lock()
+        self._hashing, self._losing = threading.Lock(), threading.Lock()
+        self._is_lost = False
         self._buffer: memoryview | None = None
         self._sealed = False
         self._path, self._descriptor, self._keyed = open_spool_file(spool, key, "blocks")
@@ -53,10 +54,10 @@ class BlockFile(IncomingBlocks):
 
     def restart(self) -> None:
         head, held = _HEAD.pack(_MAGIC, self.size, self.block_bytes), bytearray(self._count)
-        with disk_errors(self._path):
+        self._begin(held)
+        with self._or_lost():
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, head + held, self.size)
-        self._begin(held)
 
     def _begin(self, held: bytearray) -> None:
         self._held, self._versions = held, bytearray(held)
@@ -66,13 +67,40 @@ class BlockFile(IncomingBlocks):
         self._starts = [self._hasher.copy()]
         """The sha256 of what is before each block that it has come to."""
 
+    @contextlib.contextmanager
+    def _or_lost(self) -> Iterator[None]:
+        """All is lost by a failure in here. The system forgets what it could not write, and says so once: a later sync succeeds."""
+        self._check_not_lost()
+        try:
+            with disk_errors(self._path):
+                yield
+        except StorageError:
+            self._lose()
+            raise
+
+    def _check_not_lost(self) -> None:
+        if self._is_lost:
+            raise StorageError("the disk lost bytes of this object on their way in", hint="send all of it again")
+
+    def _lose(self) -> None:
+        with self._losing:
+            if not self._is_lost:
+                self._is_lost = True
+                with contextlib.suppress(OSError):
+                    os.unlink(self._path)  # once: the name may be that of the next one then
+
+    @property
+    def is_lost(self) -> bool:
+        return self._is_lost
+
     def missing(self) -> list[int]:
-        return [number for number, version in enumerate(self._held) if not version]
+        return [number for number in range(self._count) if not self.version(number)]
 
     def version(self, number: int) -> int:
-        return self._held[number]
+        return 0 if self._is_lost else self._held[number]
 
     def reopen(self, number: int) -> None:
+        self._check_not_lost()
         with self._hashing:
             if self._held[number]:
                 self._held[number] = 0
@@ -88,6 +116,7 @@ class BlockFile(IncomingBlocks):
             del self._starts[number + 1 :]
 
     def write(self, position: int, data: bytes | memoryview) -> None:
+        self._check_not_lost()
         view = memoryview(data)
         touched = self._held[position // self.block_bytes : -(-(position + len(view)) // self.block_bytes)]
         if position < 0 or position + len(view) > self.size or any(touched):
@@ -118,7 +147,8 @@ class BlockFile(IncomingBlocks):
         if start == end:
             self._ends[number] = position
         if (begun := start - start % EARLY_BYTES) != position - position % EARLY_BYTES:
-            start_writing(self._descriptor, begun, position - begun)
+            with self._or_lost():
+                start_writing(self._descriptor, begun, position - begun)
 
     def _follow(self, position: int, written: memoryview) -> None:
         """Hash what was just written, or catch up with it, unless another thread is at it and not far behind."""
@@ -158,17 +188,18 @@ class BlockFile(IncomingBlocks):
             self._starts.append(self._hasher.copy())
 
     def complete(self, number: int) -> None:
-        with disk_errors(self._path):
+        with self._or_lost():
             _sync(self._descriptor)  # before the map says so: a power cut must not make it a lie
         self._versions[number] = self._versions[number] % _VERSIONS + 1
         self._held[number] = self._versions[number]
         self._write_map(number)
 
     def _write_map(self, number: int) -> None:
-        with disk_errors(self._path):
+        with self._or_lost():
             os.pwrite(self._descriptor, self._held[number : number + 1], self.size + _HEAD.size + number)
 
     def seal(self, *, sha256: str | None = None, source: str = "") -> Sealed:
+        self._check_not_lost()
         with self._hashing:
             self._hash_on(self.size)
         assert self._hashed == self.size, "no block is missing"
@@ -178,7 +209,7 @@ class BlockFile(IncomingBlocks):
         except BaseException:
             self.restart()
             raise
-        with disk_errors(self._path):
+        with self._or_lost():
             self._path = rename_sealed(self._path)  # out of reach, before the map goes
             os.ftruncate(self._descriptor, self.size)
             os.fchmod(self._descriptor, 0o444)
@@ -190,7 +221,7 @@ class BlockFile(IncomingBlocks):
         if self._descriptor < 0:
             return
         try:
-            if not self._sealed and not (self._keyed and any(self._held)):
+            if not self._sealed and not self._is_lost and not (self._keyed and any(self._held)):
                 with disk_errors(self._path), contextlib.suppress(FileNotFoundError):
                     os.unlink(self._path)
         finally:

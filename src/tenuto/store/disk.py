@@ -18,6 +18,7 @@ _FICLONE = 0x40049409
 COPIED_BYTES = 16 << 10
 _SYNC_EACH_LIMIT = 4
 _SYNC_FILE_RANGE_WRITE = 2
+_LOSSES = {errno.EIO, errno.ENOSPC, errno.EDQUOT}
 EARLY_BYTES = 8 << 20
 """The disk is told to begin with so much at a time: it has little left to do when all is written."""
 _SPARE = re.compile(r"\.tenuto-[0-9a-f]{16}")
@@ -92,12 +93,16 @@ def sync_filesystem(folder: str, files: Sequence[str]) -> None:
 
 
 def start_writing(descriptor: int, start: int, length: int) -> None:
-    """These bytes of a file are on their way to the disk, where the system can be told so: a later sync has less to wait for."""
+    """These bytes of a file are on their way to the disk, where the system can be told so: a later sync has less to wait for.
+
+    Raises OSError if the disk failed; that the system cannot be told so is no failure.
+    """
     if sync_file_range := _system_call("sync_file_range"):
         import ctypes
 
         place, size = ctypes.c_longlong(start), ctypes.c_longlong(length)
-        sync_file_range(descriptor, place, size, _SYNC_FILE_RANGE_WRITE)
+        if sync_file_range(descriptor, place, size, _SYNC_FILE_RANGE_WRITE) and (code := ctypes.get_errno()) in _LOSSES:
+            raise OSError(code, os.strerror(code))
 
 
 def _syncfs() -> Callable[..., int] | None:

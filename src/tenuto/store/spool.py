@@ -51,7 +51,8 @@ class SpoolFile(Incoming):
                 self._count(view[:count])  # what is hashed is what is in the file, also if the next write fails
                 view = view[count:]
         if self.size - self._told >= EARLY_BYTES:
-            start_writing(self._descriptor, self._told, self.size - self._told)
+            with disk_errors(self._path):
+                start_writing(self._descriptor, self._told, self.size - self._told)
             self._told = self.size
 
     def restart(self) -> None:

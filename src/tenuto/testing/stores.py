@@ -183,6 +183,10 @@ class _WatchedBlocks(IncomingBlocks):
         self._incoming, self._before = incoming, before
         self.size, self.block_bytes = incoming.size, incoming.block_bytes
 
+    @property
+    def is_lost(self) -> bool:
+        return self._incoming.is_lost
+
     def missing(self) -> list[int]:
         return self._incoming.missing()
 

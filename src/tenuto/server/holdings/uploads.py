@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from tenuto.core.errors import ConflictError, InternalError
+from tenuto.core.errors import ConflictError, InternalError, StorageError
 from tenuto.store.base import IncomingBlocks, Sealed, Store
 
 MOST_IDLE = 64
@@ -71,6 +71,11 @@ class Upload:
         self.is_over = False
 
     @property
+    def is_lost(self) -> bool:
+        """Whether the disk lost it: all parts are to be sent again, to another one."""
+        return self._incoming.is_lost
+
+    @property
     def is_empty(self) -> bool:
         """Whether no part of it is here."""
         return not any(map(self._incoming.version, range(self.parts)))
@@ -117,10 +122,11 @@ class Upload:
             raise
 
     def forget(self) -> None:
-        """No part is here, if none is on its way. Raises StorageError."""
+        """No part is here, if none is on its way."""
         with self._changing:
             if not self._coming and not self.is_over:
-                self._incoming.restart()
+                with contextlib.suppress(StorageError):  # then it is lost, and gone as well
+                    self._incoming.restart()
 
     def close(self) -> None:
         """Release what is held; parts that are here stay, to go on by key."""
@@ -150,7 +156,9 @@ class Uploads:
     def at(self, plan: Plan) -> Iterator[Upload]:
         """The upload of a plan as long as the `with` lasts, with the parts that are here already. Raises StorageError."""
         with self._changing:
-            entry = self._open.get(plan.key) or self._begin(plan)
+            entry = self._open.get(plan.key)
+            if entry is None or entry.upload.is_lost:
+                entry = self._begin(plan)
             entry.users += 1
         try:
             yield entry.upload
@@ -168,12 +176,14 @@ class Uploads:
 
     def _tidy(self, key: str, left: _Entry) -> None:
         """Close what is over or empty, drop what nobody can go on with, and close more if too many are open."""
-        if not left.users and self._open.get(key) is left:
-            del self._open[key]
-            if left.upload.is_over or left.upload.is_empty:
-                left.upload.close()
-            else:
+        if not left.users:
+            goes_on = self._open.get(key) is left and not left.upload.is_over and not left.upload.is_empty
+            if self._open.get(key) is left:
+                del self._open[key]
+            if goes_on:
                 self._open[key] = left
+            else:
+                left.upload.close()
         idle = [(key, entry) for key, entry in self._open.items() if not entry.users]
         too_many = len(idle) - self._most_idle
         for number, (key, entry) in enumerate(idle):
