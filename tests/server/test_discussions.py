@@ -112,12 +112,14 @@ def test_a_folder_as_a_pull_request(api: HfApi, owner: Owner, hub: LiveHub, stoc
     erin, place = stock(hub.user("erin")), tmp_path / "folder"
     (place / "d").mkdir(parents=True)
     (place / "a.txt").write_bytes(b"one\nTWO\n")
+    (place / "b.txt").write_bytes(b"b")
     (place / "d" / "x.bin").write_bytes(bytes(3000))
     (place / "README.md").write_text("---\nlicense: mit\n---\n")
     info = erin.upload_folder(repo_id=owner.repo, folder_path=place, create_pr=True, commit_message="A folder")
     assert info.pr_num == 1
     found = api.get_discussion_details(owner.repo, 1)
     assert "-two\n+TWO" in found.diff
+    assert "-b\n+b\n\\ No newline at end of file\n" in found.diff
     assert "oid sha256:" in found.diff
     again = erin.upload_file(
         path_or_fileobj=b"more", path_in_repo="more", repo_id=owner.repo, revision="refs/pr/1", commit_message="More"

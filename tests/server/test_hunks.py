@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenuto.server.community.hunks import FILE_STEPS, hunks
+from tenuto.server.community.hunks import FILE_STEPS, hunks, lines_of
 
 texts = st.lists(st.sampled_from("abcd"), max_size=40)
 
@@ -62,6 +62,48 @@ def test_git_agrees_and_takes_them(tmp_path: Path, seed: int) -> None:
     patch = "\n".join(["--- a/old", "+++ b/old", *found, ""])
     subprocess.run(["git", "apply", "-"], cwd=tmp_path, input=patch, text=True, check=True)
     assert (tmp_path / "old").read_text() == (tmp_path / "new").read_text()
+
+
+ENDS = [
+    ("a", "a\n"),
+    ("a\n", "a"),
+    ("a\nb", "a\nx"),
+    ("", "a"),
+    ("a", ""),
+    ("\n", "a"),
+    ("a\n\n", "a\n"),
+    ("b\nb", "b\nb\nb"),
+]
+some_texts = st.text("ab\n", max_size=30)
+
+
+def patched(folder: Path, old: str, new: str) -> str:
+    """What `git apply` makes of a text that is one of two; both are not the same."""
+    (folder / "text").write_bytes(old.encode())
+    patch = "\n".join(["--- a/text", "+++ b/text", *hunks(lines_of(old), lines_of(new)).lines, ""])
+    subprocess.run(["git", "apply", "-"], cwd=folder, input=patch.encode(), check=True)
+    file = folder / "text"
+    return file.read_bytes().decode()
+
+
+@pytest.mark.parametrize(("old", "new"), ENDS)
+def test_git_takes_texts_that_no_newline_ends(tmp_path: Path, old: str, new: str) -> None:
+    assert patched(tmp_path, old, new) == new
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some_texts, some_texts)
+def test_git_takes_what_changes_any_text(tmp_path: Path, old: str, new: str) -> None:
+    if old != new:
+        assert patched(tmp_path, old, new) == new
+
+
+@given(st.text("ab\r\u2028\n", max_size=30))
+def test_lines_are_a_text_again(text: str) -> None:
+    marker = "\n\\ No newline at end of file"
+    lines = "".join(f"{line}\n" for line in lines_of(text))
+    assert lines.removesuffix(f"{marker}\n") == text
+    assert lines.endswith(f"{marker}\n") == bool(text and not text.endswith("\n"))
 
 
 NUMBERS = [str(number) for number in range(2000)]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from tenuto.core.gitobj import TreeItem
-from tenuto.server.community.hunks import FILE_STEPS, Hunks, hunks
+from tenuto.server.community.hunks import FILE_STEPS, Hunks, hunks, lines_of
 from tenuto.server.git.merging import Change
 from tenuto.server.git.objects import GitReader
 
@@ -57,10 +57,9 @@ class Texts:
         if b"\0" in body:
             return None
         try:
-            text = body.decode()
+            return lines_of(body.decode())
         except UnicodeDecodeError:
             return None
-        return text.removesuffix("\n").split("\n") if text else []
 
 
 def _file(path: str, change: Change, found: Hunks | None) -> str:

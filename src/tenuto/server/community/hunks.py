@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 FILE_STEPS = 50_000
 _CONTEXT = 3
+_NO_NEWLINE = "\n\\ No newline at end of file"
 
 
 class Block(NamedTuple):
@@ -31,6 +32,12 @@ _Edit: TypeAlias = "tuple[Block, Block]"  # what stays before it and behind it
 _Chain: TypeAlias = "tuple[Block, _Chain] | None"  # the last block first
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a text. The last one is another one where no newline ends it, and says so as git does."""
+    *lines, last = text.split("\n")
+    return [*lines, last + _NO_NEWLINE] if last else lines
+
+
 def hunks(old: Sequence[str], new: Sequence[str], most_steps: int = FILE_STEPS) -> Hunks:
     """What changed between the lines `old` and the lines `new`, after about `most_steps` steps at most."""
     ids: dict[str, int] = {}
@@ -41,7 +48,7 @@ def hunks(old: Sequence[str], new: Sequence[str], most_steps: int = FILE_STEPS) 
     inner = [Block(start + one.old, start + one.new, one.length) for one in _unrolled(chain)]
     blocks = [Block(0, 0, start), *inner, Block(len(old) - end, len(new) - end, end)]
     edits = [(one, other) for one, other in pairwise(blocks) if (_end(one)) != (other.old, other.new)]
-    lines = [line for group in _grouped(edits) for line in _hunk(old, new, group)]
+    lines = [line for group in _grouped(edits) for told in _hunk(old, new, group) for line in told.split("\n")]
     return Hunks(lines, steps)
 
 
