@@ -10,7 +10,7 @@ from tenuto.server.people.organizations import add_organization
 from tenuto.server.people.tokens import MOST_LIVE
 from tenuto.server.schema import tokens
 from tenuto.server.signin.invitations import InvitationWish, accept, invite, invite_to_reset
-from tenuto.server.signin.passwords import set_password
+from tenuto.server.signin.passwords import hash_of, set_password
 from tenuto.testing.live_hub import LiveHub
 from tests.server.talk import Talk
 
@@ -96,14 +96,14 @@ def test_a_link_for_a_new_password_ends_with_the_password_and_the_account(hub: L
         first = invite_to_reset(change, joe)
         set_password(change, limits, joe, PASSWORD)
     with hub.hub.changing() as change, pytest.raises(NotFoundError):
-        accept(change, limits, first, "", PASSWORD)
+        accept(change, first, "", hash_of(limits, PASSWORD, "joe"))
     with hub.hub.changing() as change:
         second = invite_to_reset(change, joe)
         set_disabled(change, joe, True)
         third = invite_to_reset(change, joe)
     for link in (second, third):
         with hub.hub.changing() as change, pytest.raises(NotFoundError):
-            accept(change, limits, link, "", PASSWORD)
+            accept(change, link, "", hash_of(limits, PASSWORD, "joe"))
 
 
 def test_nobody_is_invited_to_a_name_that_is_taken(hub: LiveHub) -> None:

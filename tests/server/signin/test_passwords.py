@@ -1,6 +1,8 @@
 """Signing in with a password: one answer for all that is wrong, a session of its own for each browser, and none that outlives its end."""
 
+import contextlib
 import re
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +11,7 @@ from sqlalchemy import select
 
 from tenuto.core.errors import TenutoError, UsageError
 from tenuto.server.audit.reading import Wanted, entries
+from tenuto.server.hub import Limits
 from tenuto.server.people.accounts import find_account, set_disabled
 from tenuto.server.schema import passwords
 from tenuto.server.signin.invitations import InvitationWish, invite, invite_to_reset
@@ -298,6 +301,37 @@ def test_a_lost_password_is_set_anew_by_a_link(hub: LiveHub, window: Callable[[]
     assert browser.send(f"/join?code={newer}", {"password": OTHER, "again": OTHER}).status_code == 303
     assert before.get("/settings").status_code == 401
     assert window().sign_in(someone, OTHER).status_code == 303
+
+
+def test_nobody_waits_for_the_turn_to_write_while_a_password_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from argon2 import PasswordHasher
+
+    original, turns = PasswordHasher.hash, []
+    with LiveHub(limits=Limits(password_memory_kib=64, password_rounds=1, sign_up=True)) as own:
+        file = own.hub.parts.database.engine.url.database
+
+        def hash_meanwhile(*values: object) -> str:
+            with contextlib.closing(sqlite3.connect(file, timeout=5)) as other:
+                other.execute("BEGIN IMMEDIATE")  # it raises where whoever hashes has the turn
+                other.rollback()
+            turns.append(len(turns))
+            return original(*values)
+
+        with own.hub.changing() as change:
+            link = invite(change, InvitationWish())
+        monkeypatch.setattr(PasswordHasher, "hash", hash_meanwhile)
+        fields = {"password": PASSWORD, "again": PASSWORD}
+        for place, name in ((f"/join?code={link}", "ann"), ("/join", "bob")):
+            browser = Window(own.url)
+            assert browser.send(place, fields | {"name": name}).status_code == 303
+            browser.close()
+        with own.hub.changing() as change:
+            link = invite_to_reset(change, find_account(change.connection, "ann"))
+        browser = Window(own.url)
+        assert browser.send(f"/join?code={link}", fields).status_code == 303
+        assert browser.send("/settings", fields | {"old": PASSWORD}, "/settings/password").status_code == 303
+        browser.close()
+    assert len(turns) == 4
 
 
 @pytest.mark.parametrize("days", [0, -1, 91, float("inf"), float("nan")])

@@ -9,7 +9,7 @@ from tenuto.server.pages.render import own_place, redirect, render
 from tenuto.server.people.change import changing
 from tenuto.server.signin.invitations import FIELD, PATH, Invitation, accept, find_invitation, sign_up
 from tenuto.server.signin.password_sign_in import sign_in
-from tenuto.server.signin.passwords import LEAST_LETTERS
+from tenuto.server.signin.passwords import LEAST_LETTERS, hash_of
 from tenuto.server.signin.sessions import begin_session, end_session
 
 MOST_SIGN_UPS = 20
@@ -101,11 +101,13 @@ def accept_invitation(parts: Parts, call: Call) -> Answer:
             raise UsageError("the two passwords are not the same")
         if invitation is None:
             _count_sign_up(parts, call)
+        settled = invitation.name if invitation else ""
+        text = hash_of(parts.limits, password, settled or name)  # while nobody else waits for it
         with changing(parts, call.origin) as change:
             account = (
-                accept(change, parts.limits, code, name, password, form.get("full_name", ""))
+                accept(change, code, name, text, form.get("full_name", ""))
                 if invitation
-                else sign_up(change, parts.limits, name, password, form.get("full_name", ""))
+                else sign_up(change, name, text, form.get("full_name", ""))
             )
             cookie = begin_session(change, parts.limits, account, call)
             change.by(account.id, account.name).record(

@@ -9,14 +9,13 @@ from tenuto.core.errors import ConflictError, NotFoundError, UsageError
 from tenuto.server.access import Right
 from tenuto.server.accounts import check_namespace, name_of
 from tenuto.server.audit import Deed
-from tenuto.server.hub import Limits
 from tenuto.server.identity import digest_of
 from tenuto.server.people.accounts import Account, Kind, add_account, find_account, right_named, right_text
 from tenuto.server.people.change import Change
 from tenuto.server.people.organizations import set_member
 from tenuto.server.people.tokens import DAY_MS, new_secret
 from tenuto.server.schema import invitations, users
-from tenuto.server.signin.passwords import set_password
+from tenuto.server.signin.passwords import keep_password
 
 DAYS = 7.0
 _LEAST = "read"
@@ -142,8 +141,8 @@ def _no_longer_good() -> NotFoundError:
     return NotFoundError("this link is no longer good", code="UserNotFound", hint="ask whoever sent it for a new one")
 
 
-def accept(change: Change, limits: Limits, secret: str, name: str, password: str, full_name: str = "") -> Account:
-    """The account that a link was good for, made or with its new password; the link is not good for another.
+def accept(change: Change, secret: str, name: str, text: str, full_name: str = "") -> Account:
+    """The account that a link was good for, made or with its new password, of which `text` is kept; the link is not good for another.
 
     Raises UsageError, ConflictError (Exists), NotFoundError (UserNotFound).
     """
@@ -160,12 +159,12 @@ def accept(change: Change, limits: Limits, secret: str, name: str, password: str
         if invitation.organization:
             organization = find_account(change.connection, invitation.organization, Kind.ORGANIZATION)
             set_member(change, organization, account, Right[invitation.right.upper()])
-    set_password(change, limits, account, password)
+    keep_password(change, account, text)
     return account
 
 
-def sign_up(change: Change, limits: Limits, name: str, password: str, full_name: str = "") -> Account:
-    """A new account for whoever comes, where the hub is open to everybody. Raises UsageError, ConflictError (Exists)."""
+def sign_up(change: Change, name: str, text: str, full_name: str = "") -> Account:
+    """A new account for whoever comes, where the hub is open to everybody; `text` is kept of its password. Raises UsageError, ConflictError (Exists)."""
     account = add_account(change, name, Kind.USER, full_name=full_name)
-    set_password(change, limits, account, password)
+    keep_password(change, account, text)
     return account
