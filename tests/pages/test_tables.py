@@ -65,6 +65,14 @@ def test_one_table_in_four_kinds_of_files() -> None:
         )
 
 
+@pytest.mark.parametrize("letter", ["\u2028", "\u2029", "\x85"])
+def test_only_a_newline_ends_a_line_of_json(letter: str) -> None:
+    rows = [{"a": f"x{letter}y"}, {"a": "z"}]
+    content = "\r\n".join([*(json.dumps(row, ensure_ascii=False) for row in rows), "", ""])
+    found = preview("a.jsonl", content.encode())
+    assert (found.kind, texts(found)) == ("table", [[f"x{letter}y"], ["z"]])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

@@ -130,7 +130,7 @@ def _are_numeric(cells: Iterable[str]) -> bool:
 
 def json_lines(source: Source, file: File, call: Call) -> Preview | None:
     """The first rows of a file of JSON objects, one in each line, with a column for each key; as a text if there is anything else."""
-    lines = [line for line in _head(source).splitlines() if line.strip()]
+    lines = [line for line in _head(source).split("\n") if line.strip()]
     try:
         values = [msgspec.json.decode(line) for line in lines[:_ROWS]]
     except (msgspec.DecodeError, RecursionError):
