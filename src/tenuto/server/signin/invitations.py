@@ -164,7 +164,10 @@ def accept(change: Change, secret: str, name: str, text: str, full_name: str = "
 
 
 def sign_up(change: Change, name: str, text: str, full_name: str = "") -> Account:
-    """A new account for whoever comes, where the hub is open to everybody; `text` is kept of its password. Raises UsageError, ConflictError (Exists)."""
+    """A new account for whoever comes, where the hub is open to everybody; `text` is kept of its password.
+
+    Raises UsageError, ConflictError (Exists).
+    """
     account = add_account(change, name, Kind.USER, full_name=full_name)
     keep_password(change, account, text)
     return account
