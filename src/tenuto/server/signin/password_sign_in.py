@@ -10,7 +10,7 @@ from tenuto.server.hub import Parts
 from tenuto.server.people.accounts import COLUMNS, Account, Kind, account_of_row
 from tenuto.server.people.change import changing
 from tenuto.server.schema import users
-from tenuto.server.signin.passwords import find_hash, is_right, renew
+from tenuto.server.signin.passwords import costlier, find_hash, is_right, renew
 from tenuto.server.signin.sessions import begin_session
 
 _OF_ACCOUNT = Patience(free=10, longest_s=60)
@@ -36,11 +36,12 @@ def _sign_in(parts: Parts, call: Call, name: str, password: str) -> tuple[Accoun
         is_open = account is not None and account.kind is Kind.USER and account.disabled_ms is None
         kept = find_hash(connection, account.id if account and is_open else 0)
     right = is_right(parts.limits, kept, password)
+    text = costlier(parts.limits, kept, password) if kept and right else ""  # while nobody waits for the turn to write
     with changing(parts, call.origin) as change:
         if account is None or kept is None or not right:
             change.record(Deed.SIGN_IN_REFUSED, account.name if account else "", kind="password")
         else:
-            renew(change.connection, parts.limits, account.id, kept, password)
+            renew(change.connection, account.id, kept, text)
             cookie = begin_session(change, parts.limits, account, call)
             change.by(account.id, account.name).record(Deed.SIGN_IN, account.name, kind="password")
             parts.attempts.succeed(*keys)

@@ -88,9 +88,14 @@ def is_right(limits: Limits, kept: str | None, password: str) -> bool:
         return False
 
 
-def renew(connection: Connection, limits: Limits, user_id: int, kept: str, password: str) -> None:
-    """What is kept is made with the work that holds now, once a right password shows the chance."""
-    if _hasher_of(limits).check_needs_rehash(kept):
-        text = _hasher_of(limits).hash(password.encode(errors="surrogatepass"))
+def costlier(limits: Limits, kept: str, password: str) -> str:
+    """What shall be kept of a right password: made with the work that holds now, which takes a while if it is not the one of `kept`."""
+    hasher = _hasher_of(limits)
+    return hasher.hash(password.encode(errors="surrogatepass")) if hasher.check_needs_rehash(kept) else kept
+
+
+def renew(connection: Connection, user_id: int, kept: str, text: str) -> None:
+    """`text` is kept of a password in place of `kept`, unless the user has another one meanwhile."""
+    if text != kept:
         same = (passwords.c.user_id == user_id) & (passwords.c.hash == kept)
         connection.execute(update(passwords).where(same).values(hash=text))
