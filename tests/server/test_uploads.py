@@ -107,6 +107,40 @@ def test_wrong_parts_are_forgotten_and_may_be_sent_again(uploads: Uploads, store
     assert store.read(SHA256) == CONTENT
 
 
+def test_what_was_sealed_is_given_out_once(uploads: Uploads, store: LocalStore) -> None:
+    with uploads.at(PLAN) as upload:
+        tags = [send(upload, number) for number in range(6)]
+        store.discard(upload.seal(tags, SHA256))
+        for _ in range(2):
+            with pytest.raises(ConflictError) as caught:
+                upload.seal(tags, SHA256)
+            assert caught.value.hint == "ask for links anew"
+            with pytest.raises(ConflictError):
+                upload.begin(0)
+    with uploads.at(PLAN) as upload:
+        assert upload.is_empty
+        tags = [send(upload, number) for number in range(6)]
+        store.publish([upload.seal(tags, SHA256)])
+    assert store.read(SHA256) == CONTENT
+
+
+def test_what_is_kept_is_given_out_again(uploads: Uploads, store: LocalStore) -> None:
+    with uploads.at(PLAN) as upload:
+        tags = [send(upload, number) for number in range(6)]
+        sealed = upload.seal(tags, SHA256)
+        upload.keep(sealed)
+    with uploads.at(PLAN) as upload:
+        assert upload.is_stored
+        with pytest.raises(ConflictError, match="part 1"):
+            upload.seal(["00001-77", *tags[1:]], SHA256)
+        assert upload.seal(tags, SHA256) == sealed
+        with pytest.raises(ConflictError):
+            upload.seal(tags, SHA256)
+    with uploads.at(PLAN) as upload:
+        assert (upload.is_stored, upload.is_empty) == (False, True)
+    store.discard(sealed)
+
+
 def test_parts_that_the_disk_lost_are_sent_again_to_a_new_file(
     uploads: Uploads, store: LocalStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -213,8 +213,8 @@ class BlockFile(IncomingBlocks):
             self._path = rename_sealed(self._path)  # out of reach, before the map goes
             os.ftruncate(self._descriptor, self.size)
             os.fchmod(self._descriptor, 0o444)
-        self._sealed = True
-        self.close()
+            self._sealed = True
+            self.close()
         return Sealed(found, self.size, self._path)
 
     def close(self) -> None:
@@ -225,5 +225,5 @@ class BlockFile(IncomingBlocks):
                 with disk_errors(self._path), contextlib.suppress(FileNotFoundError):
                     os.unlink(self._path)
         finally:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)

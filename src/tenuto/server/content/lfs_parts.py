@@ -2,13 +2,14 @@
 
 import contextlib
 import re
+from collections.abc import Sequence
 
 import msgspec
 
-from tenuto.core.errors import UsageError
+from tenuto.core.errors import UnavailableError, UsageError
 from tenuto.server.content.commits import held_sizes
 from tenuto.server.content.lfs import check_claimed_room, check_size
-from tenuto.server.holdings.uploads import Part, Plan
+from tenuto.server.holdings.uploads import Part, Plan, Upload
 from tenuto.server.http.exchange import Answer, Call, Sink, json_answer
 from tenuto.server.hub import Parts
 from tenuto.server.signing import Claims
@@ -83,12 +84,22 @@ def complete(parts: Parts, call: Call) -> Answer:
             upload.forget()  # the answer to an earlier request was lost, or not waited for, or it came by another way
             return json_answer({})
         check_claimed_room(parts, claims)
-        sealed = upload.seal(tags, claims.oid)
-        try:
-            parts.publisher.publish(claims.repo_key, sealed, parts.now_ms())
-        finally:
-            parts.store.discard(sealed)
+        _publish(parts, claims, upload, tags)
     return json_answer({})
+
+
+def _publish(parts: Parts, claims: Claims, upload: Upload, tags: Sequence[str]) -> None:
+    """The repo holds the object. If that failed because the hub was busy, another request to complete may try it once more."""
+    publish = parts.publisher.hold if upload.is_stored else parts.publisher.publish
+    sealed = upload.seal(tags, claims.oid)
+    try:
+        publish(claims.repo_key, sealed, parts.now_ms())
+    except UnavailableError:
+        if parts.store.has(claims.oid):
+            upload.keep(sealed)
+        raise
+    finally:
+        parts.store.discard(sealed)
 
 
 def _is_complete(parts: Parts, claims: Claims) -> bool:

@@ -17,11 +17,15 @@ from tenuto.server.schema import lfs_objects
 from tenuto.store.base import Sealed, Store
 
 
+class _CollectedError(Exception):
+    """An object is not in the store, so that no repo may begin to hold it."""
+
+
 class _Upload:
     """Objects that come together and wait for their turn: the repo holds all of them afterwards, or none of them is kept for it."""
 
-    def __init__(self, repo_key: int, sealed: Sequence[Sealed], now_ms: int) -> None:
-        self.repo_key, self.sealed, self.now_ms = repo_key, sealed, now_ms
+    def __init__(self, repo_key: int, sealed: Sequence[Sealed], now_ms: int, *, is_stored: bool = False) -> None:
+        self.repo_key, self.sealed, self.now_ms, self.is_stored = repo_key, sealed, now_ms, is_stored
         self.names = [one.sha256 for one in sealed]
         self.done = threading.Event()
         self.error: Exception | None = None
@@ -47,15 +51,21 @@ class Publisher:
     def publish(self, repo_key: int, sealed: Sealed, now_ms: int) -> None:
         """The object is in the store, durable, and the repo holds it.
 
-        Raises StorageError (QuotaExceeded and others), NotFoundError (RepoNotFound).
+        Raises StorageError (QuotaExceeded and others), NotFoundError (RepoNotFound), UnavailableError: the database is busy, or somebody
+        deleted the object meanwhile. If it is in the store still, `hold` may be asked later.
         """
         self.publish_all(repo_key, [sealed], now_ms)
 
+    def hold(self, repo_key: int, stored: Sealed, now_ms: int) -> None:
+        """The repo holds an object that `publish` brought into the store and no further. Raises as that does."""
+        self._wait_for(_Upload(repo_key, [stored], now_ms, is_stored=True))
+
     def publish_all(self, repo_key: int, sealed: Sequence[Sealed], now_ms: int) -> None:
         """The same for several objects: all of them, or none."""
-        if not sealed:
-            return
-        upload = _Upload(repo_key, sealed, now_ms)
+        if sealed:
+            self._wait_for(_Upload(repo_key, sealed, now_ms))
+
+    def _wait_for(self, upload: _Upload) -> None:
         with self._lock:
             self._waiting.append(upload)
             leads = not self._busy
@@ -86,22 +96,24 @@ class Publisher:
 
     def _settle(self, batch: Sequence[_Upload]) -> None:
         try:
-            self._store.publish([one for upload in batch for one in upload.sealed])
+            self._store.publish([one for upload in batch if not upload.is_stored for one in upload.sealed])
             self._add_rows(batch)
-            for upload in batch:
-                upload.is_published = upload.error is None
         except (TenutoError, OSError) as error:
             for upload in batch:
-                upload.error = error
+                if not upload.is_published:
+                    upload.error = upload.error or error
         finally:
             for upload in batch:
                 upload.done.set()
 
     def _add_rows(self, batch: Sequence[_Upload]) -> None:
         if self._refusal(batch) is None:
+            for upload in batch:
+                upload.is_published = True
             return
         for upload in batch:  # which one was it?
             upload.error = self._refusal([upload])
+            upload.is_published = upload.error is None
         self._drop_unheld([name for upload in batch if upload.error for name in upload.names])
 
     def _refusal(self, batch: Sequence[_Upload]) -> TenutoError | None:
@@ -110,6 +122,8 @@ class Publisher:
             self._insert(batch)
         except RowRefused:  # a repo was deleted meanwhile
             return NotFoundError("Repository not found", code="RepoNotFound")
+        except _CollectedError:
+            return UnavailableError("an object was deleted meanwhile", code="HubUnavailable", hint="send it again")
         except StorageError as error:
             if error.code != "QuotaExceeded":
                 raise
@@ -128,7 +142,7 @@ class Publisher:
                 uncut.add(self._database, connection, upload.repo_key, long, upload.now_ms)
             # An object that was here already may have been deleted just before its row was there to keep it.
             if not all(self._store.has(name) for upload in batch for name in upload.names):
-                raise UnavailableError("an object was deleted meanwhile", code="HubUnavailable", hint="send it again")
+                raise _CollectedError
 
     def _drop_unheld(self, names: Sequence[str]) -> None:
         """Remove the bytes that nobody holds; nobody begins to hold them meanwhile."""

@@ -69,6 +69,8 @@ class Upload:
         self.completing = threading.Lock()
         """Held by whoever completes the upload, until all see that it is."""
         self.is_over = False
+        """Whether it is sealed, or about to be: no part can come."""
+        self._stored: Sealed | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -81,6 +83,16 @@ class Upload:
         return not any(map(self._incoming.version, range(self.parts)))
 
     @property
+    def is_stored(self) -> bool:
+        """Whether the object is in the store, and its repo may not hold it yet."""
+        return self._stored is not None
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether anything of it is here that whoever comes next may go on with."""
+        return self.is_stored if self.is_over else not self.is_empty
+
+    @property
     def parts(self) -> int:
         """How many there are."""
         return max(-(-self._incoming.size // self._incoming.block_bytes), 1)
@@ -88,8 +100,7 @@ class Upload:
     def begin(self, number: int) -> Part:
         """Begin to take in a part; what was there of it is gone. Raises ConflictError if the upload is being completed, StorageError."""
         with self._changing:
-            if self.is_over:
-                raise ConflictError("the upload is being completed", hint="ask for links anew")
+            self._check_not_over()
             if number in self._coming:
                 self._coming[number].end()
             self._incoming.reopen(number)
@@ -106,14 +117,20 @@ class Upload:
     def seal(self, tags: Sequence[str], sha256: str) -> Sealed:
         """The object, if these are the tags of its parts and it has that sha256; only one thread may ask at a time.
 
-        Raises ConflictError if a part is not here or has another tag, IntegrityError (HashMismatch), after which no part is here.
+        Raises ConflictError if a part is not here or has another tag, or the object was given out before and is not kept, IntegrityError
+        (HashMismatch), after which no part is here, StorageError.
         """
         with self._changing:
+            if not self._stored:
+                self._check_not_over()
             for number in range(self.parts):
                 if number in self._coming or tags[number] != _tag(self._incoming, number):
                     raise _not_here(number)
             if missing := self._incoming.missing():
                 raise _not_here(missing[0])
+            if sealed := self._stored:
+                self._stored = None
+                return sealed
             self.is_over = True
         try:
             return self._incoming.seal(sha256=sha256, source="the parts of the upload")
@@ -121,9 +138,18 @@ class Upload:
             self.is_over = False
             raise
 
+    def _check_not_over(self) -> None:
+        if self.is_over:
+            raise ConflictError("the upload is being completed", hint="ask for links anew")
+
+    def keep(self, stored: Sealed) -> None:
+        """The object that was sealed is in the store; it is given out once more to whoever asks to seal it."""
+        self._stored = stored
+
     def forget(self) -> None:
         """No part is here, if none is on its way."""
         with self._changing:
+            self._stored = None
             if not self._coming and not self.is_over:
                 with contextlib.suppress(StorageError):  # then it is lost, and gone as well
                     self._incoming.restart()
@@ -177,10 +203,10 @@ class Uploads:
     def _tidy(self, key: str, left: _Entry) -> None:
         """Close what is over or empty, drop what nobody can go on with, and close more if too many are open."""
         if not left.users:
-            goes_on = self._open.get(key) is left and not left.upload.is_over and not left.upload.is_empty
-            if self._open.get(key) is left:
+            is_current = self._open.get(key) is left
+            if is_current:
                 del self._open[key]
-            if goes_on:
+            if is_current and left.upload.may_go_on:
                 self._open[key] = left
             else:
                 left.upload.close()
