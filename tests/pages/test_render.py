@@ -58,22 +58,22 @@ def test_a_browser_is_told_of_failures_on_a_page_and_a_program_in_json(speak) ->
 
 MISSING = "Check the name. It may be in another version, or have moved."
 SAID = [
-    ("GET", "/nobody-{0}", "there is no account nobody-{0}", "Check how it is spelled"),
+    ("GET", "/nobody-{0}", "There is no account nobody-{0}", "Check how it is spelled"),
     ("GET", "/{0}/none", "Repository not found", "shows only to those who may read it"),
     ("GET", "/{1}/tree/nope", "nope", "renamed, deleted, or never there"),
-    ("GET", "/{1}/blob/main/none.txt", "there is no file none.txt at main", MISSING),
-    ("GET", "/{1}/discussions/99", "there is no discussion 99 here", MISSING),
+    ("GET", "/{1}/blob/main/none.txt", "There is no file none.txt at main", MISSING),
+    ("GET", "/{1}/discussions/99", "There is no discussion 99 here", MISSING),
     ("GET", "/{1}/edit/main/blob", "blob is no text", "upload another file in its place"),
     ("GET", "/{1}/access?state=odd", "is not one of pending", "try it another way"),
-    ("GET", "/settings/people", "{0} has no right to govern", "ask the owner"),
-    ("GET", "/join", "this hub takes new people by invitation", "ask whoever runs it for a link"),
-    ("GET", "/join?code=x", "this link is no longer good", "ask whoever sent it for a new one"),
-    ("POST", "/{1}/upload/main", "this form brings no files", "choose some files"),
-    ("POST", "/{1}/access", "the form does not say what to do", "try it another way"),
+    ("GET", "/settings/people", "{0} has no right to govern", "Ask the owner"),
+    ("GET", "/join", "This hub takes new people by invitation", "Ask whoever runs it for a link"),
+    ("GET", "/join?code=x", "This link is no longer good", "Ask whoever sent it for a new one"),
+    ("POST", "/{1}/upload/main", "This form brings no files", "Choose some files"),
+    ("POST", "/{1}/access", "The form does not say what to do", "try it another way"),
     ("POST", "/{1}/ask-access", "{1} is not gated", "its files are there for everybody"),
-    ("POST", "/{1}/withdraw-access", "there is no access request of {0}", "load anew"),
-    ("POST", "/settings/sessions", "this browser is signed in no longer", "load the page anew"),
-    ("POST", "/settings/tokens/revoke", "this token is not good any more", "load the page anew"),
+    ("POST", "/{1}/withdraw-access", "There is no access request of {0}", "load anew"),
+    ("POST", "/settings/sessions", "This browser is signed in no longer", 'role="alert"'),
+    ("POST", "/settings/tokens/revoke", "This token is not good any more", 'role="alert"'),
 ]
 
 
@@ -103,8 +103,8 @@ def test_a_file_has_to_be_chosen(owner: Owner) -> None:
     fields = {"f": ("", b"")}
     answer = owner.talk.client.post(f"/{owner.repo}/upload/main", files=fields, headers=HTML)
     assert answer.status_code == 400
-    assert "no file was chosen" in answer.text
-    assert "choose some files, then send the form" in answer.text
+    assert "No file was chosen" in answer.text
+    assert "Choose some files, then send the form" in answer.text
 
 
 def test_who_is_not_signed_in_is_led_to_it_and_back(speak) -> None:

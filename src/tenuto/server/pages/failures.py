@@ -11,7 +11,6 @@ from tenuto.server.pages.render import own_place, render, repo_url
 from tenuto.server.pages.words import said_of, sentence
 
 LOGIN = "/login"
-_UNSAID = frozenset(("NoToken", "RouteNotFound"))  # the heading says it all
 
 
 class _Advice(NamedTuple):
@@ -83,7 +82,7 @@ def failure_page(call: Call, error: TenutoError, status: int) -> Answer:
     advice = _ADVICE.get(error.code, _OTHERWISE)
     values = {
         "heading": advice.heading,
-        "message": "" if error.code in _UNSAID else said_of(error),
+        "message": "" if _is_said_by_heading(error) else said_of(error),
         "help": advice.text if advice.signs_in else sentence(error.hint or advice.text),
         "sign_in": _sign_in(call) if advice.signs_in and not call.actor.is_known else "",
         "repo_page": _repo_page(call) if error.code == "GatedRepo" or _is_in_repo(call) else "",
@@ -91,6 +90,10 @@ def failure_page(call: Call, error: TenutoError, status: int) -> Answer:
         "code": status,
     }
     return render("failure.html", call, status=status, headers=error_headers(error), **values)
+
+
+def _is_said_by_heading(error: TenutoError) -> bool:
+    return error.code == "NoToken" or (error.code == "RouteNotFound" and not error.hint)
 
 
 def _sign_in(call: Call) -> str:
