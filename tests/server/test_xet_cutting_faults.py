@@ -90,7 +90,8 @@ class TestFaults:
     def test_its_thread_lives_on(
         self, hub: LiveHub, owner: Owner, rotten: Rotten, error: Exception, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(xet_cutting, "LOOK_S", 0.01)
+        monkeypatch.setattr(Cutter, "every_s", 0.01)
+        monkeypatch.setattr(Cutter, "again_s", 0.01)
         monkeypatch.setattr(xet_cutting, "AGAIN_S", 0.01)
         rotten.error, rotten.spoilt = error, {put(owner)}
         cutter = Cutter(dataclasses.replace(hub.hub.parts, store=rotten))

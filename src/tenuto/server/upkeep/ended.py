@@ -1,18 +1,15 @@
 """Tokens, browser sessions, links and logins that ended long ago are removed while the hub serves; the audit log keeps what was done."""
 
-import threading
-
 from sqlalchemy import Connection, Table, delete, select
 
-from tenuto.core.errors import TenutoError
 from tenuto.server.access import Actor
 from tenuto.server.audit import Deed, Origin, record
+from tenuto.server.chore import Chore
 from tenuto.server.hub import Parts
 from tenuto.server.schema import device_logins, invitations, tokens
 
 KEEP_DAYS = 30
 _DAY_MS = 86_400_000
-_LOOK_S = 3600.0
 _BATCH_ROWS = 500
 _THE_HUB = Origin(Actor(name="the hub itself"))
 
@@ -56,30 +53,12 @@ def _ended(connection: Connection, table: Table, before_ms: int, limit: int) -> 
     return list(connection.execute(select(key).where(has_ended).limit(limit)).scalars())
 
 
-class Sweeper:
-    """Looks every hour, in a thread of its own, for what ended long ago, and removes it. Safe to kill at any moment."""
+class Sweeper(Chore):
+    """Looks every hour for what ended long ago, and removes it. Safe to kill at any moment."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+    name = "sweeping"
+    every_s = again_s = 3600.0
 
-    def start(self) -> None:
-        """Begin to work beside the requests: at once, and then every hour."""
-        self._thread = threading.Thread(target=self._work, name="sweeper", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Return when nothing is being removed any more; safe to call twice."""
-        self._stopping.set()
-        if self._thread:
-            self._thread.join()
-
-    def _work(self) -> None:
-        while True:
-            try:
-                remove_ended(self._parts)
-            except TenutoError as error:  # the database is busy, the disk is full: the next hour will do
-                self._parts.log.write("sweeping", self._parts.now_ms(), message=error.message)
-            if self._stopping.wait(_LOOK_S):
-                return
+    def run(self) -> int:
+        """Nothing is left of it; how many rows that were. Raises UnavailableError, StorageError."""
+        return remove_ended(self.parts)

@@ -1,12 +1,12 @@
 """Large objects that came whole are cut into chunks afterwards, so that their next version costs what is new in it (decision 19)."""
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from sqlalchemy import select
 
 from tenuto.core.errors import IntegrityError, StorageError, TenutoError, UnavailableError
+from tenuto.server.chore import Chore
 from tenuto.server.holdings import uncut
 from tenuto.server.holdings.chunks import (
     NewFile,
@@ -38,10 +38,6 @@ YIELD_S = 0.1
 _STEP_BYTES = 16 << 20
 
 
-class _StoppedError(Exception):
-    """The hub stops; what is done so far is kept."""
-
-
 class _OvertakenError(Exception):
     """Something else comes first; what is done so far is kept."""
 
@@ -53,44 +49,20 @@ class _Wait(NamedTuple):
     wait_s: float
 
 
-class Cutter:
-    """Cuts one object after the other, the newest first, in a thread of its own; `is_busy` says whether somebody waits for an answer.
+class Cutter(Chore):
+    """Cuts one object after the other, the newest first; `is_busy` says whether somebody waits for an answer.
 
     An object that cannot be read now is tried again later, and holds up no other; a damaged one is left as it is, for a check to tell of.
     Safe to kill: each xorb is a row as soon as it is cut, and a repo holds the file in the one transaction that also takes it off the list.
     """
 
+    name = "cutting"
+    every_s, again_s = LOOK_S, AGAIN_S
+
     def __init__(self, parts: Parts, is_busy: Callable[[], bool] = lambda: False) -> None:
-        self._parts, self._is_busy = parts, is_busy
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        super().__init__(parts)
+        self._is_busy = is_busy
         self._waiting: dict[tuple[int, str], _Wait] = {}
-
-    def start(self) -> None:
-        """Begin to work beside the requests."""
-        self._thread = threading.Thread(target=self._work, name="cutter", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Return when nothing is being cut any more; safe to call twice."""
-        self._stopping.set()
-        if self._thread:
-            self._thread.join()
-
-    def _work(self) -> None:
-        wait_s = LOOK_S
-        while not self._stopping.wait(wait_s):
-            wait_s = LOOK_S
-            try:
-                self.run()
-            except _StoppedError:
-                return
-            except TenutoError as error:  # the database is busy, the disk is full
-                self._parts.log.write("cutting", self._parts.now_ms(), message=error.message)
-                wait_s = AGAIN_S
-            except Exception as error:  # noqa: BLE001 - the last resort: nobody else would hear that this thread has ended
-                self._parts.log.failure(self._parts.now_ms(), error)
-                wait_s = AGAIN_S
 
     def run(self) -> int:
         """Cut all that is listed, but what waits for its disk; how many objects that were. Raises UnavailableError, StorageError."""
@@ -113,25 +85,25 @@ class Cutter:
         return count
 
     def _next(self) -> Uncut | None:
-        now_ms = self._parts.now_ms()
+        now_ms = self.parts.now_ms()
         waiting = [key for key, wait in self._waiting.items() if wait.until_ms > now_ms]
-        with self._parts.database.read() as connection:
+        with self.parts.database.read() as connection:
             return uncut.newest(connection, waiting)
 
     def _tell(self, one: Uncut, error: TenutoError) -> None:
-        self._parts.log.write("cutting", self._parts.now_ms(), message=error.message, sha256=one.sha256)
+        self.parts.log.write("cutting", self.parts.now_ms(), message=error.message, sha256=one.sha256)
 
     def _postpone(self, one: Uncut) -> None:
         before = self._waiting.get((one.repo_key, one.sha256))
         wait_s = min(2 * before.wait_s, LONGEST_S) if before else AGAIN_S
-        self._waiting[one.repo_key, one.sha256] = _Wait(self._parts.now_ms() + int(wait_s * 1000), wait_s)
+        self._waiting[one.repo_key, one.sha256] = _Wait(self.parts.now_ms() + int(wait_s * 1000), wait_s)
 
     def _cut(self, one: Uncut) -> NewFile | None:
         """The file that the chunks of an object make; None if the repo holds it as chunks already.
 
         Raises IntegrityError (CorruptObject, HashMismatch), NotFoundError (ObjectNotFound), StorageError.
         """
-        parts = self._parts
+        parts = self.parts
         with parts.database.read() as connection:
             known = file_hashes(connection, one.repo_key, [one.sha256]).values()
             if parts.xorbs.usable(connection, one.repo_key, known):
@@ -155,13 +127,13 @@ class Cutter:
         from tenuto.store.xet.cutting import Finder, cut_xorb  # only who has something to cut waits for numpy
 
         finder, at = Finder(), 0
-        with disk_errors(one.sha256), self._parts.store.open(one.sha256) as file:
+        with disk_errors(one.sha256), self.parts.store.open(one.sha256) as file:
             while at < one.size:
                 source = Slice(one.sha256, one.size, at)
                 found = self._known(source)
                 if found is None:
                     found = cut_xorb(file, source, finder, self._pause)
-                    self._parts.xorbs.add_slice(*found)
+                    self.parts.xorbs.add_slice(*found)
                     if self._next() != one:
                         raise _OvertakenError
                 yield found
@@ -171,7 +143,7 @@ class Cutter:
         """The xorb that is this slice, if somebody who was stopped, or another repo, had it cut."""
         is_same = (xorbs.c.source_sha256 == source.sha256) & (xorbs.c.source_size == source.size)
         here = is_same & (xorbs.c.source_start == source.start)
-        with self._parts.database.read() as connection:
+        with self.parts.database.read() as connection:
             name = connection.execute(select(xorbs.c.hash).where(here).limit(1)).scalar()
             table = None if name is None else xorb_table(connection, name)
         return None if name is None or table is None else (name, table)
@@ -179,12 +151,12 @@ class Cutter:
     def _check(self, one: Uncut, table: FileTable) -> None:
         """Read through its chunks, the object has its sha256."""
         try:
-            for found in sha256s(self._parts.xorbs, [table], _STEP_BYTES, checked=True):
+            for found in sha256s(self.parts.xorbs, [table], _STEP_BYTES, checked=True):
                 self._pause()
                 if found and found != one.sha256:
                     raise IntegrityError(f"the stored object {one.sha256} has the sha256 {found}")
         except IntegrityError as error:
-            with self._parts.database.read() as connection:
+            with self.parts.database.read() as connection:
                 names = set(table.xorbs)
                 if find_stored(connection, names).keys() != names:  # a collection took what no repo holds yet
                     raise _OvertakenError from error
@@ -192,7 +164,7 @@ class Cutter:
 
     def _settle(self, one: Uncut, file: NewFile | None) -> bool:
         """The repo holds the file and the object is off the list, or a collection took a xorb away meanwhile, and it is cut again."""
-        parts = self._parts
+        parts = self.parts
         with write_for_repo(parts.database) as connection:
             if file and parts.xorbs.lacking(connection, file.table.xorbs):
                 return False
@@ -207,5 +179,4 @@ class Cutter:
         return is_listed
 
     def _pause(self) -> None:
-        if self._stopping.wait(YIELD_S if self._is_busy() else 0):
-            raise _StoppedError
+        self.pause(YIELD_S if self._is_busy() else 0)
