@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.scripts.test_pains import TESTS, named_in
+from tests.scripts.test_pains import TESTS, named_in, rows
 
 PAGE = (TESTS.parent / "docs" / "faults.md").read_text(encoding="utf-8")
 FAMILIES = {
@@ -36,20 +36,13 @@ _TEST = r"`([a-z_/]+\.py)::(test_\w+)`"
 NAMED = sorted(set(re.findall(_TEST, PAGE)))
 
 
-def cases(title: str) -> list[list[str]]:
-    """The cells of the table below a title, without its head."""
-    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
-    lines = [line.strip("|").split(" | ") for line in text.split("\n") if line.startswith("|")]
-    return [[cell.strip() for cell in line] for line in lines[2:]]
-
-
 def test_no_family_is_missing() -> None:
     assert re.findall(r"^## (.*)$", PAGE, re.MULTILINE) == list(FAMILIES)
 
 
 @pytest.mark.parametrize(("title", "least"), FAMILIES.items(), ids=list(FAMILIES))
 def test_each_case_is_shown_by_a_test(title: str, least: int) -> None:
-    found = cases(title)
+    found = rows(title, PAGE)
     assert len(found) >= least
     for case, result, shown in found:
         assert case, title

@@ -18,9 +18,9 @@ ROWS = {
 NAMED = re.findall(r"`([a-z_/]+\.py)::(\w+)`", PAGE)
 
 
-def rows(title: str) -> list[list[str]]:
-    """The cells of a table below a title, without its head."""
-    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+def rows(title: str, page: str = PAGE) -> list[list[str]]:
+    """The cells of the table below a title, without its head."""
+    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     lines = [line.strip("|").split(" | ") for line in text.split("\n") if line.startswith("|")]
     return [[cell.strip() for cell in line] for line in lines[2:]]
 

@@ -136,7 +136,7 @@ _SMALL_BODIES = select(git_objects.c.oid, git_objects.c.body).where(
     git_objects.c.oid.in_(bindparam("oids", expanding=True)),
     git_objects.c.size <= SMALL_BYTES,
 )
-_COMMIT_COLUMNS = (
+COMMIT_COLUMNS = (
     git_commits.c.oid,
     git_commits.c.parent_oid,
     git_commits.c.tree_oid,
@@ -144,7 +144,7 @@ _COMMIT_COLUMNS = (
     git_commits.c.author,
     git_commits.c.message,
 )
-_COMMIT = select(*_COMMIT_COLUMNS).where(
+_COMMIT = select(*COMMIT_COLUMNS).where(
     git_commits.c.repo_id == bindparam("repo"), git_commits.c.oid == bindparam("oid")
 )
 _SHORT = (
@@ -313,12 +313,12 @@ class GitReader:
 
     def history(self, oid: str, limit: int) -> list[CommitFacts]:
         """A commit and its first parents, newest first, at most `limit` of them."""
-        start = select(*_COMMIT_COLUMNS, literal(1).label("depth")).where(
+        start = select(*COMMIT_COLUMNS, literal(1).label("depth")).where(
             git_commits.c.repo_id == self.repo_key, git_commits.c.oid == oid
         )
         line = start.cte("line", recursive=True)
         further = (
-            select(*_COMMIT_COLUMNS, line.c.depth + 1)
+            select(*COMMIT_COLUMNS, line.c.depth + 1)
             .where(git_commits.c.repo_id == self.repo_key)
             .join(line, git_commits.c.oid == line.c.parent_oid)
             .where(line.c.depth < limit)

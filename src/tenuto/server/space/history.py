@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, case, literal, select, union_all
 
 from tenuto.core.errors import IntegrityError
 from tenuto.core.gitobj import EMPTY_TREE, TREE_MODE
-from tenuto.server.git.objects import CommitFacts, Ref
+from tenuto.server.git.objects import COMMIT_COLUMNS, CommitFacts, Ref
 from tenuto.server.schema import discussions, git_commits, git_objects, git_parents, git_refs
 
 _ITEM = re.compile(rb"[0-7]{5,6} [^\0]+\0.{20}", re.DOTALL)
@@ -26,12 +26,7 @@ _OBJECTS = select(
 ).where(_HERE)
 _COMMITS = (
     select(
-        git_commits.c.oid,
-        git_commits.c.parent_oid,
-        git_commits.c.tree_oid,
-        git_commits.c.time_ms,
-        git_commits.c.author,
-        git_commits.c.message,
+        *COMMIT_COLUMNS,
         git_parents.c.parent_oid.label("above"),
     )
     .outerjoin(git_parents, (git_parents.c.repo_id == git_commits.c.repo_id) & (git_parents.c.oid == git_commits.c.oid))
